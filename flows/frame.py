@@ -1,0 +1,151 @@
+"""The frame around a night: its identity, lock, MLflow run, and its bill and summary whatever ends it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.runtime import flow_run
+from prefect.states import Completed, State
+
+from infra.digest import digest_of, short
+from infra.lock import night_lock
+from infra.orphans import mark_crashed
+from infra.step import attempt_log
+from tasks import place
+from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Release, Suites, Verdict
+from tasks.cost.steps import meter
+from tasks.data.readers import fingerprint
+from tasks.gate.steps import suites_of
+from tasks.lm.base import base_model
+from tasks.recipe import Recipe, load_recipe, overrides_gate
+from tasks.registry.steps import baselines_of
+from tasks.summary import in_words, step_reports, summarise
+
+
+class Tonight:
+    """An open night: what is known before its first step."""
+
+    def __init__(self, night: Night, recipe: Recipe, base: Model, suites: Suites, baselines: Baselines) -> None:
+        self.night, self.recipe, self.base, self.suites, self.baselines = night, recipe, base, suites, baselines
+
+
+@contextmanager
+def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[Tonight]:
+    """Everything before the first step and after the last, also when a step fails.
+
+    A night is known by its inputs: recipe, sources' bytes, suites, baselines. Started again with the same, killed or
+    finished, it goes on in the same folder and MLflow run.
+    """
+    settings, tracker = place.settings(), place.tracking()
+    recipe = load_recipe(place.ROOT / recipe_path, tuple(overrides))
+    tracker.check()
+    run = str(flow_run.get_id())
+    with night_lock(settings.home, run) as killed:
+        if killed is not None and mark_crashed(killed):
+            get_run_logger().warning("the night before (flow run %s) was killed; it is marked Crashed now", killed)
+        tonight = _identify(recipe, overrides, fresh, run)
+        try:
+            yield tonight
+        except BaseException as error:
+            _close_failed(tonight, error)
+            raise
+
+
+def _identify(recipe: Recipe, overrides: list[str], fresh: bool, run: str) -> Tonight:
+    store, home, tracker = place.store(), place.home(), place.tracking()
+    sources = fingerprint(recipe.sources, place.ROOT)
+    suites = suites_of(recipe)
+    base = base_model(recipe.model.source, place.ROOT, home, store, place.pool(recipe.pool), lambda event: None)
+    baselines = baselines_of(recipe.name, "")
+    promotable = not overrides_gate(tuple(overrides))
+    id_ = digest_of([recipe, sources, suites, base, baselines, promotable])
+    baselines = baselines_of(recipe.name, id_)
+    folder = home / "nights" / short(id_, 16)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = _name(folder, recipe.name)
+    mlflow_run = tracker.night_run(id_, name)
+    tracker.reopen(mlflow_run)
+    tracker.close_orphans(mlflow_run)
+    tracker.params(mlflow_run, _flat(recipe.model_dump()))
+    tracker.tags(mlflow_run, {"nightshift.recipe": recipe.digest, "nightshift.flow_run": run})
+    night = Night(
+        id=id_, name=name, folder=str(folder), flow_run=run, mlflow_run=mlflow_run, promotable=promotable, fresh=fresh
+    )
+    get_run_logger().info("night %s (%s)", name, short(id_))
+    return Tonight(night, recipe, base, suites, baselines)
+
+
+def _name(folder: Path, recipe: str) -> str:
+    """The night's name for people: given once, kept when the night is started again."""
+    path = folder / "name"
+    if not path.exists():
+        path.write_text(f"{recipe}-{datetime.now().astimezone():%Y-%m-%d-%H%M}-{folder.name[:4]}")
+    return path.read_text()
+
+
+def close_finished(tonight: Tonight, plan: Plan, preferences: Preferences, verdict: Verdict, release: Release) -> dict[str, Any]:
+    """Summary, bill and links of a night that reached a verdict."""
+    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    create_link_artifact(release.url, link_text=f"{release.name} version {release.version}", description="The version in MLflow")
+    return _close(tonight, "Completed", plan=plan, preferences=preferences, verdict=verdict, release=release)
+
+
+def close_skipped(tonight: Tonight, plan: Plan, preferences: Preferences) -> State[Any]:
+    """End a night that has too little to learn: completed, named Skipped, nothing trained."""
+    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    summary = _close(tonight, "Skipped", reason=plan.reason, plan=plan, preferences=preferences)
+    return Completed(name="Skipped", message=plan.reason, data=summary)
+
+
+def _close_failed(tonight: Tonight, error: BaseException) -> None:
+    place.tracking().end(tonight.night.mlflow_run, "FAILED")
+    _close(tonight, "Failed", reason=str(error) or type(error).__name__)
+
+
+def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
+    night = tonight.night
+    bill = meter(night)
+    entries = attempt_log(night).entries()
+    summary = summarise(night, tonight.recipe.name, state, step_reports(entries, night.flow_run), bill, _links(night, found.get("release")), **found)
+    text = json.dumps(summary, indent=1, allow_nan=False)
+    (Path(night.folder) / "summary.json").write_text(text)
+    (place.home() / "last-night").write_text(night.folder)
+    tracker = place.tracking()
+    tracker.tags(night.mlflow_run, {"nightshift.state": state, "nightshift.verdict": summary["verdict"] or "none"})
+    create_markdown_artifact(f"```\n{in_words(summary)}\n```", key="night", description=f"Night {night.name}")
+    create_link_artifact(tracker.url(night.mlflow_run), key="mlflow-run", link_text="The night in MLflow")
+    return summary
+
+
+def _links(night: Night, release: Release | None) -> dict[str, str]:
+    folder = Path(night.folder)
+    links = {"mlflow": place.tracking().url(night.mlflow_run)}
+    if release is not None:
+        links["version"] = release.url
+    for name, file in (("report", "report.html"), ("data docs", "data_docs/index.html"), ("quarantine", "quarantine.jsonl")):
+        if (folder / file).exists():
+            links[name] = str(folder / file)
+    return links
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested recipe values under dotted names, for MLflow's parameters."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{name}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], dict):
+            for index, one in enumerate(value):
+                flat |= _flat(one, f"{name}.{one.get('name', index)}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+__all__ = ["Tonight", "close_finished", "close_skipped", "open_night"]

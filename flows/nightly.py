@@ -1,0 +1,57 @@
+"""One night, on one screen: collect → validate → decide → align → score → judge → register.
+
+Order and wiring only. Every step below is metered, and reused when its inputs are those of an earlier run; data passes
+by reference. ``promote`` is a flow of its own: nothing here waits for a person. The pool is held by align and score.
+"""
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.states import State
+from pydantic import Field
+
+from flows.frame import close_finished, close_skipped, open_night
+from tasks.align.steps import align
+from tasks.cost.steps import meter
+from tasks.data.steps import collect, validate
+from tasks.gate.steps import judge, report, score
+from tasks.plan.steps import decide
+from tasks.registry.steps import make_evidence, register
+
+RecipePath = Annotated[
+    str, Field(pattern=r"^[\w./-]+\.toml$", description="Recipe file, from the checkout's root: what to train, and how it is judged.")
+]
+Overrides = Annotated[
+    list[Annotated[str, Field(pattern=r"^[\w.]+=.+$")]],
+    Field(description="Recipe values for tonight, one key=value each, e.g. phase.0.max_steps=10. Overriding gate.* makes the night not promotable."),
+]
+Fresh = Annotated[bool, Field(description="Run every step again, also those that finished before with the same inputs.")]
+
+
+@flow(name="nightly", description=__doc__)
+def nightly(recipe: RecipePath = "recipes/demo.toml", overrides: Overrides = [], fresh: Fresh = False) -> dict[str, Any] | State[Any]:  # noqa: B006
+    """Run one night and return its summary."""
+    with open_night(recipe, overrides, fresh) as tonight:
+        night, spec, base = tonight.night, tonight.recipe, tonight.base
+        suites, baselines = tonight.suites, tonight.baselines
+
+        # the data: an immutable snapshot, bad rows in quarantine, a critical breach stops here
+        snapshot = collect(night, spec)
+        preferences = validate(night, snapshot, spec, base, suites)
+
+        # is it worth a night, and does it fit?
+        plan = decide(night, spec, preferences, base, baselines, suites)
+        if not plan.train:
+            return close_skipped(tonight, plan, preferences)
+
+        # on the pool: a candidate, then scorecards of candidate, champion and anchor
+        candidate = align(night, spec, plan, preferences, base)
+        scores = score(night, spec, preferences, suites, candidate, baselines)
+
+        # PASS, FAIL, INCONCLUSIVE or BLOCK, with the evidence a person decides from
+        verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
+        evidence = make_evidence(night, spec, snapshot, preferences, candidate, scores, verdict)
+        bill = meter(night)
+        page = report(night, spec, snapshot, preferences, plan, candidate, baselines, scores, verdict, bill)
+        release = register(night, spec, evidence, preferences, bill, page)
+        return close_finished(tonight, plan, preferences, verdict, release)

@@ -1,0 +1,121 @@
+"""The attempt log: what every step of a night did, how long, on what; append-only, one JSON object a line.
+
+A killed process can't write its own end. So an attempt also writes a beat every few seconds, and a start without an
+end counts up to its last beat: failed and killed attempts are in the bill too.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+from infra.digest import Record
+from infra.energy import EnergyMeter
+
+BEAT_SECONDS = 5.0
+
+State = Literal["Completed", "Failed", "Killed", "Running"]
+
+
+class Device(Record):
+    """What an attempt holds while it runs."""
+
+    pool: str
+    kind: str  # `cpu`, or the accelerator's name, as the price book spells it
+    count: int
+    accelerator: bool
+
+
+class Attempt(Record):
+    """One try of one step. ``kwh`` is None where no meter measured it."""
+
+    id: str
+    step: str
+    run: str
+    device: Device
+    started: float  # seconds since the epoch
+    seconds: float
+    state: State
+    kwh: float | None
+    error: str | None = None
+
+
+class AttemptLog:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def write(self, **entry: Any) -> None:
+        line = json.dumps(entry, allow_nan=False) + "\n"
+        with self._lock:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+
+    @contextmanager
+    def attempt(self, step: str, run: str, device: Device) -> Iterator[None]:
+        """Record the start, the beats and the end of one attempt, whatever ends it."""
+        id_, begun = uuid4().hex[:12], time.monotonic()
+        self.write(event="start", id=id_, step=step, run=run, at=time.time(), device=device.model_dump())
+        stop = threading.Event()
+        beats = threading.Thread(target=self._beat, args=(id_, begun, stop), daemon=True)
+        beats.start()
+        meter = EnergyMeter.start(device.accelerator)
+        state, error = "Failed", None
+        try:
+            yield
+            state = "Completed"
+        except BaseException as raised:
+            error = f"{type(raised).__name__}: {raised}"[:500]
+            raise
+        finally:
+            stop.set()
+            beats.join()
+            seconds = time.monotonic() - begun
+            self.write(event="end", id=id_, seconds=seconds, state=state, kwh=meter.stop(), error=error)
+
+    def _beat(self, id_: str, begun: float, stop: threading.Event) -> None:
+        while not stop.wait(BEAT_SECONDS):
+            self.write(event="beat", id=id_, seconds=time.monotonic() - begun)
+
+    def reused(self, step: str, run: str) -> None:
+        """Record that a step's result was taken from an earlier attempt."""
+        self.write(event="reused", step=step, run=run, at=time.time())
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All entries. A last line cut by a kill is left out: its attempt then ends at the beat before."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+
+def attempts_of(entries: list[dict[str, Any]], *, running: bool = False) -> list[Attempt]:
+    """Fold log entries into attempts, in order of their start.
+
+    Args:
+        running: an attempt without an end belongs to a night that still runs (else it was killed).
+    """
+    open_: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        match entry["event"]:
+            case "start":
+                open_[entry["id"]] = {
+                    **{key: entry[key] for key in ("id", "step", "run", "device")},
+                    "started": entry["at"],
+                    "seconds": 0.0,
+                    "state": "Running" if running else "Killed",
+                    "kwh": None,
+                }
+            case "beat":
+                open_[entry["id"]]["seconds"] = entry["seconds"]
+            case "end":
+                open_[entry["id"]].update({key: entry[key] for key in ("seconds", "state", "kwh", "error")})
+    return [Attempt.model_validate(attempt) for attempt in open_.values()]

@@ -1,0 +1,50 @@
+"""The base of every error of ours: what is wrong, with its value, and what to do next."""
+
+
+class NightshiftError(Exception):
+    """An error a person can act on.
+
+    Args:
+        what: one sentence that names the offending value.
+        do: the next action, as an imperative sentence.
+    """
+
+    def __init__(self, what: str, *, do: str) -> None:
+        super().__init__(f"{what}\n  -> {do}")
+        self.what = what
+        self.do = do
+
+    def __reduce__(self):  # exceptions with keyword arguments don't pickle by themselves; Prefect pickles them
+        return (_rebuild, (type(self), self.what, self.do))
+
+
+def _rebuild(kind: type[NightshiftError], what: str, do: str) -> NightshiftError:
+    return kind(what, do=do)
+
+
+class UnstableValue(NightshiftError):
+    """A value without one canonical form was put into a digest."""
+
+
+class BadSetting(NightshiftError):
+    """An environment setting has an unusable value."""
+
+
+class StoreError(NightshiftError):
+    """An object of the store is missing, damaged, or can't be written."""
+
+
+class PoolError(NightshiftError):
+    """A pool can't run a program, or the program failed."""
+
+
+class ServerError(NightshiftError):
+    """A server of ours can't be started or reached."""
+
+
+class PriceError(NightshiftError):
+    """The price book has no usable price for a device."""
+
+
+class NightLocked(NightshiftError):
+    """Another night holds this machine's state."""

@@ -1,0 +1,64 @@
+"""Progress of a running program, live in three places: the Prefect log and its progress artifact, MLflow, the terminal."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from prefect import get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from tqdm import tqdm
+
+from infra.pools.base import OnEvent
+
+OnMetrics = Callable[[dict[str, float], int], None]
+
+_LOG_EVERY = 0.1  # of the whole: a line in the log each tenth, beside the bar that moves all the time
+
+
+class Live:
+    """Handles a program's events; use as a context manager around the run."""
+
+    def __init__(self, step: str, on_metrics: OnMetrics | None = None) -> None:
+        self._step = step
+        self._on_metrics = on_metrics
+        self._log = get_run_logger()
+        self._artifact: Any = None
+        self._bar: tqdm[Any] | None = None
+        self._logged = 0.0
+
+    def __enter__(self) -> OnEvent:
+        self._artifact = create_progress_artifact(progress=0.0, description=f"{self._step}: share done")
+        return self.handle
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def handle(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "metrics":
+                values = event["values"]
+                if self._on_metrics is not None:
+                    self._on_metrics(values, event["step"])
+                self._show(event["step"], event["total"], _sentence(values))
+            case "progress":
+                self._show(event["done"], event["total"], event["what"])
+            case "log":
+                self._log.info("%s: %s", self._step, event["text"])
+
+    def _show(self, done: int, total: int, text: str) -> None:
+        if self._bar is None:
+            self._bar = tqdm(total=total, desc=self._step, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+        self._bar.update(done - self._bar.n)
+        self._bar.set_postfix_str(text)
+        share = done / total
+        if share >= self._logged + _LOG_EVERY or done == total:
+            self._logged = share
+            rate = self._bar.format_dict["elapsed"] / done
+            self._log.info("%s %d/%d  %s  (%.0f s left)", self._step, done, total, text, rate * (total - done))
+            update_progress_artifact(self._artifact, progress=100.0 * share)
+
+
+def _sentence(values: dict[str, float]) -> str:
+    shown = {"loss": "loss", "rewards_margins": "margin", "rewards_accuracies": "accuracy"}
+    return "  ".join(f"{name} {values[key]:.3f}" for key, name in shown.items() if key in values)

@@ -1,0 +1,46 @@
+"""One night at a time on one machine's state; the kernel frees the lock of a killed night."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from infra.errors import NightLocked
+
+
+@contextmanager
+def night_lock(home: Path, run: str) -> Iterator[str | None]:
+    """Hold the lock; yields the run that held it before and never let go (it was killed), or None.
+
+    Raises:
+        NightLocked: a night is running; names its process.
+    """
+    path = home / "night.lock"
+    home.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise NightLocked(f"a night is running already: {file.read().strip() or 'just started'}", do="wait for it, or stop that process") from None
+        file.seek(0)
+        before = _holder(file.read())
+        _write(file, json.dumps({"run": run, "pid": os.getpid()}))
+        try:
+            yield before
+        finally:
+            _write(file, "")
+
+
+def _holder(text: str) -> str | None:
+    return json.loads(text)["run"] if text.strip() else None
+
+
+def _write(file: TextIO, text: str) -> None:
+    file.seek(0)
+    file.truncate()
+    file.write(text)
+    file.flush()

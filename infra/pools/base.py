@@ -1,0 +1,53 @@
+"""What every pool offers: a device, its memory, a check, and running one program from a spec file to a result file."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect.blocks.core import Block
+
+from infra.attempts import Device
+from infra.digest import Record
+
+OnEvent = Callable[[dict[str, Any]], None]
+
+
+class Program(Record):
+    """A module to run as a process of its own: ``python -m MODULE SPEC RESULT``.
+
+    ``distributed`` programs train and are started through ``accelerate launch``; the others run as one process.
+    """
+
+    module: str
+    spec: str
+    result: str
+    distributed: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.spec).parent
+
+
+class Pool(Block):
+    """A named place with devices. Adding one is one file and one line in ``infra.pools.POOLS``."""
+
+    @abstractmethod
+    def device(self) -> Device:
+        """What a step on this pool holds while it runs."""
+
+    @abstractmethod
+    def memory_bytes(self) -> int:
+        """Memory one program may use: of the accelerator, or of the machine where it has none."""
+
+    @abstractmethod
+    def check(self) -> list[str]:
+        """What is wrong with the pool, one sentence a problem; empty when it can run."""
+
+    @abstractmethod
+    def run(self, program: Program, on_event: OnEvent) -> None:
+        """Run the program to its end and hand its events on.
+
+        Raises:
+            PoolError: the program failed; the message holds the end of its output and the log's path.
+        """

@@ -1,0 +1,125 @@
+"""The machine the night runs on: its accelerators where PyTorch sees some, else its CPU."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+
+import psutil
+from pydantic import Field
+
+from infra.accelerators import Accelerators, probe
+from infra.attempts import Device
+from infra.errors import PoolError
+from infra.events import parse
+from infra.pools.base import OnEvent, Pool, Program
+from infra.settings import ROOT, child_environment, load_settings
+
+_TAIL_LINES = 25
+_STOP_SECONDS = 20.0
+
+
+class LocalPool(Pool):
+    """Runs programs as child processes of the night."""
+
+    _block_type_name = "Nightshift local pool"
+    _block_type_slug = "nightshift-local-pool"
+    _description = "The machine the night runs on; its accelerators if it has some, else its CPU."
+
+    processes: int = Field(default=1, ge=1, description="Training processes: one an accelerator; 1 on a CPU.")
+
+    def device(self) -> Device:
+        found = probe()
+        count = self.processes if found.names else 1
+        return Device(pool="local", kind=found.kind, count=count, accelerator=bool(found.names))
+
+    def memory_bytes(self) -> int:
+        found = probe()
+        return found.memory_bytes if found.names else psutil.virtual_memory().available
+
+    def check(self) -> list[str]:
+        found = probe()
+        if found.names and self.processes > len(found.names):
+            return [f"the pool asks for {self.processes} accelerators, this machine has {len(found.names)}"]
+        return []
+
+    def run(self, program: Program, on_event: OnEvent) -> None:
+        log = program.folder / "output.log"
+        environment = child_environment(load_settings())
+        tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        with log.open("w") as output, _started(self._command(program), environment) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                event = parse(line)
+                if event is not None:
+                    on_event(event)
+                else:
+                    output.write(line)
+                    tail.append(line)
+        if process.returncode != 0:
+            raise PoolError(
+                f"{program.module} ended with exit code {process.returncode} ({_meaning(process.returncode)}); "
+                f"its last output:\n{''.join(tail)}",
+                do=f"read {log}, mend the cause and run the night again: finished steps are reused",
+            )
+
+    def _command(self, program: Program) -> list[str]:
+        arguments = ["-m", program.module, program.spec, program.result]
+        if not program.distributed:
+            return [sys.executable, *arguments]
+        found = probe()
+        threads = load_settings().threads or os.cpu_count() or 1
+        launch = [sys.executable, "-m", "accelerate.commands.launch", *_launch_options(found, self.processes, threads)]
+        return [*launch, *arguments]
+
+
+def _launch_options(found: Accelerators, processes: int, threads: int) -> list[str]:
+    """``accelerate launch`` options, all explicit: without them it reads a config file of the user's home."""
+    options = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    if not found.names:
+        return [*options, "--cpu", "--num_processes", "1", "--num_cpu_threads_per_process", str(threads)]
+    multi = ["--multi_gpu"] if processes > 1 else []
+    return [*options, "--num_processes", str(processes), *multi]
+
+
+class _started:
+    """A child process in a group of its own that never outlives the ``with`` block."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,  # held open; the program ends when we do (infra.events.die_with_parent)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        return self._process
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(_STOP_SECONDS if kind is not None else None)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _meaning(code: int) -> str:
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return "killed, most often by the kernel for memory"
+    return f"signal {-code}" if code < 0 else "its own error"
+

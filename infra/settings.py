@@ -1,0 +1,130 @@
+"""Where things are: the only file that reads or writes the environment.
+
+Every setting is an environment variable ``NIGHTSHIFT_<NAME>``; ``docs/settings.md`` lists them and a test compares.
+Settings say where things are, never what to train: they are not part of any digest.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.errors import BadSetting
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="NIGHTSHIFT_", frozen=True, extra="ignore")
+
+    home: Path = Field(ROOT / ".nightshift", description="folder of all state: store, nights, databases, servers")
+    prefect_api_url: str | None = Field(
+        None, description="Prefect API to use; unset: the servers of `nightshift up` if they run, else a temporary one"
+    )
+    mlflow_tracking_uri: str | None = Field(
+        None, description="MLflow server to use; unset: that of `nightshift up` if it runs, else a SQLite file in HOME"
+    )
+    host: str = Field("127.0.0.1", description="address the servers of `nightshift up` listen on")
+    prefect_port: int = Field(4200, ge=1, le=65535, description="port of the Prefect server of `nightshift up`")
+    mlflow_port: int = Field(5000, ge=1, le=65535, description="port of the MLflow server of `nightshift up`")
+    threads: int | None = Field(None, ge=1, description="CPU threads of training and scoring; unset: all cores")
+    price_book: Path = Field(ROOT / "infra" / "prices" / "2026-11.toml", description="dated price book (TOML)")
+
+    @field_validator("home", "price_book")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+    @property
+    def up_file(self) -> Path:
+        """Written by ``nightshift up`` while its servers run."""
+        return self.home / "up.json"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        BadSetting: names the variable and its value.
+    """
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "NIGHTSHIFT_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise BadSetting(f"{name}={first['input']!r}: {first['msg']}", do=f"set {name} to a valid value or unset it") from None
+
+
+def servers_up(settings: Settings) -> dict[str, Any] | None:
+    """What ``nightshift up`` wrote about its servers, if the process that wrote it still lives."""
+    try:
+        state = json.loads(settings.up_file.read_text())
+        os.kill(int(state["pid"]), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return state
+
+
+def tracking_uri(settings: Settings) -> str:
+    """MLflow's URI: the setting, else the running server's, else a SQLite file."""
+    if settings.mlflow_tracking_uri:
+        return settings.mlflow_tracking_uri
+    up = servers_up(settings)
+    return up["mlflow"] if up else f"sqlite:///{settings.home / 'mlflow.db'}"
+
+
+def prefect_api_url(settings: Settings) -> str | None:
+    if settings.prefect_api_url:
+        return settings.prefect_api_url
+    up = servers_up(settings)
+    return up["prefect"] + "/api" if up else None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables that libraries and child processes need: quiet, offline, and in our folder."""
+    variables = {
+        "NIGHTSHIFT_HOME": str(settings.home),
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+        "GX_ANALYTICS_ENABLED": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_TRACKING_URI": tracking_uri(settings),
+        # the default (seven retries with back-off) hides a stopped server for two minutes
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if api := prefect_api_url(settings):
+        variables["PREFECT_API_URL"] = api
+    return variables
+
+
+def apply_environment(settings: Settings) -> None:
+    """Put ``environment`` into this process, before a library reads it. Called by entry points, never at import."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    os.environ.update(environment(settings))
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The full environment for a child process."""
+    return {**os.environ, **environment(settings), "PYTHONPATH": str(ROOT)}
+
+
+def visibility_variables() -> dict[str, str]:
+    """Which variables that hide accelerators are set."""
+    names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+    return {name: os.environ[name] for name in names if name in os.environ}

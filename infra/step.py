@@ -1,0 +1,95 @@
+"""A step: a Prefect task that is metered and that knows its inputs by digest.
+
+Prefect's own cache key hashes the source of the wrapped function only, and its inputs by pickle; a step's key is the
+digest of what decides its result plus the revision of its area's code (docs/design/steps.md).
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from prefect import task
+from prefect.context import TaskRunContext
+
+from infra.attempts import AttemptLog, Device
+from infra.digest import code_revision, digest_of, short
+from infra.settings import ROOT
+
+SHARED = ("tasks/contracts.py", "tasks/recipe.py")
+
+
+class AnyNight(Protocol):
+    """What a step needs to know of its night (``tasks.contracts.Night`` fits)."""
+
+    @property
+    def folder(self) -> str: ...
+    @property
+    def flow_run(self) -> str: ...
+    @property
+    def fresh(self) -> bool: ...
+
+
+Result = TypeVar("Result")
+Step = Callable[..., Result]
+
+CPU = Device(pool="local", kind="cpu", count=1, accelerator=False)
+
+
+@functools.cache
+def revision(area: str) -> str:
+    """Revision of the code a step's result depends on: its area, what areas share, and the contracts."""
+    return code_revision(ROOT / "tasks" / area, ROOT / "tasks" / "lm", *(ROOT / name for name in SHARED))
+
+
+def attempt_log(night: AnyNight) -> AttemptLog:
+    return AttemptLog(Path(night.folder) / "attempts.jsonl")
+
+
+def step(
+    *, area: str, key: Callable[..., Any] | None, device: Callable[..., Device] | None = None
+) -> Callable[[Callable[..., Result]], Step[Result]]:
+    """Make a metered, cached Prefect task of ``function(night, ...)``.
+
+    Args:
+        area: the folder of ``tasks/`` whose code the result depends on.
+        key: from the same arguments, what decides the result; None: never reused.
+        device: from the same arguments, what the attempt holds; a CPU unless given.
+    """
+
+    def decorate(function: Callable[..., Result]) -> Step[Result]:
+        name = function.__name__
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def metered(night: AnyNight, *args: Any, **kwargs: Any) -> Result:
+            held = device(night, *args, **kwargs) if device else CPU
+            with attempt_log(night).attempt(name, night.flow_run, held):
+                return function(night, *args, **kwargs)
+
+        def cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+            assert key is not None
+            return f"{name}-{short(digest_of([name, revision(area), key(**parameters)]), 32)}"
+
+        prefect_task = task(
+            name=name,
+            task_run_name=name,
+            cache_key_fn=cache_key if key else None,
+            persist_result=key is not None,
+            result_serializer="json",
+        )(metered)
+
+        @functools.wraps(function)
+        def call(night: AnyNight, *args: Any, **kwargs: Any) -> Result:
+            signature.bind(night, *args, **kwargs)
+            state = prefect_task.with_options(refresh_cache=night.fresh)(night, *args, return_state=True, **kwargs)
+            if state.name == "Cached":
+                attempt_log(night).reused(name, night.flow_run)
+            return state.result()
+
+        return call
+
+    return decorate
+
+

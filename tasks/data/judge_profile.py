@@ -1,0 +1,94 @@
+"""Judge the profile with Great Expectations and render Data Docs.
+
+An expectation that raised is not an expectation that failed: GX marks both ``success: false``, only
+``exception_info`` tells them apart, and an errored check stops the night whatever its severity.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from expectations.data.pairs import pairs_suite
+from infra.digest import Record
+from tasks.errors import DataBreach
+
+
+class Finding(Record):
+    """One expectation's outcome."""
+
+    figure: str
+    severity: str
+    success: bool
+    observed: float | None
+    expected: str
+    why: str
+    error: str | None
+
+
+def judge_profile(profile: dict[str, Any], *, max_quarantined: float, min_pairs: int, docs: Path) -> list[Finding]:
+    """Validate the one-row profile and render Data Docs into ``docs``.
+
+    Raises:
+        DataBreach: when Great Expectations itself could not run the suite.
+    """
+    import great_expectations as gx  # 10 seconds; this step only
+    import pandas as pd
+
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    context = gx.get_context(mode="file", project_root_dir=docs)
+    context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
+    suite = context.suites.add(pairs_suite(max_quarantined=max_quarantined, min_pairs=min_pairs))
+    asset = context.data_sources.add_pandas("profile").add_dataframe_asset("profile")
+    batch = asset.add_batch_definition_whole_dataframe("whole")
+    validation = context.validation_definitions.add(gx.ValidationDefinition(name="night", data=batch, suite=suite))
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(name="night", validation_definitions=[validation], actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")])
+    )
+    result = checkpoint.run(batch_parameters={"dataframe": pd.DataFrame([profile])})
+    runs = list(result.run_results.values())
+    if len(runs) != 1 or not runs[0].results:
+        raise DataBreach("Great Expectations ran no expectation", do="check expectations/data/pairs.py")
+    return [_finding(one) for one in runs[0].results]
+
+
+def stop_on_breach(findings: list[Finding]) -> list[str]:
+    """The warnings as sentences; a critical breach or an errored expectation raises.
+
+    Raises:
+        DataBreach: names every figure that breached, its value and its bound.
+    """
+    errored = [f"{finding.figure}: {finding.error}" for finding in findings if finding.error]
+    if errored:
+        raise DataBreach("expectations could not be computed: " + "; ".join(errored), do="mend the expectation or the profile; an errored check never passes")
+    broken = [_sentence(finding) for finding in findings if not finding.success and finding.severity == "critical"]
+    if broken:
+        raise DataBreach("the data breaches critical expectations: " + "; ".join(broken), do="look at the quarantine and Data Docs of this night, mend the source")
+    return [_sentence(finding) for finding in findings if not finding.success]
+
+
+def site_folder(docs: Path) -> Path:
+    """Where GX put the rendered site."""
+    return docs / "gx" / "uncommitted" / "data_docs" / "local_site"
+
+
+def _finding(result: Any) -> Finding:
+    config = result.expectation_config
+    bounds = [f"{sign} {config.kwargs[key]}" for key, sign in (("min_value", ">="), ("max_value", "<=")) if config.kwargs.get(key) is not None]
+    info = result.exception_info or {}
+    details = [info] if "raised_exception" in info else list(info.values())
+    error = next((str(detail.get("exception_message")) for detail in details if detail.get("raised_exception")), None)
+    outcome = result.result or {}
+    unexpected = outcome.get("partial_unexpected_list") or []
+    return Finding(
+        figure=config.kwargs["column"],
+        severity=str(getattr(config.severity, "value", config.severity)),
+        success=bool(result.success),
+        observed=float(unexpected[0]) if unexpected else None,
+        expected=" and ".join(bounds),
+        why=str(config.notes or ""),
+        error=error,
+    )
+
+
+def _sentence(finding: Finding) -> str:
+    return f"{finding.figure} is {finding.observed:.4g}, expected {finding.expected} ({finding.why})" if finding.observed is not None else f"{finding.figure} isn't {finding.expected} ({finding.why})"

@@ -1,0 +1,169 @@
+"""One normalised row of a source, whatever form it came in.
+
+Columns of the snapshot's Parquet file, one row a record:
+
+- ``id``: the record's own id, else its digest's first 16 hex digits
+- ``source``, ``line``: origin: the file's name, and the line or row number from 1
+- ``prompt``, ``chosen``, ``rejected``: JSON lists of ``{"role", "content"}``; empty lists where the record is unreadable
+- ``prompt_text``, ``chosen_text``, ``rejected_text``: their contents, for the checks
+- ``roles``: ``system>user|assistant|assistant``: roles of prompt, chosen and rejected
+- ``timestamp``: ISO text as given, or null
+- ``error``: why the record could not be read as a pair, or null
+- ``raw``: the record as it came (base64 behind ``base64:`` where it isn't text)
+"""
+
+import base64
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from infra.digest import digest_bytes, short
+
+COLUMNS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("prompt", pa.string(), nullable=False),
+        pa.field("chosen", pa.string(), nullable=False),
+        pa.field("rejected", pa.string(), nullable=False),
+        pa.field("prompt_text", pa.string(), nullable=False),
+        pa.field("chosen_text", pa.string(), nullable=False),
+        pa.field("rejected_text", pa.string(), nullable=False),
+        pa.field("roles", pa.string(), nullable=False),
+        pa.field("timestamp", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("raw", pa.string(), nullable=False),
+    ]
+)
+
+Message = dict[str, str]
+Messages = list[Message]
+
+
+def pair_row(record: dict[str, Any], source: str, line: int) -> dict[str, Any]:
+    """Normalise one record. What can't be read as a pair becomes a row with ``error`` set: nothing is lost."""
+    raw = json.dumps(record, ensure_ascii=False, default=str)
+    try:
+        prompt, chosen, rejected = split_pair(record)
+    except ValueError as error:
+        return broken_row(raw, str(error), source, line)
+    timestamp = record.get("timestamp")
+    return {
+        "id": str(record["id"]) if record.get("id") not in (None, "") else short(digest_bytes(raw.encode()), 16),
+        "source": source,
+        "line": line,
+        "prompt": _json(prompt),
+        "chosen": _json(chosen),
+        "rejected": _json(rejected),
+        "prompt_text": "\n".join(message["content"] for message in prompt),
+        "chosen_text": "\n".join(message["content"] for message in chosen),
+        "rejected_text": "\n".join(message["content"] for message in rejected),
+        "roles": "|".join(">".join(message["role"] for message in part) for part in (prompt, chosen, rejected)),
+        "timestamp": None if timestamp in (None, "") else str(timestamp),
+        "error": None,
+        "raw": raw,
+    }
+
+
+def broken_row(raw: str | bytes, error: str, source: str, line: int) -> dict[str, Any]:
+    """A row for something that is no pair: kept with its bytes, for the quarantine."""
+    text = raw if isinstance(raw, str) else _text_of(raw)
+    return {
+        "id": short(digest_bytes(text.encode()), 16),
+        "source": source,
+        "line": line,
+        **dict.fromkeys(("prompt", "chosen", "rejected"), "[]"),
+        **dict.fromkeys(("prompt_text", "chosen_text", "rejected_text", "roles"), ""),
+        "timestamp": None,
+        "error": error,
+        "raw": text,
+    }
+
+
+def split_pair(record: dict[str, Any]) -> tuple[Messages, Messages, Messages]:
+    """Prompt, chosen and rejected of TRL's explicit and implicit pair forms, conversational or plain, or HH transcripts.
+
+    Raises:
+        ValueError: says what is missing or of a wrong kind.
+    """
+    missing = [name for name in ("chosen", "rejected") if record.get(name) is None]
+    if missing:
+        raise ValueError(f"no {' and no '.join(missing)}; the record has {sorted(record)}")
+    chosen, rejected = record["chosen"], record["rejected"]
+    prompt = record.get("prompt")
+    if prompt is None:
+        return _common_prefix(_conversation(chosen, "chosen"), _conversation(rejected, "rejected"))
+    return _messages(prompt, "prompt", "user"), _messages(chosen, "chosen", "assistant"), _messages(rejected, "rejected", "assistant")
+
+
+def _conversation(value: Any, name: str) -> Messages:
+    if isinstance(value, str):
+        return transcript(value, name)
+    return _messages(value, name, "assistant")
+
+
+def _messages(value: Any, name: str, role: str) -> Messages:
+    value = _maybe_json(value)
+    if isinstance(value, str):
+        return transcript(value, name) if value.lstrip("\n").startswith("Human:") else [{"role": role, "content": value}]
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"{name} is neither text nor a list of messages but {type(value).__name__}")
+    messages = []
+    for message in value:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+            raise ValueError(f"{name} holds a message without text role and content: {message!r:.80}")
+        messages.append({"role": message["role"], "content": message["content"]})
+    return messages
+
+
+def transcript(text: str, name: str) -> Messages:
+    """Messages of an HH-style transcript (``\\n\\nHuman: … \\n\\nAssistant: …``; Bai et al. 2022)."""
+    messages: Messages = []
+    marks = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
+    rest = text if text.startswith("\n\n") else "\n\n" + text.lstrip("\n")
+    if not any(rest.startswith(mark) for mark in marks):
+        raise ValueError(f"{name} has no prompt beside it and is no transcript that begins with 'Human:' or 'Assistant:'")
+    while rest:
+        mark = next(mark for mark in marks if rest.startswith(mark))
+        rest = rest[len(mark) :]
+        end = min((position for other in marks if (position := rest.find(other)) >= 0), default=len(rest))
+        messages.append({"role": marks[mark], "content": rest[:end].strip()})
+        rest = rest[end:]
+    return messages
+
+
+def _common_prefix(chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
+    """Split two conversations where they part: what they share is the prompt."""
+    shared = 0
+    while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
+        shared += 1
+    # two equal conversations still have an answer each: the check for equal answers then names the row
+    shared = min(shared, len(chosen) - 1, len(rejected) - 1)
+    if shared == 0:
+        raise ValueError("chosen and rejected share no prompt")
+    return chosen[:shared], chosen[shared:], rejected[shared:]
+
+
+def _maybe_json(value: Any) -> Any:
+    """CSV and Parquet may hold a list of messages as JSON text or as arrays."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, str) and value.startswith('[{"'):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def _json(messages: Messages) -> str:
+    return json.dumps(messages, ensure_ascii=False)
+
+
+def _text_of(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(raw).decode()

@@ -1,0 +1,35 @@
+"""The errors of the night's steps. Every message names the value and the next action (see infra.errors)."""
+
+from infra.errors import NightshiftError
+
+
+class RecipeError(NightshiftError):
+    """The recipe can't be read, or a value of it is invalid."""
+
+
+class SourceError(NightshiftError):
+    """A source of the recipe can't be read."""
+
+
+class DataBreach(NightshiftError):
+    """The data as a whole fails a critical expectation, or an expectation could not be computed."""
+
+
+class PlanError(NightshiftError):
+    """The plan does not fit the pool's memory or the recipe's budget."""
+
+
+class ModelError(NightshiftError):
+    """A model folder is missing, incomplete, or of another kind than the recipe says."""
+
+
+class SuiteError(NightshiftError):
+    """A gate suite can't be read, or an item of it is invalid."""
+
+
+class RegistryError(NightshiftError):
+    """The registry lacks something, or holds something that contradicts the evidence."""
+
+
+class NotPromotable(NightshiftError):
+    """A version may not become champion: its verdict, evidence or approval doesn't allow it."""

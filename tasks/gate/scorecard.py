@@ -1,0 +1,87 @@
+"""Scorecards: one model's item-level results on one suite, bound to the digests of both."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from infra.digest import Digest, Record, code_revision, digest_of
+from tasks.gate.suites import Scorer
+
+_HERE = Path(__file__).resolve().parent
+
+
+class ItemResult(Record):
+    """``probability`` is that of the right choice among the choices; ``right``: it is the likeliest."""
+
+    id: str
+    right: bool
+    probability: float = Field(ge=0, le=1)
+    logprobs: tuple[float, ...]
+
+
+class Scorecard(Record):
+    model: Digest
+    suite: str
+    items: Digest
+    scorer: Digest
+    results: tuple[ItemResult, ...]
+    unscorable: tuple[str, ...] = ()  # ids whose log-probabilities were not finite: the gate blocks on them
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> "Scorecard":
+        if len({result.id for result in self.results}) != len(self.results):
+            raise ValueError("an item id repeats")
+        return self
+
+
+def scorer_digest(scorer: Scorer) -> Digest:
+    """What a result depends on beside model and items: the scorer's parameters and the code that scores."""
+    code = code_revision(_HERE / "scorecard.py", _HERE / "scoring_program.py", _HERE.parent / "lm" / "choices.py")
+    return digest_of([scorer, code])
+
+
+def item_result(id_: str, logprobs: list[float], tokens: list[int], answer: int, scorer: Scorer) -> ItemResult | None:
+    """Turn the choices' summed log-probabilities into a result.
+
+    Args:
+        logprobs: per choice, the sum over its tokens, in nats.
+        tokens: per choice, how many tokens.
+
+    Returns:
+        None where a log-probability isn't finite: a damaged model gets no result rather than a wrong one.
+    """
+    if not all(math.isfinite(value) for value in logprobs):
+        return None
+    scores = [value / count for value, count in zip(logprobs, tokens, strict=True)] if scorer.normalise == "tokens" else logprobs
+    top = max(scores)
+    weights = [math.exp(score - top) for score in scores]
+    # a tie is not a right answer: a model without an opinion must not look right by the order of choices
+    right = all(scores[answer] > score for index, score in enumerate(scores) if index != answer)
+    return ItemResult(id=id_, right=right, probability=weights[answer] / sum(weights), logprobs=tuple(logprobs))
+
+
+def card_key(model: Digest, items: Digest, scorer: Digest) -> str:
+    """Under which name a scorecard is found again: the same digests are never scored twice."""
+    return digest_of([model, items, scorer]).removeprefix("sha256:")
+
+
+def read_card(data: bytes) -> Scorecard:
+    """Parse a scorecard.
+
+    Raises:
+        ValueError: it is no scorecard; NaN and repeated items are refused.
+    """
+    try:
+        return Scorecard.model_validate(_strict(data))
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"]) from None
+
+
+def _strict(data: bytes) -> Any:
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"a scorecard holds {constant}")
+
+    return json.loads(data, parse_constant=refuse)

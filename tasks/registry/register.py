@@ -1,0 +1,88 @@
+"""register: a version with its evidence. PASS awaits approval; anything else is recorded and not promotable."""
+
+import json
+import tempfile
+from pathlib import Path
+
+from infra.digest import Digest
+from infra.store import Blob, Store
+from infra.tracking import Tracker
+from tasks.contracts import Bill, Evidence, Night, Preferences, Release, Verdict
+from tasks.registry.client import Registry, model_tags
+
+
+def register_version(
+    night: Night, registry: Registry, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob, tracker: Tracker, store: Store
+) -> Release:
+    """Upload the artifacts, then create the version in one call. The same evidence finds the version it made before."""
+    blob = store.put_bytes(evidence.model_dump_json(indent=1).encode(), "application/json")
+    number = registry.by_key(evidence.key)
+    if number is None:
+        upload(night.mlflow_run, evidence, blob, preferences, bill, report, tracker, store)
+        registry.ensure("Nightshift")
+        number = registry.create(
+            source=f"runs:/{night.mlflow_run}/candidate",
+            run=night.mlflow_run,
+            tags=version_tags(evidence, blob, bill, night, store),
+            description=evidence.verdict.paragraph,
+        )
+    return Release(
+        name=registry.name,
+        version=number,
+        verdict=evidence.verdict.verdict,
+        state="awaits approval" if awaits_approval(evidence.verdict, evidence.promotable) else "recorded",
+        evidence=blob,
+        url=tracker.version_url(registry.name, number),
+    )
+
+
+def awaits_approval(verdict: Verdict, promotable: bool) -> bool:
+    return promotable and verdict.verdict == "PASS"
+
+
+def version_tags(evidence: Evidence, blob: Blob, bill: Bill, night: Night, store: Store) -> dict[str, str]:
+    """Everything a person or ``promote`` needs to find, as tags."""
+    tags = {
+        "nightshift.key": evidence.key,
+        "nightshift.role": "candidate",
+        "nightshift.night": evidence.night,
+        "nightshift.night_name": night.name,
+        "nightshift.verdict": evidence.verdict.verdict,
+        "nightshift.promotable": str(evidence.promotable).lower(),
+        "nightshift.evidence": blob.model_dump_json(),
+        "nightshift.recipe": evidence.recipe,
+        "nightshift.snapshot": evidence.snapshot,
+        "nightshift.preferences": evidence.preferences,
+        "nightshift.champion": evidence.champion or "",
+        "nightshift.anchor": evidence.anchor or "",
+        "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{' (estimated)' if bill.estimated else ''}",
+        **model_tags(evidence.model, evidence.trained_on, store),
+    }
+    if awaits_approval(evidence.verdict, evidence.promotable):
+        tags["approval"] = "requested"
+    return tags
+
+
+def upload(
+    run: str, evidence: Evidence, blob: Blob, preferences: Preferences, bill: Bill, report: Blob, tracker: Tracker, store: Store
+) -> None:
+    """The version's artifacts, before the version exists."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        files: dict[str, Digest] = {
+            "report.html": report.digest_,
+            "evidence/evidence.json": blob.digest_,
+            "data/quarantine.jsonl": preferences.quarantine.digest_,
+            "data/profile.json": preferences.profile.digest_,
+        }
+        files |= {f"evidence/scorecards/{ref.role}-{ref.suite}.json": ref.card.digest_ for ref in evidence.cards}
+        for name, digest in files.items():
+            if store.has(digest):  # a blocked night may lack a card; its evidence says so
+                path = root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(store.path(digest).read_bytes())
+        (root / "bill.json").write_text(json.dumps(bill.model_dump(), indent=1))
+        store.checkout(preferences.data_docs, root / "data" / "data_docs")
+        if evidence.model.adapter is not None:
+            store.checkout(evidence.model.adapter, root / "candidate")
+        tracker.artifacts(run, root)

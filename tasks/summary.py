@@ -1,0 +1,99 @@
+"""The night's summary: one JSON object, and the same in words for a terminal. Pure."""
+
+import textwrap
+from typing import Any
+
+from infra.digest import short
+from tasks.contracts import Bill, Night, Plan, Preferences, Release, StepReport, Verdict
+
+STEPS = ("collect", "validate", "decide", "align", "score", "judge", "register")
+
+
+def step_reports(entries: list[dict[str, Any]], run: str) -> list[StepReport]:
+    """What each step did in this run: from the attempt log, in the order of the night."""
+    states: dict[str, StepReport] = {}
+    starts = {entry["id"]: entry for entry in entries if entry["event"] == "start" and entry["run"] == run}
+    for entry in entries:
+        if entry["event"] == "reused" and entry["run"] == run:
+            states[entry["step"]] = StepReport(name=entry["step"], state="Completed", cached=True, seconds=0.0)
+        elif entry["event"] == "end" and entry["id"] in starts:
+            name = starts[entry["id"]]["step"]
+            states[name] = StepReport(name=name, state=entry["state"], cached=False, seconds=round(entry["seconds"], 3))
+    return [states[name] for name in STEPS if name in states]
+
+
+def summarise(
+    night: Night,
+    recipe: str,
+    state: str,
+    steps: list[StepReport],
+    bill: Bill,
+    links: dict[str, str],
+    *,
+    reason: str = "",
+    plan: Plan | None = None,
+    preferences: Preferences | None = None,
+    verdict: Verdict | None = None,
+    release: Release | None = None,
+) -> dict[str, Any]:
+    """The object that ``nightshift show --json`` prints."""
+    return {
+        "night": night.name,
+        "id": night.id,
+        "recipe": recipe,
+        "state": state,
+        "reason": verdict.paragraph if verdict else reason,
+        "verdict": verdict.verdict if verdict else None,
+        "version": release.version if release else None,
+        "awaits": release.state if release else None,
+        "steps": [step.model_dump() for step in steps],
+        "suites": [
+            {"name": one.name, "n": one.n, "delta": one.delta, "lower": one.lower, "margin": one.margin, "verdict": one.verdict}
+            for one in (verdict.suites if verdict else ())
+        ],
+        "data": None
+        if preferences is None
+        else {"train": preferences.n_train, "house": preferences.n_house, "quarantined": preferences.n_quarantined, "warnings": list(preferences.warnings)},
+        "plan": None if plan is None else plan.model_dump(),
+        "bill": {
+            "gpu_hours": bill.gpu_hours,
+            "device_hours": bill.device_hours,
+            "kwh": bill.kwh,
+            "amount": bill.amount,
+            "currency": bill.currency,
+            "estimated": bill.estimated,
+            "price_book": bill.price_book,
+        },
+        "links": links,
+    }
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The summary for a terminal, at most a screen."""
+    lines = ["", f"Night {summary['night']} ({short(summary['id'])})  {summary['verdict'] or summary['state']}", "", *_wrapped(summary["reason"]), ""]
+    lines += [f"  {step['name']:<9} {_did(step)}" for step in summary["steps"]]
+    if data := summary["data"]:
+        lines += ["", f"  data      {data['train']} pairs to train on, {data['house']} held out, {data['quarantined']} rows in quarantine"]
+        lines += [f"            warning: {warning}" for warning in data["warnings"]]
+    if summary["suites"]:
+        lines += ["", "  suite         n   candidate − champion   lower bound   margin   verdict"]
+        lines += [_suite(one) for one in summary["suites"]]
+    bill = summary["bill"]
+    word = " (estimated)" if bill["estimated"] else ""
+    lines += ["", f"  bill      {bill['amount']:.4f} {bill['currency']}, {bill['kwh']:.4f} kWh{word}, {bill['device_hours']:.3f} device-hours, {bill['gpu_hours']:.3f} of them GPU"]
+    lines += ["", *[f"  {name:<9} {link}" for name, link in summary["links"].items()]]
+    return "\n".join(lines) + "\n"
+
+
+def _did(step: dict[str, Any]) -> str:
+    return "reused: same inputs, finished before" if step["cached"] else f"{step['state']} in {step['seconds']:.1f} s"
+
+
+def _suite(one: dict[str, Any]) -> str:
+    if one["delta"] is None:
+        return f"  {one['name']:<11} {'not judged':>33} {'':>12} {-one['margin']:>8.3f}   {one['verdict']}"
+    return f"  {one['name']:<11} {one['n']:>4} {one['delta']:>+18.4f} {one['lower']:>+15.4f} {-one['margin']:>8.3f}   {one['verdict']}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="  ")
