@@ -1,6 +1,7 @@
 """Progress of a running program, live in three places: the Prefect log and its progress artifact, MLflow, the terminal."""
 
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ class Live:
         self._artifact: Any = None
         self._bar: tqdm[Any] | None = None
         self._logged = 0.0
+        self._began = time.monotonic()
 
     def __enter__(self) -> OnEvent:
         self._artifact = create_progress_artifact(progress=0.0, description=f"{self._step}: share done")
@@ -54,8 +56,8 @@ class Live:
         share = done / total
         if share >= self._logged + _LOG_EVERY or done == total:
             self._logged = share
-            rate = self._bar.format_dict["elapsed"] / done
-            self._log.info("%s %d/%d  %s  (%.0f s left)", self._step, done, total, text, rate * (total - done))
+            left = (time.monotonic() - self._began) / done * (total - done)
+            self._log.info("%s %d/%d  %s  (%.0f s left)", self._step, done, total, text, left)
             update_progress_artifact(self._artifact, progress=100.0 * share)
 
 

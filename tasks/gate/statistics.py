@@ -89,7 +89,7 @@ def tango_bounds(pairs: Discordant, z: float) -> tuple[float, float]:
         # T runs from +z to -z through 0 at the observed difference; at an end of [-1, 1] it may never get there
         if abs(observed - end) <= _EDGE or sign * tango_statistic(pairs, end * (1 - _EDGE)) <= z:
             return end
-        return float(brentq(lambda d: sign * tango_statistic(pairs, d) - z, observed, end * (1 - _EDGE), xtol=1e-10))
+        return brentq(lambda d: sign * tango_statistic(pairs, d) - z, observed, end * (1 - _EDGE), xtol=1e-10)  # pyright: ignore[reportReturnType]
 
     return root(1.0, -1.0), root(-1.0, 1.0)
 
@@ -167,7 +167,7 @@ def compare_graded(candidate: Sequence[float], baseline: Sequence[float], alpha:
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
     """Which hypotheses Holm's step-down procedure rejects at family-wise ``alpha`` (Holm 1979)."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    order = sorted(range(len(p_values)), key=lambda i: (math.isnan(p_values[i]), p_values[i]))
     rejected = [False] * len(p_values)
     for rank, index in enumerate(order):
         if not p_values[index] <= alpha / (len(p_values) - rank):

@@ -1,0 +1,222 @@
+"""Deployments on the Prefect server: what may be started there, with which form, and when by itself."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic.fields import FieldInfo
+
+from infra.errors import ServerError
+from infra.orphans import mark_crashed
+from infra.pools import POOLS
+from infra.settings import ROOT, Settings, prefect_api_url
+from infra.up import WORK_POOL
+
+
+class Deployed(NamedTuple):
+    """One row of ``DEPLOYMENTS``. ``entrypoint`` is module:flow, never a file: see DESIGN §3."""
+
+    entrypoint: str
+    name: str
+    parameters: Mapping[str, Any] = MappingProxyType({})
+    cron: str | None = None
+    one_at_a_time: bool = False
+
+
+DEPLOYMENTS = (
+    Deployed("flows.nightly:nightly", "nightly", {"recipe": "recipes/demo.toml"}, "0 2 * * *", one_at_a_time=True),
+    Deployed("flows.promotion:promote", "promote"),
+    Deployed("flows.promotion:reject", "reject"),
+    Deployed("flows.promotion:rollback", "rollback"),
+)
+
+_UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+
+def prepare(settings: Settings) -> list[str]:
+    """What ``nightshift up`` does before its worker starts: end lost runs, and deploy."""
+    crash_lost_runs(settings)
+    return deploy(settings)
+
+
+def deploy(
+    settings: Settings,
+    rows: tuple[Deployed, ...] = DEPLOYMENTS,
+    *,
+    timezone: str | None = None,
+    code: Path = ROOT,
+) -> list[str]:
+    """Create or update the work pool, the pools' blocks and the deployments. Safe to repeat.
+
+    What a person may have changed in the UI of an existing deployment is kept: its schedules, its default parameters,
+    whether it is paused. The rest follows the code.
+
+    Args:
+        timezone: of new schedules, e.g. ``Europe/Berlin``; default: this machine's. Given, it replaces the schedules.
+        code: the checkout in which the flow runs work, and from which they import.
+
+    Returns:
+        Full names, e.g. ``nightly/nightly``, in the order of ``rows``.
+    """
+    zone = known_zone(timezone) if timezone else None
+    with temporary_settings({PREFECT_API_URL: _api(settings)}):
+        _ensure_work_pool()
+        _ensure_blocks()
+        return [_apply(row, zone, code) for row in rows]
+
+
+def crash_lost_runs(settings: Settings) -> int:
+    """End the unfinished runs of our work pool; only while no worker runs on it, as nothing then runs them.
+
+    A run killed together with its worker stays `Running`, and holds the nightly deployment's only slot: without
+    this, the next night waits for ever.
+    """
+    unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
+    with temporary_settings({PREFECT_API_URL: _api(settings)}), get_client(sync_client=True) as client:
+        lost = client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=ours)
+        return sum(mark_crashed(str(run.id)) for run in lost)
+
+
+# --- pure: from a row to what Prefect is told ---
+
+
+def known_zone(name: str) -> str:
+    """The timezone's name.
+
+    Raises:
+        ServerError: there is no such zone.
+    """
+    try:
+        return ZoneInfo(name).key
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ServerError(f"there is no timezone {name!r}", do="give an IANA name such as Europe/Berlin") from None
+
+
+def zone_of(localtime: Path) -> str:
+    """The zone that /etc/localtime links to, else UTC."""
+    name = str(localtime.resolve()).partition("zoneinfo/")[2]
+    return name or "UTC"
+
+
+def schedules_for(row: Deployed, before: DeploymentResponse | None, zone: str | None) -> list[DeploymentScheduleCreate]:
+    """New schedules for a new deployment or a given zone; else those it has, active or not."""
+    if before is not None and zone is None:
+        return [
+            DeploymentScheduleCreate(
+                schedule=kept.schedule, active=kept.active, parameters=kept.parameters, slug=kept.slug
+            )
+            for kept in before.schedules
+        ]
+    if row.cron is None:
+        return []
+    cron = CronSchedule(cron=row.cron, timezone=zone or zone_of(Path("/etc/localtime")))
+    return [DeploymentScheduleCreate(schedule=cron, active=True)]
+
+
+def parameters_for(row: Deployed, before: DeploymentResponse | None, known: set[str]) -> dict[str, Any]:
+    """The row's parameters under those a person set before, less those the flow has no more."""
+    kept = before.parameters if before is not None else {}
+    return {name: value for name, value in {**row.parameters, **kept}.items() if name in known}
+
+
+def described_schema(flow: Flow[..., Any]) -> dict[str, Any]:
+    """The flow's parameter schema, which becomes the form in the UI.
+
+    Prefect writes only the docstring's descriptions into it and drops those of ``Annotated[..., Field(...)]``; and it
+    lets parameters pass that the flow doesn't have, such as a misspelled one.
+    """
+    schema = {**flow.parameters.model_dump(exclude_unset=True), "additionalProperties": False}
+    for name, hint in get_type_hints(flow.fn, include_extras=True).items():
+        marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+        text = next((mark.description for mark in marks if isinstance(mark, FieldInfo) and mark.description), None)
+        if text is not None and name in schema["properties"]:
+            schema["properties"][name]["description"] = text
+    return schema
+
+
+def job_variables(code: Path) -> dict[str, Any]:
+    """Where a flow run's process works. The rest of its environment is the worker's."""
+    return {"working_dir": str(code), "env": {"PYTHONPATH": str(code)}}
+
+
+# --- thin: ask Prefect ---
+
+
+def _api(settings: Settings) -> str:
+    url = prefect_api_url(settings)
+    if url is None:
+        raise ServerError("deployments live on a Prefect server, and none runs", do="start one: `nightshift up`")
+    return url
+
+
+def _ensure_work_pool() -> None:
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(WORK_POOL)
+        except ObjectNotFound:
+            pool = WorkPoolCreate(name=WORK_POOL, type="process", description="Flow runs of Nightshift on this machine")
+            client.create_work_pool(pool)
+
+
+def _ensure_blocks() -> None:
+    for name, pool in POOLS.items():
+        pool.register_type_and_schema()
+        try:
+            pool.load(name)
+        except ValueError:  # Prefect's answer to a block that was never saved
+            pool().save(name)
+
+
+def _apply(row: Deployed, zone: str | None, code: Path) -> str:
+    flow = load(row.entrypoint)
+    full = f"{flow.name}/{row.name}"
+    before = _read(full)
+    schema = described_schema(flow)
+    with get_client(sync_client=True) as client:
+        client.create_deployment(  # creates or updates
+            flow_id=client.create_flow(flow),
+            name=row.name,
+            description=flow.description,
+            entrypoint=row.entrypoint.replace(":", "."),  # Prefect takes a colon for a file, and copies the folder
+            parameters=parameters_for(row, before, set(schema["properties"])),
+            parameter_openapi_schema=schema,
+            enforce_parameter_schema=True,
+            schedules=schedules_for(row, before, zone),
+            concurrency_limit=1 if row.one_at_a_time else None,
+            concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+            work_pool_name=WORK_POOL,
+            job_variables=job_variables(code),
+        )
+    return full
+
+
+def load(entrypoint: str) -> Flow[..., Any]:
+    module, _, name = entrypoint.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _read(full: str) -> DeploymentResponse | None:
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(full)
+        except ObjectNotFound:
+            return None

@@ -1,0 +1,78 @@
+"""Results from log-probabilities, and scorecards that can't be half-read."""
+
+import json
+import math
+
+import pytest
+
+from infra.digest import digest_of
+from tasks.gate.scorecard import Scorecard, card_key, item_result, read_card, scorer_digest
+from tasks.gate.suites import Scorer
+
+SUM, MEAN = Scorer(normalise="none"), Scorer(normalise="tokens")
+
+
+def test_probability_is_the_softmax_over_choices() -> None:
+    result = item_result("a", [-1.0, -2.0, -3.0], [1, 1, 1], 1, SUM)
+    assert result is not None
+    weights = [math.exp(-1), math.exp(-2), math.exp(-3)]
+    assert result.probability == pytest.approx(weights[1] / sum(weights))
+    assert not result.right
+
+
+def test_normalising_by_tokens_lets_a_longer_answer_win() -> None:
+    long_right = item_result("a", [-6.0, -4.0], [6, 2], 0, MEAN)
+    assert long_right is not None
+    assert long_right.right
+    summed = item_result("a", [-6.0, -4.0], [6, 2], 0, SUM)
+    assert summed is not None
+    assert not summed.right
+
+
+def test_a_tie_is_not_a_right_answer() -> None:
+    result = item_result("a", [-2.0, -2.0], [1, 1], 0, SUM)
+    assert result is not None
+    assert not result.right
+    assert result.probability == 0.5
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_log_probability_that_is_not_finite_gives_no_result(bad: float) -> None:
+    assert item_result("a", [-1.0, bad], [1, 1], 0, SUM) is None
+
+
+def test_very_unlikely_choices_do_not_underflow() -> None:
+    result = item_result("a", [-5000.0, -5001.0], [1, 1], 0, SUM)
+    assert result is not None
+    assert result.probability == pytest.approx(1 / (1 + math.exp(-1)))
+
+
+def _card() -> dict[str, object]:
+    result = item_result("a", [-1.0, -2.0], [1, 1], 0, SUM)
+    assert result is not None
+    return Scorecard(model=digest_of(1), suite="s", items=digest_of(2), scorer=digest_of(3), results=(result,)).model_dump()
+
+
+def test_a_scorecard_is_read_back_as_it_was_written() -> None:
+    assert read_card(json.dumps(_card()).encode()).model_dump() == _card() | {"results": tuple(_card()["results"])}  # pyright: ignore
+
+
+def test_a_scorecard_with_nan_repeated_items_or_strange_fields_is_refused() -> None:
+    good = _card()
+    result = good["results"][0]  # pyright: ignore
+    for broken in (
+        {**good, "results": [{**result, "probability": math.nan}]},
+        {**good, "results": [result, result]},
+        {**good, "extra": 1},
+        {**good, "results": [{**result, "probability": 1.5}]},
+    ):
+        with pytest.raises(ValueError):
+            read_card(json.dumps(broken).encode())
+    with pytest.raises(ValueError):
+        read_card(b"not json")
+
+
+def test_the_key_changes_with_model_items_and_scorer() -> None:
+    keys = {card_key(digest_of(a), digest_of(b), digest_of(c)) for a in "xy" for b in "xy" for c in "xy"}
+    assert len(keys) == 8
+    assert scorer_digest(SUM) != scorer_digest(MEAN)

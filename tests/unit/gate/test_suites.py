@@ -1,0 +1,58 @@
+"""Suites as files: the project's own are sound, and a broken one is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.settings import ROOT
+from tasks.errors import SuiteError
+from tasks.gate.suites import house_suite, load_suite, parse_item
+
+OWN = ("safety", "accuracy", "reasoning")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_own_suites_have_at_least_150_items_whose_answers_do_not_lean_to_one_place(name: str) -> None:
+    suite = load_suite(name, ROOT / "expectations" / "model" / name, 1000)
+    assert len(suite.items) >= 150
+    width = len(suite.items[0].choices)
+    shares = [sum(item.answer == place for item in suite.items) / len(suite.items) for place in range(width)]
+    assert all(0.75 / width < share < 1.25 / width for share in shares)
+    prompts = {item.messages[-1].content.lower() for item in suite.items}
+    assert len(prompts) == len(suite.items)
+
+
+def test_a_suite_cut_to_fewer_items_is_the_same_cut_every_night() -> None:
+    folder = ROOT / "expectations" / "model" / "safety"
+    whole, cut = load_suite("safety", folder, 1000), load_suite("safety", folder, 50)
+    assert len(cut.items) == 50
+    assert set(cut.items) < set(whole.items)
+    assert cut.digest == load_suite("safety", folder, 50).digest != whole.digest
+
+
+def test_one_changed_letter_changes_the_digest() -> None:
+    line = json.dumps({"id": "a", "prompt": "why", "choices": ["x", "y"], "answer": 0})
+    assert parse_item(line, "here").digest != parse_item(line.replace("why", "whz"), "here").digest
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answer": 2}, "answer 2 is none of the 2 choices"), ({"choices": ["x"]}, "at least 2"), ({"choices": ["x", "x"]}, "two choices are equal"),
+        ({"id": ""}, "at least 1 character"), ({"surprise": 1}, "Extra inputs"), ({"answer": None}, "valid integer"),
+    ],
+)
+def test_a_broken_item_is_named_with_its_line(change: dict[str, object], message: str) -> None:
+    item = {"id": "a", "prompt": "why", "choices": ["x", "y"], "answer": 0, **change}
+    with pytest.raises(SuiteError, match=message) as caught:
+        parse_item(json.dumps(item), "items.jsonl:7")
+    assert "items.jsonl:7" in str(caught.value)
+
+
+def test_a_suite_without_its_files_or_with_repeated_ids_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="can't be read"):
+        load_suite("gone", tmp_path / "gone", 10)
+    line = json.dumps({"id": "a", "messages": [{"role": "user", "content": "why"}], "choices": ["x", "y"], "answer": 0})
+    with pytest.raises(SuiteError, match="'a' repeats"):
+        house_suite(f"{line}\n{line}\n".encode(), 10)
