@@ -10,14 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions, StateType
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
@@ -25,10 +18,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic.fields import FieldInfo
 
 from infra.errors import ServerError
-from infra.orphans import mark_crashed
 from infra.pools import POOLS
+from infra.servers import WORK_POOL
 from infra.settings import ROOT, Settings, prefect_api_url
-from infra.up import WORK_POOL
 
 
 class Deployed(NamedTuple):
@@ -47,14 +39,6 @@ DEPLOYMENTS = (
     Deployed("flows.promotion:reject", "reject"),
     Deployed("flows.promotion:rollback", "rollback"),
 )
-
-_UNFINISHED = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
-
-
-def prepare(settings: Settings) -> list[str]:
-    """What ``nightshift up`` does before its worker starts: end lost runs, and deploy."""
-    crash_lost_runs(settings)
-    return deploy(settings)
 
 
 def deploy(
@@ -81,19 +65,6 @@ def deploy(
         _ensure_work_pool()
         _ensure_blocks()
         return [_apply(row, zone, code) for row in rows]
-
-
-def crash_lost_runs(settings: Settings) -> int:
-    """End the unfinished runs of our work pool; only while no worker runs on it, as nothing then runs them.
-
-    A run killed together with its worker stays `Running`, and holds the nightly deployment's only slot: without
-    this, the next night waits for ever.
-    """
-    unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
-    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
-    with temporary_settings({PREFECT_API_URL: _api(settings)}), get_client(sync_client=True) as client:
-        lost = client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=ours)
-        return sum(mark_crashed(str(run.id)) for run in lost)
 
 
 # --- pure: from a row to what Prefect is told ---

@@ -1,218 +1,227 @@
-"""Child processes of ``nightshift up``: start them, wait until they answer, and leave none behind.
+"""``nightshift up``: Prefect, MLflow and a worker on SQLite, in one terminal, stopped together."""
 
-Every process carries our mark in its environment and hands it on to its own children. So all of them are found again
-wherever they are: flow runs and training programs live in process groups and sessions of their own.
-"""
-
-import fcntl
+import json
+import os
 import signal
-import socket
-import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
-import psutil
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from infra import processes
 from infra.errors import ServerError
-from infra.settings import ROOT, Settings, child_environment, servers_up
+from infra.orphans import mark_crashed
+from infra.processes import Child, address, answers
+from infra.settings import Settings
 
-MARK = "NIGHTSHIFT_UP"  # in the environment of every process of `up`; its value is the state folder
+WORK_POOL = "nightshift-local"
 
-_TAIL_LINES = 15
-_RUN_SECONDS = 30.0  # a flow run stops its training program (which may take 20 s) and reports that it was stopped
-_SERVER_SECONDS = 8.0
+_READY_SECONDS = 180.0  # the first start migrates two databases; on a loaded laptop that takes a minute
+_POLL_SECONDS = 0.5
 
-Asked = Callable[[], bool]
-
-
-class Child(NamedTuple):
-    """A started process, the leader of its own group."""
-
-    name: str
-    process: subprocess.Popen[bytes]
-    log: Path
+Prepare = Callable[[Settings], list[str]]
+Stopping = Callable[[], bool]
 
 
-def address(settings: Settings, port: int) -> str:
-    """The URL at which this machine reaches a server of ours."""
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    return f"http://{host}:{port}"
+def up(settings: Settings, prepare: Prepare, say: Callable[[str], None] = print) -> int:
+    """Start everything, show where it is, and hold it until Ctrl-C, SIGTERM or the terminal's end; then return 0.
 
+    Args:
+        prepare: creates the work pool and the deployments and returns their names, the nightly one first. Called once
+            the servers answer, with settings that point to them (``flows.deployments.deploy``).
 
-# --- before anything starts ---
-
-
-def check_ports(settings: Settings) -> None:
-    """Raise a ServerError that names the port in use and its setting."""
-    ports = {"NIGHTSHIFT_PREFECT_PORT": settings.prefect_port, "NIGHTSHIFT_MLFLOW_PORT": settings.mlflow_port}
-    if settings.prefect_port == settings.mlflow_port:
-        raise ServerError(f"both servers are to use port {settings.prefect_port}", do=f"set {' or '.join(ports)}")
-    for setting, port in ports.items():
-        reason = why_unusable(settings.host, port)
-        if reason is not None:
-            raise ServerError(
-                f"port {port} on {settings.host} can't be used: {reason}",
-                do=f"stop what uses it (`ss -ltnp 'sport = :{port}'` names it), or set {setting} to a free port",
-            )
-
-
-def why_unusable(host: str, port: int) -> str | None:
-    """The system's reason why nothing can listen there, or None when it is free."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no server
+    Raises:
+        ServerError: a port or the state folder is in use, a server doesn't start, or one ended by itself. Nothing of
+            ours runs any more when it is raised.
+    """
+    refuse_foreign_servers(settings)
+    with processes.only_one(settings), _signals() as asked:
+        settings.up_file.unlink(missing_ok=True)
+        _sweep(settings, say)
+        processes.check_ports(settings)
+        children: list[Child] = []
         try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            return getattr(error, "strerror", None) or str(error)
-    return None
+            _start_all(children, with_urls(settings), prepare, lambda: len(asked) > 0, say)
+            while not asked:
+                processes.check_alive(children)
+                time.sleep(_POLL_SECONDS)
+            say("\nStopping (once more Ctrl-C: at once) ...")
+        except Exception:
+            say("\nStopping everything, as a part of it doesn't run ...")
+            raise
+        finally:
+            settings.up_file.unlink(missing_ok=True)
+            begun = len(asked)
+            processes.stop_all(children, settings.home, lambda: len(asked) > begun)
+            say("Everything is stopped.")
+    return 0
+
+
+def with_urls(settings: Settings) -> Settings:
+    """The settings that point to the servers of this `up`, for its children and for ``prepare``."""
+    prefect, mlflow = address(settings, settings.prefect_port), address(settings, settings.mlflow_port)
+    return settings.model_copy(update={"prefect_api_url": f"{prefect}/api", "mlflow_tracking_uri": mlflow})
+
+
+def refuse_foreign_servers(settings: Settings) -> None:
+    """`up` beside a setting that points elsewhere would start servers that nothing uses."""
+    foreign = {
+        "NIGHTSHIFT_PREFECT_API_URL": settings.prefect_api_url,
+        "NIGHTSHIFT_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
+    }
+    for name, value in foreign.items():
+        if value is not None:
+            raise ServerError(f"{name} is {value}, and `up` starts servers of its own", do=f"unset {name}")
+
+
+def _start_all(
+    children: list[Child], settings: Settings, prepare: Prepare, stopping: Stopping, say: Callable[[str], None]
+) -> None:
+    """Start the children in their order; each is in ``children`` as soon as it lives, so that it can be stopped."""
+    prefect, mlflow = address(settings, settings.prefect_port), address(settings, settings.mlflow_port)
+    say("Starting Prefect and MLflow ...")
+    children.append(processes.start("prefect", prefect_command(settings), settings, PREFECT_EXTRA))
+    children.append(processes.start("mlflow", mlflow_command(settings), settings, MLFLOW_EXTRA))
+    processes.wait_ready(children[0], lambda: answers(f"{prefect}/api/health"), _READY_SECONDS, stopping)
+    processes.wait_ready(children[1], lambda: answers(f"{mlflow}/health"), _READY_SECONDS, stopping)
+    if stopping():
+        return
+    if lost := crash_lost_runs(settings):
+        say(f"Set {lost} flow runs to Crashed: they were killed with an earlier worker")
+    say("Creating the deployments ...")
+    names = prepare(settings)
+    if stopping():
+        return
+    begun = datetime.now(UTC)
+    children.append(processes.start("worker", worker_command(), settings))
+    processes.wait_ready(children[2], lambda: worker_reports(prefect, begun), _READY_SECONDS, stopping)
+    if stopping():
+        return
+    settings.up_file.write_text(json.dumps({"pid": os.getpid(), "prefect": prefect, "mlflow": mlflow}))
+    say(status_page(settings, prefect, mlflow, names, _deployment_ids(prefect, names)))
+
+
+# --- the three commands ---
+
+# Leases of concurrency slots, kept in memory by default: a restarted server would hold the nightly slot for ever.
+PREFECT_EXTRA = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+}
+# The job runner is for GenAI evaluations started in the UI, which we don't use: it would run as processes of its own.
+MLFLOW_EXTRA = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
+def prefect_command(settings: Settings) -> list[str]:
+    place = ["--host", settings.host, "--port", str(settings.prefect_port)]
+    return [sys.executable, "-m", "prefect", "server", "start", *place, "--analytics-off"]
+
+
+def mlflow_command(settings: Settings) -> list[str]:
+    """The server on the files an embedded run uses.
+
+    Artifacts get plain file locations, also in experiments the server creates: a location it would serve
+    (``mlflow-artifacts:``) can't be read any more once the server is gone.
+    """
+    artifacts = (settings.home / "mlartifacts").as_uri()
+    stores = ["--backend-store-uri", f"sqlite:///{settings.home / 'mlflow.db'}"]
+    places = ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
+    listen = ["--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"]
+    return [sys.executable, "-m", "mlflow", "server", *stores, *places, *listen]
+
+
+def worker_command() -> list[str]:
+    options = ["--pool", WORK_POOL, "--type", "process", "--name", "nightshift"]
+    return [sys.executable, "-m", "prefect", "worker", "start", *options, "--no-create-pool-if-not-found"]
+
+
+# --- what the Prefect server says ---
+
+
+def worker_reports(prefect: str, since: datetime) -> bool:
+    """Whether a worker of our pool has sent a heartbeat since then (its name may be an earlier worker's)."""
+    try:
+        found = _ask("POST", f"{prefect}/api/work_pools/{WORK_POOL}/workers/filter")
+    except httpx.TransportError:  # busy; asked again until the time is over
+        return False
+    return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in found)
+
+
+def crash_lost_runs(settings: Settings) -> int:
+    """End the unfinished runs of our work pool; only while no worker runs on it, as nothing then runs them.
+
+    A run killed together with its worker stays `Running`, and holds the nightly deployment's only slot: without
+    this, the next night waits for ever.
+    """
+    states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
+    unfinished = FlowRunFilter(state=FlowRunFilterState(type=states))
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
+    with temporary_settings({PREFECT_API_URL: settings.prefect_api_url}), get_client(sync_client=True) as client:
+        lost = client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=ours)
+        return sum(mark_crashed(str(run.id)) for run in lost)
+
+
+def _deployment_ids(prefect: str, names: list[str]) -> dict[str, str]:
+    return {name: _ask("GET", f"{prefect}/api/deployments/name/{name}")["id"] for name in names}
+
+
+def _ask(method: str, url: str) -> Any:
+    answer = httpx.request(method, url, json={} if method == "POST" else None, timeout=20, trust_env=False)
+    if not answer.is_success:
+        raise ServerError(
+            f"Prefect answers {method} {url} with {answer.status_code}: {answer.text[:300]}",
+            do="read HOME/logs/prefect.log",
+        )
+    return answer.json()
+
+
+# --- what the person sees ---
+
+
+def status_page(settings: Settings, prefect: str, mlflow: str, names: list[str], ids: dict[str, str]) -> str:
+    """Names and URLs, one a line."""
+    width = max(len(name) for name in [*names, "Reports and registry"])
+    places = {
+        **{name: f"{prefect}/deployments/deployment/{ids[name]}" for name in names},
+        "Prefect": f"{prefect}/dashboard",
+        "MLflow": f"{mlflow}/",
+        "Reports and registry": f"{mlflow}/#/models",
+        "State": str(settings.home),
+        "Logs": str(settings.home / "logs"),
+    }
+    lines = [f"  {name:<{width}}  {place}" for name, place in places.items()]
+    return "\n".join(["", "Nightshift is up.", "", *lines, "", "Ctrl-C stops all of it.", ""])
+
+
+def _sweep(settings: Settings, say: Callable[[str], None]) -> None:
+    """Stop what an `up` left that was killed itself; safe because we hold the folder's lock."""
+    left = processes.marked(settings.home)
+    if left:
+        say(f"Stopping {len(left)} processes left by a `nightshift up` that was killed ...")
+        processes.stop_all([], settings.home)
 
 
 @contextmanager
-def only_one(settings: Settings) -> Iterator[None]:
-    """Hold the state folder's `up` lock; the kernel lets go of it however this process ends.
-
-    Raises:
-        ServerError: another `up` holds it; names its URLs.
-    """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "up.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServerError(_running(settings), do="use it, or stop it there with Ctrl-C") from None
-        yield
-
-
-def _running(settings: Settings) -> str:
-    up = servers_up(settings)
-    if up is None:
-        return f"another `nightshift up` is just starting or stopping on {settings.home}"
-    return f"`nightshift up` runs already (process {up['pid']}): Prefect {up['prefect']}, MLflow {up['mlflow']}"
-
-
-# --- start, and wait for an answer ---
-
-
-def start(name: str, command: list[str], settings: Settings, extra: Mapping[str, str] | None = None) -> Child:
-    """Start a process in a group of its own, its output in HOME/logs/NAME.log (the log before it: NAME.log.1)."""
-    log = settings.home / "logs" / f"{name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists():
-        log.replace(log.with_suffix(".log.1"))
-    environment = {**child_environment(settings), **(extra or {}), MARK: str(settings.home)}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal is for `up` alone: it stops the others in order
-        )
-    return Child(name, process, log)
-
-
-def wait_ready(child: Child, asked: Asked, seconds: float, stopping: Asked) -> None:
-    """Poll until the child answers, or until somebody asks `up` to stop.
-
-    Raises:
-        ServerError: it ended, or didn't answer in time; holds the end of its log.
-    """
-    end = time.monotonic() + seconds
-    while not stopping():
-        check_alive([child])
-        if asked():
-            return
-        if time.monotonic() > end:
-            raise ServerError(f"{child.name} doesn't answer after {seconds:.0f} s{tail(child.log)}", do=_next(child))
-        time.sleep(0.2)
-
-
-def check_alive(children: Iterable[Child]) -> None:
-    """Raise a ServerError for the first child that has ended, with the end of its log."""
-    for child in children:
-        code = child.process.poll()
-        if code is not None:
-            raise ServerError(f"{child.name} ended by itself (exit code {code}){tail(child.log)}", do=_next(child))
-
-
-def _next(child: Child) -> str:
-    return f"read {child.log}, mend the cause, and run `nightshift up` again"
-
-
-def tail(log: Path) -> str:
-    """The end of a log, as the end of a sentence."""
-    lines = log.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
-    return "; the end of its log:\n" + "\n".join(f"    {line}" for line in lines) if lines else "; its log is empty"
-
-
-def answers(url: str) -> bool:
-    """Whether a GET is answered with success. A proxy of the environment is not asked: the server is ours."""
+def _signals() -> Iterator[list[int]]:
+    """The signals that ask `up` to stop, as they come in: no exception in the middle of starting a process."""
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda got, _frame: asked.append(got)) for number in numbers}
     try:
-        return httpx.get(url, timeout=5, trust_env=False).is_success
-    except httpx.TransportError:  # not there yet
-        return False
-
-
-# --- stop, all of it ---
-
-
-def marked(home: Path) -> dict[int, int]:
-    """Processes that carry our mark for this state folder, each with its parent."""
-    found = {}
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(MARK) == str(home):
-                found[process.pid] = process.ppid()
-        except psutil.Error:  # gone, or somebody else's
-            continue
-    return found
-
-
-def flow_runs(found: Mapping[int, int], children: Iterable[int], worker: int | None) -> list[int]:
-    """The processes to stop first: what the worker started, and what lost its parent."""
-    own = set(children)
-    return [pid for pid, parent in found.items() if pid not in own and (parent == worker or parent not in found)]
-
-
-def stop_all(children: list[Child], home: Path, hurry: Asked = lambda: False) -> None:
-    """Stop every process of `up`: flow runs, then the worker, then the servers; kill what doesn't end in time.
-
-    In this order a stopped run can still tell the server that it was stopped, so none stays `Running` for ever.
-    """
-    worker = next((child.process.pid for child in children if child.name == "worker"), None)
-    runs = flow_runs(marked(home), [child.process.pid for child in children], worker)
-    _end(runs, signal.SIGTERM, _RUN_SECONDS, hurry)
-    for child in reversed(children):
-        if child.process.poll() is None:
-            _end([child.process.pid], signal.SIGTERM, _SERVER_SECONDS, hurry)
-    end = time.monotonic() + _SERVER_SECONDS
-    while (left := list(marked(home))) and time.monotonic() < end:
-        _end(left, signal.SIGKILL, 2.0, lambda: False)
-    for child in children:
-        child.process.wait()
-
-
-def _end(pids: list[int], number: signal.Signals, seconds: float, hurry: Asked) -> None:
-    """Signal processes and wait until they have ended, the time is over, or somebody is in a hurry."""
-    processes = [process for pid in pids if (process := _process(pid)) is not None]
-    for process in processes:
-        try:
-            process.send_signal(number)
-        except psutil.NoSuchProcess:
-            continue
-    end = time.monotonic() + seconds
-    while processes and time.monotonic() < end and not hurry():
-        _, processes = psutil.wait_procs(processes, timeout=0.2)
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

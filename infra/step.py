@@ -15,7 +15,7 @@ from prefect.context import TaskRunContext
 
 from infra.attempts import AttemptLog, Device
 from infra.digest import code_revision, digest_of, short
-from infra.settings import ROOT
+from infra.settings import ROOT, load_settings
 
 SHARED = ("tasks/contracts.py", "tasks/recipe.py")
 
@@ -70,7 +70,9 @@ def step(
 
         def cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
             assert key is not None
-            return f"{name}-{short(digest_of([name, revision(area), key(**parameters)]), 32)}"
+            # a result refers to objects of the store beside it: it is worth nothing to a night with another store
+            store = str(load_settings().home)
+            return f"{name}-{short(digest_of([name, revision(area), store, key(**parameters)]), 32)}"
 
         prefect_task = task(
             name=name,

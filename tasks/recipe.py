@@ -9,53 +9,55 @@ from pydantic import Field, ValidationError, model_validator
 from infra.digest import Record
 from tasks.errors import RecipeError
 
-Positive = Field(gt=0)
-Share = Field(gt=0, lt=1)
+Loss = Literal[
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+    "apo_zero", "apo_down", "discopop", "sigmoid_norm",
+]  # fmt: skip
 
 
 class ModelSpec(Record):
     """Which base model. ``source`` is a folder, a GGUF file, or ``package:NAME/FILE`` inside an installed package."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    source: str = Field(min_length=1)
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", description="the base model's name, for people")
+    source: str = Field(min_length=1, description="a folder in Hugging Face form, a `.gguf` file, or `package:NAME/FILE`")
 
 
 class DataSpec(Record):
     """Sources and what a row must live up to."""
 
-    holdout: float = Field(0.2, gt=0, lt=1, description="share of prompts held out for the house suite")
-    max_prompt_tokens: int = Field(512, gt=0)
-    max_answer_tokens: int = Field(512, gt=0)
-    min_answer_tokens: int = Field(1, gt=0)
-    min_new_pairs: int = Field(100, gt=0, description="fewer new training pairs than this: nothing to learn tonight")
-    max_quarantined: float = Field(0.5, gt=0, le=1, description="a larger quarantined share stops the night")
+    holdout: float = Field(default=0.2, gt=0, lt=1, description="share of prompts held out for the house suite")
+    max_prompt_tokens: int = Field(default=512, gt=0, description="longer prompts are quarantined")
+    max_answer_tokens: int = Field(default=512, gt=0, description="longer answers are quarantined")
+    min_answer_tokens: int = Field(default=1, gt=0, description="shorter answers are quarantined")
+    min_new_pairs: int = Field(default=100, gt=0, description="fewer new training pairs than this: nothing to learn tonight")
+    max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
 
 
 class LoraSpec(Record):
-    r: int = Field(16, gt=0)
-    alpha: int = Field(32, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    r: int = Field(default=16, gt=0, description="rank of the adapter")
+    alpha: int = Field(default=32, gt=0, description="its scale")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout inside the adapter")
 
 
 class Phase(Record):
     """One alignment step. DPO is the method of this release; its loss is any of TRL's DPO losses."""
 
-    method: Literal["dpo"] = "dpo"
-    loss: str = "sigmoid"
-    beta: float = Field(0.1, gt=0)
-    learning_rate: float = Field(1e-4, gt=0)
-    batch_size: int = Field(4, gt=0)
-    max_steps: int = Field(gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    lora: LoraSpec = LoraSpec()
+    method: Literal["dpo"] = Field(default="dpo", description="how the phase trains")
+    loss: Loss = Field(default="sigmoid", description="one of TRL's DPO losses")
+    beta: float = Field(default=0.1, gt=0, description="how closely the candidate is held to the reference")
+    learning_rate: float = Field(default=1e-4, gt=0, description="peak; falls linearly")
+    batch_size: int = Field(default=4, gt=0, description="pairs a step and process")
+    max_steps: int = Field(gt=0, description="most steps; fewer where the pairs don't fill them")
+    warmup_steps: int = Field(default=0, ge=0, description="steps until the peak")
+    lora: LoraSpec = Field(default_factory=LoraSpec, description="the adapter")
 
 
 class SuiteSpec(Record):
     """One gate suite: a folder with items.jsonl and suite.toml, or ``house`` (held out of the recipe's sources)."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    path: str | None = None
-    measure: Literal["right", "probability"]
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="`house`, or a folder of `expectations/model/`")
+    path: str | None = Field(default=None, description="the suite's folder, where it is another one")
+    measure: Literal["right", "probability"] = Field(description="right or wrong, or the probability of the right choice")
     margin: float = Field(gt=0, lt=1, description="largest loss against the champion that counts as no worse")
     budget: float = Field(gt=0, lt=1, description="largest loss against the anchor over the model's whole life")
 
@@ -63,12 +65,12 @@ class SuiteSpec(Record):
 class GateSpec(Record):
     """How the candidate is judged (docs/design/gate.md)."""
 
-    alpha: float = Field(0.05, gt=0, lt=0.5)
-    planned_decisions: int = Field(365, gt=0, description="the anchor's alpha is divided by this")
-    target: str
-    min_items: int = Field(150, gt=0)
-    max_items: int = Field(1000, gt=0)
-    suites: tuple[SuiteSpec, ...] = Field(min_length=1)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5, description="one-sided error of every bound")
+    planned_decisions: int = Field(default=365, gt=0, description="the anchor's alpha is divided by this")
+    target: str = Field(description="the suite that must be proven better")
+    min_items: int = Field(default=150, gt=0, description="a suite of fewer items blocks")
+    max_items: int = Field(default=1000, gt=0, description="of a larger suite, the same items are taken every night")
+    suites: tuple[SuiteSpec, ...] = Field(min_length=1, description="all suites the candidate is judged on")
 
     @model_validator(mode="after")
     def _consistent(self) -> "GateSpec":
@@ -88,15 +90,15 @@ class BudgetSpec(Record):
 
 
 class Recipe(Record):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    seed: int = 0
-    pool: str = "local"
-    sources: tuple[str, ...] = Field(min_length=1)
-    model: ModelSpec
-    data: DataSpec = DataSpec()
-    phase: tuple[Phase, ...] = Field(min_length=1, max_length=1)
-    gate: GateSpec
-    budget: BudgetSpec
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="also the registered model's name")
+    seed: int = Field(default=0, description="of the choice of pairs and of training")
+    pool: str = Field(default="local", description="where align and score run")
+    sources: tuple[str, ...] = Field(min_length=1, description="files or folders, from the checkout's root or absolute")
+    model: ModelSpec = Field(description="the base model")
+    data: DataSpec = Field(default_factory=DataSpec, description="the split and the bounds of a row")
+    phase: tuple[Phase, ...] = Field(min_length=1, max_length=1, description="what is trained; one phase in this release")
+    gate: GateSpec = Field(description="how the candidate is judged")
+    budget: BudgetSpec = Field(description="what the night may take")
 
     def identity(self) -> dict[str, Any]:
         # where it runs and where the files lie don't change the result: the snapshot's digest covers the sources' bytes
@@ -105,8 +107,6 @@ class Recipe(Record):
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     """Read a recipe and apply ``key=value`` overrides.
-
-    Relative sources are looked up from the recipe's folder first, then from the working directory.
 
     Raises:
         RecipeError: unreadable file, unknown key, invalid value; the message names it.

@@ -1,6 +1,5 @@
 """Deployments against a real server and worker, started once by `nightshift up` in a state folder of its own."""
 
-import json
 import signal
 import socket
 import subprocess
@@ -29,7 +28,7 @@ from flows.deployments import (
     zone_of,
 )
 from infra.errors import ServerError
-from infra.servers import marked
+from infra.processes import marked
 from infra.settings import ROOT, Settings, child_environment
 from infra.tracking import Tracker
 
@@ -51,9 +50,9 @@ import sys
 from infra.settings import apply_environment, load_settings
 settings = load_settings()
 apply_environment(settings)
-from flows.deployments import prepare
-from infra.up import up
-up(settings, prepare)
+from flows.deployments import deploy
+from infra.servers import up
+sys.exit(up(settings, deploy))
 """
 
 EMBEDDED = """
@@ -295,10 +294,3 @@ def test_tracking_runs_and_their_artifacts_are_readable_embedded_and_through_the
     client.log_text(made, "made during up", "later.txt")
     assert Path(MlflowClient(file).download_artifacts(made, "later.txt", str(tmp_path))).read_text() == "made during up"
     assert httpx.get(f"{server}/get-artifact", params={"run_id": made, "path": "later.txt"}).text == "made during up"
-
-
-@pytest.mark.slow
-def test_the_up_file_names_the_process_and_both_servers(place: Place) -> None:
-    written = json.loads(place.settings.up_file.read_text())
-    assert set(written) == {"pid", "prefect", "mlflow"}
-    assert written["prefect"] + "/api" == place.api

@@ -13,10 +13,17 @@ import httpx
 import psutil
 import pytest
 
-from infra import servers
+from infra import processes
 from infra.errors import ServerError
+from infra.servers import (
+    mlflow_command,
+    prefect_command,
+    refuse_foreign_servers,
+    status_page,
+    with_urls,
+    worker_command,
+)
 from infra.settings import ROOT, Settings, child_environment, servers_up
-from infra.up import mlflow_command, prefect_command, refuse_foreign_servers, status_page, with_urls, worker_command
 
 PREFECT, MLFLOW = "NIGHTSHIFT_PREFECT_PORT", "NIGHTSHIFT_MLFLOW_PORT"
 
@@ -31,11 +38,11 @@ def settings_in(home: Path, **values: object) -> Settings:
     return Settings.model_validate({"home": home, "prefect_port": prefect, "mlflow_port": mlflow, **values})
 
 
-def python(name: str, code: str, settings: Settings) -> servers.Child:
-    return servers.start(name, [sys.executable, "-c", code], settings)
+def python(name: str, code: str, settings: Settings) -> processes.Child:
+    return processes.start(name, [sys.executable, "-c", code], settings)
 
 
-def wait_for(asked: servers.Asked, seconds: float = 60) -> None:
+def wait_for(asked: processes.Asked, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not asked():
         assert time.monotonic() < end, "waited in vain"
@@ -46,27 +53,24 @@ def wait_for(asked: servers.Asked, seconds: float = 60) -> None:
 def settings(tmp_path: Path) -> Iterator[Settings]:
     made = settings_in(tmp_path)
     yield made
-    servers.stop_all([], made.home)
+    processes.stop_all([], made.home)
 
 
 def test_a_port_in_use_is_refused_by_its_number_and_its_setting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServerError) as refused:
-            servers.check_ports(settings_in(tmp_path, mlflow_port=port))
+            processes.check_ports(settings_in(tmp_path, mlflow_port=port))
     assert f"port {port}" in refused.value.what
     assert MLFLOW in refused.value.do
-    servers.check_ports(settings_in(tmp_path))
-
-
-def test_one_port_for_both_servers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="both servers are to use port 4321"):
-        servers.check_ports(settings_in(tmp_path, prefect_port=4321, mlflow_port=4321))
+        processes.check_ports(settings_in(tmp_path, prefect_port=4321, mlflow_port=4321))
+    processes.check_ports(settings_in(tmp_path))
 
 
 def test_an_address_that_is_not_this_machines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"on 192\.0\.2\.1 can't be used"):
-        servers.check_ports(settings_in(tmp_path, host="192.0.2.1"))
+        processes.check_ports(settings_in(tmp_path, host="192.0.2.1"))
 
 
 def test_up_is_refused_where_a_setting_points_to_other_servers(tmp_path: Path) -> None:
@@ -76,13 +80,13 @@ def test_up_is_refused_where_a_setting_points_to_other_servers(tmp_path: Path) -
 
 
 def test_a_second_up_is_refused_with_the_urls_of_the_first(settings: Settings) -> None:
-    with servers.only_one(settings):
+    with processes.only_one(settings):
         settings.up_file.write_text(f'{{"pid": {os.getpid()}, "prefect": "http://one:1", "mlflow": "http://two:2"}}')
-        with pytest.raises(ServerError) as refused, servers.only_one(settings):
+        with pytest.raises(ServerError) as refused, processes.only_one(settings):
             pass
     assert "http://one:1" in refused.value.what
     assert "http://two:2" in refused.value.what
-    with servers.only_one(settings):  # let go of again
+    with processes.only_one(settings):  # let go of again
         pass
 
 
@@ -99,10 +103,7 @@ def test_children_are_pointed_to_the_servers_of_this_up(tmp_path: Path) -> None:
     assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4201/api"
     assert environment["MLFLOW_TRACKING_URI"] == "http://127.0.0.1:5001"
     assert environment["PREFECT_HOME"] == str(tmp_path / "prefect")
-
-
-def test_a_server_on_all_addresses_is_reached_through_this_machine(tmp_path: Path) -> None:
-    assert servers.address(settings_in(tmp_path, host="0.0.0.0"), 4200) == "http://127.0.0.1:4200"
+    assert processes.address(settings_in(tmp_path, host="0.0.0.0"), 4200) == "http://127.0.0.1:4200"
 
 
 def test_the_status_page_names_every_place_on_a_line_of_its_own(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_the_status_page_names_every_place_on_a_line_of_its_own(tmp_path: Path) 
 def test_a_child_that_ends_while_starting_is_reported_with_its_log_and_the_next_action(settings: Settings) -> None:
     child = python("mlflow", "print('no such table: runs'); raise SystemExit(3)", settings)
     with pytest.raises(ServerError) as failed:
-        servers.wait_ready(child, lambda: False, 30, lambda: False)
+        processes.wait_ready(child, lambda: False, 30, lambda: False)
     assert "mlflow ended by itself (exit code 3)" in failed.value.what
     assert "no such table: runs" in failed.value.what
     assert str(settings.home / "logs" / "mlflow.log") in failed.value.do
@@ -128,16 +129,8 @@ def test_a_child_that_ends_while_starting_is_reported_with_its_log_and_the_next_
 def test_a_child_that_never_answers_is_reported_after_the_time_limit(settings: Settings) -> None:
     child = python("prefect", "import time; print('thinking', flush=True); time.sleep(60)", settings)
     with pytest.raises(ServerError, match="prefect doesn't answer after 2 s"):
-        servers.wait_ready(child, lambda: servers.answers("http://127.0.0.1:1/health"), 2, lambda: False)
-    servers.stop_all([child], settings.home)
-
-
-def test_waiting_ends_at_once_when_somebody_asks_to_stop(settings: Settings) -> None:
-    child = python("prefect", "import time; time.sleep(60)", settings)
-    begun = time.monotonic()
-    servers.wait_ready(child, lambda: False, 60, lambda: True)
-    servers.stop_all([child], settings.home)
-    assert time.monotonic() - begun < 10
+        processes.wait_ready(child, lambda: processes.answers("http://127.0.0.1:1/health"), 2, lambda: False)
+    processes.stop_all([child], settings.home)
 
 
 def test_the_log_before_is_kept(settings: Settings) -> None:
@@ -159,53 +152,45 @@ time.sleep(600)
 def test_stopping_leaves_no_grandchild_even_in_a_session_of_its_own_and_deaf_to_sigterm(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers, "_SERVER_SECONDS", 1.0)
+    monkeypatch.setattr(processes, "_SERVER_SECONDS", 1.0)
     child = python("mlflow", GRANDCHILD, settings)
     wait_for(lambda: "here" in child.log.read_text())
-    found = servers.marked(settings.home)
+    found = processes.marked(settings.home)
     assert len(found) == 2
     assert len({os.getsid(pid) for pid in found}) == 2
-    servers.stop_all([child], settings.home)
+    processes.stop_all([child], settings.home)
     assert not any(psutil.pid_exists(pid) for pid in found)
 
 
 def test_another_folders_processes_are_left_alone(settings: Settings, tmp_path: Path) -> None:
     other = settings_in(tmp_path / "other")
     child = python("mlflow", "import time; time.sleep(60)", other)
-    servers.stop_all([], settings.home)
+    processes.stop_all([], settings.home)
     assert child.process.poll() is None
-    servers.stop_all([child], other.home)
+    processes.stop_all([child], other.home)
     assert child.process.poll() is not None
 
 
 def test_flow_runs_are_stopped_first_and_their_training_programs_by_them() -> None:
     #        server 10 ← its worker 11;  worker 20 ← flow run 21 ← training 22;  31 lost its parent
     found = {10: 1, 11: 10, 20: 1, 21: 20, 22: 21, 31: 1}
-    assert servers.flow_runs(found, [10, 20], worker=20) == [21, 31]
+    assert processes.flow_runs(found, [10, 20], worker=20) == [21, 31]
 
 
 # --- with real servers ---
 
 RUN_UP = """
 import sys
-from infra.errors import NightshiftError
 from infra.settings import apply_environment, load_settings
 settings = load_settings()
 apply_environment(settings)
-from flows.deployments import Deployed, crash_lost_runs, deploy
-from infra.up import up
+from flows.deployments import Deployed, deploy
+from infra.servers import up
 from pathlib import Path
 code = Path(sys.argv[1])
 sys.path.insert(0, str(code))
 rows = (Deployed("sleepy:sleepy", "sleepy", one_at_a_time=True),)
-def prepare(settings):
-    print("lost runs:", crash_lost_runs(settings))
-    return deploy(settings, rows, code=code)
-try:
-    up(settings, prepare)
-except NightshiftError as error:
-    print(error, file=sys.stderr)
-    sys.exit(1)
+sys.exit(up(settings, lambda settings: deploy(settings, rows, code=code)))
 """
 
 SLEEPY = """
@@ -223,8 +208,6 @@ def sleepy(seconds: int = 600):
 
 
 class Up:
-    """A `nightshift up` in a process of its own, as in a terminal, with one flow that sleeps."""
-
     def __init__(self, home: Path, settings: Settings, code: Path) -> None:
         self.settings, self.api = settings, f"http://127.0.0.1:{settings.prefect_port}/api"
         ports = {PREFECT: str(settings.prefect_port), MLFLOW: str(settings.mlflow_port)}
@@ -266,7 +249,7 @@ def place(tmp_path: Path) -> Iterator[tuple[Path, Settings, Path]]:
     code.mkdir()
     (code / "sleepy.py").write_text(SLEEPY)
     yield home, settings_in(home), code
-    servers.stop_all([], home)
+    processes.stop_all([], home)
 
 
 @pytest.mark.slow
@@ -277,15 +260,16 @@ def test_up_ends_with_nothing_left_however_it_ends(place: tuple[Path, Settings, 
     # killed: its processes stay, the next `up` stops them and ends the lost run, so that its slot is free
     first = Up(*place).ready()
     lost = first.run_sleepy()
-    before = servers.marked(home)
+    before = processes.marked(home)
     first.process.kill()
     assert first.ended() == -signal.SIGKILL
-    assert len(servers.marked(home)) == len(before) >= 5
+    assert len(processes.marked(home)) == len(before) >= 5
 
     second = Up(*place).ready()
-    assert not set(before) & set(servers.marked(home))
+    assert not set(before) & set(processes.marked(home))
     assert "left by a `nightshift up` that was killed" in second.output.read_text()
     assert second.state(lost) == "Crashed"
+    assert "Set 1 flow runs to Crashed" in second.output.read_text()
 
     # a second one beside it is refused, and changes nothing
     beside = Up(home, settings, place[2])
@@ -299,16 +283,16 @@ def test_up_ends_with_nothing_left_however_it_ends(place: tuple[Path, Settings, 
     stopped = second.run_sleepy()  # needs the slot that the lost run held
     second.process.terminate()
     assert second.ended() == 0, second.output.read_text()
-    assert servers.marked(home) == {}
+    assert processes.marked(home) == {}
     assert not settings.up_file.exists()
 
     # a server's death: everything stops, exit code 1, and the message says which
     third = Up(*place).ready()
     assert third.state(stopped) == "Crashed"  # it could still say so itself
-    assert "lost runs: 0" in third.output.read_text()
+    assert "flow runs to Crashed" not in third.output.read_text()
     mlflow = next(p for p in psutil.Process(third.process.pid).children() if "mlflow" in p.cmdline())
     mlflow.kill()
     assert third.ended() == 1
     assert "mlflow ended by itself (exit code -9)" in third.output.read_text()
-    assert servers.marked(home) == {}
+    assert processes.marked(home) == {}
     assert not settings.up_file.exists()
