@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 from datetime import date, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -86,8 +85,9 @@ class Record(BaseModel):
     def identity(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in type(self).model_fields if name not in self.NOT_IDENTITY}
 
-    @cached_property
+    @property
     def digest(self) -> Digest:
+        # computed each time: a cached one would travel along with model_copy(update=...) and lie
         return digest_of(self)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.store import Store
 from tasks.contracts import Suites
 from tasks.errors import SuiteError
-from tasks.gate.suites import Suite, house_suite, load_suite
+from tasks.gate.suites import Suite, cut, house_suite, load_suite
 from tasks.recipe import Recipe
 
 
@@ -15,16 +15,19 @@ def read_suites(recipe: Recipe, root: Path, store: Store) -> Suites:
     the night's data is still worth collecting, and the report names the file.
     """
     suites: dict[str, Suite] = {}
+    prompts: list[str] = []
     problems = []
     for spec in recipe.gate.suites:
         if spec.name == "house" and spec.path is None:
             continue
         folder = root / (spec.path or f"expectations/model/{spec.name}")
         try:
-            suites[spec.name] = load_suite(spec.name, folder, recipe.gate.max_items)
+            whole = load_suite(spec.name, folder)
+            suites[spec.name] = cut(whole, recipe.gate.max_items)
+            # items that tonight's cut leaves out must not be trained on either
+            prompts += [item.messages[-1].content for item in whole.items]
         except SuiteError as error:
             problems.append(error.what)
-    prompts = [message.content for suite in suites.values() for item in suite.items for message in item.messages[-1:]]
     return Suites(
         suites=store.put_json({name: suite.model_dump() for name, suite in suites.items()}),
         prompts=store.put_json(prompts),
@@ -36,5 +39,5 @@ def tonight(suites: Suites, house: bytes, recipe: Recipe, store: Store) -> dict[
     """Every readable suite of the night by name, the house suite included."""
     found = {name: Suite.model_validate(raw) for name, raw in json.loads(store.read_bytes(suites.suites)).items()}
     if any(spec.name == "house" and spec.path is None for spec in recipe.gate.suites):
-        found["house"] = house_suite(house, recipe.gate.max_items)
+        found["house"] = cut(house_suite(house), recipe.gate.max_items)
     return found

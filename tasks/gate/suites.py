@@ -65,11 +65,8 @@ class Suite(Record):
 HOUSE_SCORER = Scorer(normalise="tokens")  # answers of people differ in length
 
 
-def load_suite(name: str, folder: Path, max_items: int) -> Suite:
+def load_suite(name: str, folder: Path) -> Suite:
     """Read ``items.jsonl`` and ``suite.toml``.
-
-    Args:
-        max_items: where the suite has more, the same items every night, chosen by the hash of their ids.
 
     Raises:
         SuiteError: names file, line and what is wrong. A suite that can't be read never passes.
@@ -80,21 +77,26 @@ def load_suite(name: str, folder: Path, max_items: int) -> Suite:
     except (OSError, KeyError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise SuiteError(f"the suite {name} in {folder} can't be read: {error}", do="mend suite.toml and items.jsonl there") from error
     items = [parse_item(line, f"{folder / 'items.jsonl'}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-    return build_suite(name, scorer, items, max_items)
+    return build_suite(name, scorer, items)
 
 
-def house_suite(lines: bytes, max_items: int) -> Suite:
+def house_suite(lines: bytes) -> Suite:
     """The suite of held-out preferences."""
     items = [parse_item(line, f"house:{number}") for number, line in enumerate(lines.decode().splitlines(), 1)]
-    return build_suite("house", HOUSE_SCORER, items, max_items)
+    return build_suite("house", HOUSE_SCORER, items)
 
 
-def build_suite(name: str, scorer: Scorer, items: list[Item], max_items: int) -> Suite:
-    chosen = sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())[:max_items]
+def build_suite(name: str, scorer: Scorer, items: list[Item]) -> Suite:
     try:
-        return Suite(name=name, scorer=scorer, items=tuple(sorted(chosen, key=lambda item: item.id)))
+        return Suite(name=name, scorer=scorer, items=tuple(sorted(items, key=lambda item: item.id)))
     except ValidationError as error:
         raise SuiteError(f"the suite {name} is invalid: {error.errors()[0]['msg']}", do="mend its items") from None
+
+
+def cut(suite: Suite, max_items: int) -> Suite:
+    """At most ``max_items`` items: the same ones every night, chosen by the hash of their ids."""
+    chosen = sorted(suite.items, key=lambda item: hashlib.sha256(item.id.encode()).digest())[:max_items]
+    return suite.model_copy(update={"items": tuple(sorted(chosen, key=lambda item: item.id))})
 
 
 def parse_item(line: str, where: str) -> Item:

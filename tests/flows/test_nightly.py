@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import write_pairs
+import torch
 from safetensors.torch import load_file, save_file
 
 from flows.calls import call_flow
@@ -95,18 +96,24 @@ def test_a_night_of_flipped_pairs_fails_and_can_not_be_approved(started: Path, t
     assert registry_of("tiny").alias("champion") == 1
 
 
-def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a champion that can lose something: the first night's candidate
+    assert run(started)["verdict"] == "PASS"
+    call_flow(promote, version=2, name="tiny")
+    write_pairs(tmp_path / "pairs.jsonl", 420, seed=1)
     whole = align_train.store_adapter
 
     def damaged(folder: Path, name: str, store: Store) -> Any:
-        # the sign of one factor is lost: what was learned turns into its opposite
         weights = load_file(folder / "adapter_model.safetensors")
-        save_file({key: -value if "lora_B" in key else value for key, value in weights.items()}, folder / "adapter_model.safetensors")
+        torch.manual_seed(0)
+        noise = {key: value + 3 * value.std() * torch.randn_like(value) for key, value in weights.items()}
+        save_file(noise, folder / "adapter_model.safetensors")
         return whole(folder, name, store)
 
     monkeypatch.setattr(align_train, "store_adapter", damaged)
     summary = run(started)
     assert summary["verdict"] == "FAIL", summary["suites"]
+    assert registry_of("tiny").alias("champion") == 2
 
 
 def test_a_candidate_equal_to_the_champion_is_never_fail(started: Path) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from infra.settings import ROOT
 from tasks.errors import SuiteError
-from tasks.gate.suites import house_suite, load_suite, parse_item
+from tasks.gate.suites import cut, house_suite, load_suite, parse_item
 
 OWN = ("safety", "accuracy", "reasoning")
 
 
 @pytest.mark.parametrize("name", OWN)
 def test_own_suites_have_at_least_150_items_whose_answers_do_not_lean_to_one_place(name: str) -> None:
-    suite = load_suite(name, ROOT / "expectations" / "model" / name, 1000)
+    suite = load_suite(name, ROOT / "expectations" / "model" / name)
     assert len(suite.items) >= 150
     width = len(suite.items[0].choices)
     shares = [sum(item.answer == place for item in suite.items) / len(suite.items) for place in range(width)]
@@ -25,10 +25,11 @@ def test_own_suites_have_at_least_150_items_whose_answers_do_not_lean_to_one_pla
 
 def test_a_suite_cut_to_fewer_items_is_the_same_cut_every_night() -> None:
     folder = ROOT / "expectations" / "model" / "safety"
-    whole, cut = load_suite("safety", folder, 1000), load_suite("safety", folder, 50)
-    assert len(cut.items) == 50
-    assert set(cut.items) < set(whole.items)
-    assert cut.digest == load_suite("safety", folder, 50).digest != whole.digest
+    whole = load_suite("safety", folder)
+    part = cut(whole, 50)
+    assert len(part.items) == 50
+    assert set(part.items) < set(whole.items)
+    assert part.digest == cut(load_suite("safety", folder), 50).digest != whole.digest
 
 
 def test_one_changed_letter_changes_the_digest() -> None:
@@ -52,7 +53,7 @@ def test_a_broken_item_is_named_with_its_line(change: dict[str, object], message
 
 def test_a_suite_without_its_files_or_with_repeated_ids_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="can't be read"):
-        load_suite("gone", tmp_path / "gone", 10)
+        load_suite("gone", tmp_path / "gone")
     line = json.dumps({"id": "a", "messages": [{"role": "user", "content": "why"}], "choices": ["x", "y"], "answer": 0})
     with pytest.raises(SuiteError, match="'a' repeats"):
-        house_suite(f"{line}\n{line}\n".encode(), 10)
+        house_suite(f"{line}\n{line}\n".encode())

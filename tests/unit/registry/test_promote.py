@@ -1,0 +1,156 @@
+"""Promotion against a real MLflow registry on SQLite: nothing moves around the evidence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from infra.digest import digest_of
+from infra.store import Store
+from tasks.contracts import Evidence, Model, ScorecardRef, Verdict
+from tasks.errors import NotPromotable, RegistryError
+from tasks.registry.client import Registry, model_tags, read_baseline
+from tasks.registry.initialise import initialise
+from tasks.registry.promote import approve, promote, reject, rollback
+
+
+class World:
+    """A registry with a champion and one candidate that passed."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.store = home, Store(home / "store")
+        self.client = MlflowClient(f"sqlite:///{home / 'registry.db'}")
+        self.registry = Registry(self.client, "shop")
+        (home / "base").mkdir()
+        (home / "base" / "weights").write_text("base")
+        self.base = Model(base=self.store.put_tree(home / "base"))
+        initialise(self.registry, self.base, "base", "ann", self.store)
+        (home / "adapter").mkdir()
+        (home / "adapter" / "adapter").write_text("adapter")
+        self.model = Model(base=self.base.base, adapter=self.store.put_tree(home / "adapter"))
+        self.card = self.store.put_bytes(b"a card")
+        self.version = self.register("PASS")
+
+    def register(self, verdict: str) -> int:
+        found = Verdict.model_validate(
+            {
+                "verdict": verdict, "paragraph": "", "suites": (), "problems": (), "alpha": 0.05, "anchor_z": 2.9,
+                "candidate": self.model.digest, "champion": self.base.digest, "anchor": self.base.digest, "cards": (self.card.digest_,),
+            }
+        )
+        any_ = digest_of(verdict)
+        ref = ScorecardRef(role="candidate", suite="s", model=self.model.digest, items=any_, scorer=any_, card=self.card)
+        evidence = Evidence(
+            night=any_, recipe=any_, snapshot=any_, preferences=any_, model=self.model, champion=self.base.digest,
+            anchor=self.base.digest, cards=(ref,), verdict=found, trained_on=self.store.put_bytes(b"pairs"), promotable=True,
+        )
+        blob = self.store.put_bytes(evidence.model_dump_json().encode())
+        tags = {
+            "nightshift.key": evidence.key, "nightshift.role": "candidate", "nightshift.night": any_, "nightshift.verdict": verdict,
+            "nightshift.promotable": "true", "nightshift.evidence": blob.model_dump_json(), "nightshift.anchor": self.base.digest,
+            "approval": "requested", **model_tags(self.model, evidence.trained_on, self.store),
+        }
+        return self.registry.create(f"store:/{any_}", None, tags, "")
+
+    def aliases(self) -> dict[str, int]:
+        return {name: int(version) for name, version in self.client.get_registered_model("shop").aliases.items()}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_init_registers_the_base_as_champion_and_anchor_once(world: World) -> None:
+    assert world.aliases() == {"anchor": 1, "champion": 1}
+    with pytest.raises(RegistryError, match="initialised already"):
+        initialise(world.registry, world.base, "base", "ann", world.store)
+
+
+def test_init_that_died_before_its_end_is_taken_up_without_a_second_version(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.client.delete_registered_model_tag("shop", "nightshift.initialised")
+    assert initialise(world.registry, world.base, "base", "ann", world.store) == 1
+    assert len(world.registry.versions()) == 2
+
+
+def test_promotion_needs_an_approval_and_moves_both_aliases_once(world: World) -> None:
+    with pytest.raises(NotPromotable, match="isn't approved"):
+        promote(world.registry, world.version, world.store, world.home)
+    approve(world.registry, world.version, "ben")
+    promote(world.registry, world.version, world.store, world.home)
+    assert world.aliases() == {"anchor": 1, "champion": 2, "previous": 1}
+    promote(world.registry, world.version, world.store, world.home)
+    assert world.aliases() == {"anchor": 1, "champion": 2, "previous": 1}
+    manifest = json.loads((world.home / "serving" / "shop.json").read_text())
+    assert (manifest["version"], manifest["approved_by"]) == (2, "ben")
+
+
+@pytest.mark.parametrize("what", ["card", "adapter", "evidence"])
+def test_promotion_refuses_when_any_object_of_the_evidence_was_edited(world: World, what: str) -> None:
+    assert world.model.adapter is not None
+    evidence = json.loads(world.registry.version(world.version).tags["nightshift.evidence"])["digest_"]
+    digest = {"card": world.card.digest_, "adapter": world.model.adapter.files[0].digest_, "evidence": evidence}[what]
+    approve(world.registry, world.version, "ben")
+    path = world.store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(NotPromotable, match="has been changed"):
+        promote(world.registry, world.version, world.store, world.home)
+    assert world.aliases()["champion"] == 1
+
+
+def test_promotion_refuses_when_an_object_is_gone(world: World) -> None:
+    approve(world.registry, world.version, "ben")
+    world.store.path(world.card.digest_).unlink()
+    with pytest.raises(NotPromotable, match="no object"):
+        promote(world.registry, world.version, world.store, world.home)
+
+
+def test_a_failed_version_with_tags_forged_to_pass_is_refused(world: World) -> None:
+    failed = world.register("FAIL")
+    world.registry.tag(failed, {"nightshift.verdict": "PASS", "approval": "approved"})
+    with pytest.raises(NotPromotable, match="the evidence FAIL"):
+        promote(world.registry, failed, world.store, world.home)
+
+
+def test_rollback_restores_the_previous_champion_and_bars_the_other(world: World) -> None:
+    with pytest.raises(NotPromotable, match="no previous"):
+        rollback(world.registry, world.home, "cat")
+    approve(world.registry, world.version, "ben")
+    promote(world.registry, world.version, world.store, world.home)
+    rollback(world.registry, world.home, "cat")
+    rollback(world.registry, world.home, "cat")
+    assert world.aliases() == {"anchor": 1, "champion": 1, "previous": 1}
+    assert json.loads((world.home / "serving" / "shop.json").read_text())["version"] == 1
+    with pytest.raises(NotPromotable, match="rolled back by cat"):
+        approve(world.registry, world.version, "ben")
+
+
+def test_a_rejection_needs_a_reason_and_bars_approval(world: World) -> None:
+    with pytest.raises(NotPromotable, match="without a reason"):
+        reject(world.registry, world.version, "  ", "ben")
+    reject(world.registry, world.version, "too curt", "ben")
+    with pytest.raises(NotPromotable, match="rejected: too curt"):
+        approve(world.registry, world.version, "ben")
+
+
+def test_a_baseline_whose_tags_name_another_model_is_not_believed(world: World) -> None:
+    world.registry.tag(1, {"nightshift.model": world.model.digest})
+    with pytest.raises(RegistryError, match="says it is model"):
+        read_baseline(world.registry, "champion", world.store)
+
+
+def test_decisions_count_judged_versions_of_other_nights_only(world: World) -> None:
+    world.register("FAIL")
+    world.register("BLOCK")
+    anchor = world.base.digest
+    assert world.registry.decisions(anchor, "") == 2
+    assert world.registry.decisions(anchor, digest_of("FAIL")) == 1
+    assert world.registry.decisions(digest_of("another anchor"), "") == 0
+
+
+def test_an_unknown_version_is_named_with_those_there_are(world: World) -> None:
+    with pytest.raises(RegistryError, match=r"no version 9; there are \[1, 2\]"):
+        approve(world.registry, 9, "ben")
