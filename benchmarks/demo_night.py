@@ -38,7 +38,9 @@ def main(folder: Path) -> None:
     first = json.loads(subprocess.run(show, cwd=clone, capture_output=True, check=True).stdout)
     seconds["second_night"] = timed(["make", "nightly"], clone)
     again = json.loads(subprocess.run(show, cwd=clone, capture_output=True, check=True).stdout)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=clone, capture_output=True, text=True, check=True)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=clone, capture_output=True, text=True, check=True
+    )
     result = {
         "benchmark": "demo_night",
         "commit": commit.stdout.strip(),

@@ -1,6 +1,6 @@
 """Write the pages that are lists of what the code declares: settings.md, recipes.md, cli.md. A test compares them.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 import os
@@ -22,11 +22,14 @@ from tasks.recipe import Recipe  # noqa: E402
 def settings_page() -> str:
     """Every setting, its default and what it is."""
     rows = [
-        f"| `NIGHTSHIFT_{name.upper()}` | {_default(field.default)} | {field.description} |" for name, field in Settings.model_fields.items()
+        f"| `NIGHTSHIFT_{name.upper()}` | {_default(field.default)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
     ]
     return (
         "# Settings\n\nWhere things are. Environment variables, read in `infra/settings.py` and nowhere else; never part of a digest.\n"
-        "Written by `python docs/generate.py`.\n\n| variable | default | what |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        "Written by `python docs/generate.py`.\n\n| variable | default | what |\n|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
     )
 
 
@@ -35,7 +38,9 @@ def recipes_page() -> str:
     return (
         "# Recipes\n\nWhat to train, as TOML. Unknown keys are refused. `--set key=value` overrides one for a night, with a list's place as a\n"
         "number: `--set phase.0.max_steps=10`, `--set sources=my/pairs.jsonl.gz`. Overriding `gate.*` makes the night not promotable.\n"
-        "Written by `python docs/generate.py`.\n\n| key | default | what |\n|---|---|---|\n" + "\n".join(_keys(Recipe, "")) + "\n"
+        "Written by `python docs/generate.py`.\n\n| key | default | what |\n|---|---|---|\n"
+        + "\n".join(_keys(Recipe, ""))
+        + "\n"
         "\n## Sources\n\nA file or a folder of files: `.jsonl`, `.jsonl.gz`, `.csv`, `.csv.gz`, `.parquet`. One record a row, in any of these forms:\n\n"
         "- TRL conversational: `prompt`, `chosen`, `rejected` as lists of `{role, content}`\n"
         "- TRL plain: the same three as text\n"

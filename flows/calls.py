@@ -29,4 +29,7 @@ def call_flow(flow: Any, **parameters: Any) -> Any:
 
 def _in_form(error: OSError) -> NightshiftError:
     where = f" at {error.filename}" if error.filename else ""
-    return NightshiftError(f"the operating system refused{where}: {error.strerror or error}", do="mend that (disk space, permissions, network) and run again: finished steps are reused")
+    return NightshiftError(
+        f"the operating system refused{where}: {error.strerror or error}",
+        do="mend that (disk space, permissions, network) and run again: finished steps are reused",
+    )

@@ -24,15 +24,28 @@ def parser() -> argparse.ArgumentParser:
     init = command("init", "register the recipe's base model as the first champion and as the anchor")
     init.add_argument("recipe", nargs="?", default=DEMO)
     init.add_argument("--once", action="store_true", help="do nothing, successfully, where it was done before")
-    for name, help_ in (("run", "run one night now"), ("plan", "collect, validate and decide only: what would tonight be?")):
+    for name, help_ in (
+        ("run", "run one night now"),
+        ("plan", "collect, validate and decide only: what would tonight be?"),
+    ):
         one = command(name, help_)
         one.add_argument("recipe", nargs="?", default=DEMO)
-        one.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides", help="override a recipe value; repeatable")
+        one.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="key=value",
+            dest="overrides",
+            help="override a recipe value; repeatable",
+        )
         one.add_argument("--fresh", action="store_true", help="run finished steps again")
     show = command("show", "show a night's summary")
     show.add_argument("night", nargs="?", default="last", help="`last`, or a night's name")
     show.add_argument("--json", action="store_true", help="one JSON object")
-    for name, help_ in (("approve", "approve a version that passed and promote it"), ("reject", "record that a version must not be promoted")):
+    for name, help_ in (
+        ("approve", "approve a version that passed and promote it"),
+        ("reject", "record that a version must not be promoted"),
+    ):
         one = command(name, help_)
         one.add_argument("version", type=int)
         if name == "reject":

@@ -88,10 +88,14 @@ def _name(folder: Path, recipe: str) -> str:
     return path.read_text()
 
 
-def close_finished(tonight: Tonight, plan: Plan, preferences: Preferences, verdict: Verdict, release: Release) -> dict[str, Any]:
+def close_finished(
+    tonight: Tonight, plan: Plan, preferences: Preferences, verdict: Verdict, release: Release
+) -> dict[str, Any]:
     """Summary, bill and links of a night that reached a verdict."""
     place.tracking().end(tonight.night.mlflow_run, "FINISHED")
-    create_link_artifact(release.url, link_text=f"{release.name} version {release.version}", description="The version in MLflow")
+    create_link_artifact(
+        release.url, link_text=f"{release.name} version {release.version}", description="The version in MLflow"
+    )
     return _close(tonight, "Completed", plan=plan, preferences=preferences, verdict=verdict, release=release)
 
 
@@ -111,7 +115,15 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     night = tonight.night
     bill = meter(night)
     entries = attempt_log(night).entries()
-    summary = summarise(night, tonight.recipe.name, state, step_reports(entries, night.flow_run), bill, _links(night, found.get("release")), **found)
+    summary = summarise(
+        night,
+        tonight.recipe.name,
+        state,
+        step_reports(entries, night.flow_run),
+        bill,
+        _links(night, found.get("release")),
+        **found,
+    )
     text = json.dumps(summary, indent=1, allow_nan=False)
     (Path(night.folder) / "summary.json").write_text(text)
     (place.home() / "last-night").write_text(night.folder)
@@ -127,7 +139,11 @@ def _links(night: Night, release: Release | None) -> dict[str, str]:
     links = {"mlflow": place.tracking().url(night.mlflow_run)}
     if release is not None:
         links["version"] = release.url
-    for name, file in (("report", "report.html"), ("data docs", "data_docs/index.html"), ("quarantine", "quarantine.jsonl")):
+    for name, file in (
+        ("report", "report.html"),
+        ("data docs", "data_docs/index.html"),
+        ("quarantine", "quarantine.jsonl"),
+    ):
         if (folder / file).exists():
             links[name] = str(folder / file)
     return links

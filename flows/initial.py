@@ -18,6 +18,8 @@ def init_recipe(path: str, *, once: bool) -> str:
     place.tracking().check()
     if once and initialised(recipe.name):
         return f"{recipe.name} is initialised already"
-    model = base_model(recipe.model.source, ROOT, place.home(), place.store(), default_pool(recipe.pool), lambda event: None)
+    model = base_model(
+        recipe.model.source, ROOT, place.home(), place.store(), default_pool(recipe.pool), lambda event: None
+    )
     version = first_champion(recipe.name, recipe.model.name, model)
     return f"{recipe.name}: version {version} ({recipe.model.name}) is the first champion and the anchor"

@@ -19,17 +19,27 @@ from tasks.plan.steps import decide
 from tasks.registry.steps import make_evidence, register
 
 RecipePath = Annotated[
-    str, Field(pattern=r"^[\w./-]+\.toml$", description="Recipe file, from the checkout's root: what to train, and how it is judged.")
+    str,
+    Field(
+        pattern=r"^[\w./-]+\.toml$",
+        description="Recipe file, from the checkout's root: what to train, and how it is judged.",
+    ),
 ]
 Overrides = Annotated[
     list[Annotated[str, Field(pattern=r"^[\w.]+=.+$")]],
-    Field(description="Recipe values for tonight, one key=value each, e.g. phase.0.max_steps=10. Overriding gate.* makes the night not promotable."),
+    Field(
+        description="Recipe values for tonight, one key=value each, e.g. phase.0.max_steps=10. Overriding gate.* makes the night not promotable."
+    ),
 ]
-Fresh = Annotated[bool, Field(description="Run every step again, also those that finished before with the same inputs.")]
+Fresh = Annotated[
+    bool, Field(description="Run every step again, also those that finished before with the same inputs.")
+]
 
 
 @flow(name="nightly", description=__doc__)
-def nightly(recipe: RecipePath = "recipes/demo.toml", overrides: Overrides = [], fresh: Fresh = False) -> dict[str, Any] | State[Any]:  # noqa: B006
+def nightly(
+    recipe: RecipePath = "recipes/demo.toml", overrides: Overrides = [], fresh: Fresh = False
+) -> dict[str, Any] | State[Any]:
     """Run one night and return its summary."""
     with open_night(recipe, overrides, fresh) as tonight:
         night, spec, base = tonight.night, tonight.recipe, tonight.base

@@ -19,4 +19,7 @@ def check_one_root(root: Path = ROOT) -> None:
         spec = importlib.util.find_spec(name)
         found = Path(spec.origin).parent if spec and spec.origin else None
         if found != root / name:
-            raise BadSetting(f"the package {name} is imported from {found}, not from {root / name}", do="run `nightshift` from one checkout, without a PYTHONPATH")
+            raise BadSetting(
+                f"the package {name} is imported from {found}, not from {root / name}",
+                do="run `nightshift` from one checkout, without a PYTHONPATH",
+            )

@@ -46,7 +46,9 @@ def in_words(findings: list[Finding]) -> str:
     marks = {"good": " ", "note": "·", "wrong": "!"}
     lines = [f"{marks[finding.state]} {finding.what:<14} {finding.text}" for finding in findings]
     wrong = sum(finding.state == "wrong" for finding in findings)
-    return "\n".join([*lines, "", f"{wrong} thing{'s are' if wrong != 1 else ' is'} wrong (!)." if wrong else "Nothing is wrong."])
+    return "\n".join(
+        [*lines, "", f"{wrong} thing{'s are' if wrong != 1 else ' is'} wrong (!)." if wrong else "Nothing is wrong."]
+    )
 
 
 def judge_version(name: str, installed: str | None) -> Finding:
@@ -71,7 +73,13 @@ def judge_visibility(variables: dict[str, str]) -> Finding:
 
 def _python() -> list[Finding]:
     good = sys.version_info >= (3, 11)
-    return [Finding(what="python", state="good" if good else "wrong", text=f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    return [
+        Finding(
+            what="python",
+            state="good" if good else "wrong",
+            text=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        )
+    ]
 
 
 def _machine() -> list[Finding]:
@@ -80,8 +88,16 @@ def _machine() -> list[Finding]:
     memory = psutil.virtual_memory().total / 1e9
     return [
         Finding(what="cores", state="good", text=f"{os.cpu_count()}"),
-        Finding(what="memory", state="good" if memory >= MIN_MEMORY_GB else "wrong", text=f"{memory:.0f} GB (the demo needs {MIN_MEMORY_GB})"),
-        Finding(what="disk", state="good" if free >= MIN_FREE_GB else "wrong", text=f"{free:.0f} GB free in {settings.home} (the demo needs {MIN_FREE_GB})"),
+        Finding(
+            what="memory",
+            state="good" if memory >= MIN_MEMORY_GB else "wrong",
+            text=f"{memory:.0f} GB (the demo needs {MIN_MEMORY_GB})",
+        ),
+        Finding(
+            what="disk",
+            state="good" if free >= MIN_FREE_GB else "wrong",
+            text=f"{free:.0f} GB free in {settings.home} (the demo needs {MIN_FREE_GB})",
+        ),
     ]
 
 
@@ -101,7 +117,11 @@ def _torch() -> list[Finding]:
         found = ask_torch()
     except NightshiftError as error:
         return [Finding(what="torch", state="wrong", text=error.what)]
-    devices = f"{len(found.names)} × {found.names[0]}, {found.memory_bytes / 1e9:.0f} GB each" if found.names else "none: nights run on the CPU"
+    devices = (
+        f"{len(found.names)} × {found.names[0]}, {found.memory_bytes / 1e9:.0f} GB each"
+        if found.names
+        else "none: nights run on the CPU"
+    )
     return [
         Finding(what="torch", state="good", text=f"{found.torch} ({found.build} build)"),
         Finding(what="accelerators", state="good" if found.names else "note", text=devices),
@@ -118,14 +138,28 @@ def _prices() -> list[Finding]:
         book = load_price_book(path)
     except NightshiftError as error:
         return [Finding(what="price book", state="wrong", text=error.what)]
-    return [Finding(what="price book", state="good", text=f"{path.name} of {book.date}, devices {', '.join(book.device)}; {book.source}")]
+    return [
+        Finding(
+            what="price book",
+            state="good",
+            text=f"{path.name} of {book.date}, devices {', '.join(book.device)}; {book.source}",
+        )
+    ]
 
 
 def _servers() -> list[Finding]:
     settings = load_settings()
     up = servers_up(settings)
     uri = tracking_uri(settings)
-    findings = [Finding(what="servers", state="good" if up else "note", text=f"up: {up['prefect']}, {up['mlflow']}" if up else "not running (`nightshift up`); nights run without them")]
+    findings = [
+        Finding(
+            what="servers",
+            state="good" if up else "note",
+            text=f"up: {up['prefect']}, {up['mlflow']}"
+            if up
+            else "not running (`nightshift up`); nights run without them",
+        )
+    ]
     if uri.startswith("http"):
         findings.append(_answers("mlflow", f"{uri.rstrip('/')}/health"))
     if settings.prefect_api_url:

@@ -50,7 +50,9 @@ class Live:
 
     def _show(self, done: int, total: int, text: str) -> None:
         if self._bar is None:
-            self._bar = tqdm(total=total, desc=self._step, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+            self._bar = tqdm(
+                total=total, desc=self._step, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False
+            )
         self._bar.update(done - self._bar.n)
         self._bar.set_postfix_str(text)
         share = done / total

@@ -25,7 +25,10 @@ def night_lock(home: Path, run: str) -> Iterator[str | None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise NightLocked(f"a night is running already: {file.read().strip() or 'just started'}", do="wait for it, or stop that process") from None
+            raise NightLocked(
+                f"a night is running already: {file.read().strip() or 'just started'}",
+                do="wait for it, or stop that process",
+            ) from None
         file.seek(0)
         before = _holder(file.read())
         _write(file, json.dumps({"run": run, "pid": os.getpid()}))

@@ -16,5 +16,7 @@ def mark_crashed(run: str) -> bool:
             return False
         if found.state is None or found.state.is_final():
             return False
-        client.set_flow_run_state(found.id, Crashed(message="the process was killed; the next night found it"), force=True)
+        client.set_flow_run_state(
+            found.id, Crashed(message="the process was killed; the next night found it"), force=True
+        )
         return True

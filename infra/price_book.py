@@ -63,4 +63,6 @@ def load_price_book(path: Path) -> PriceBook:
     try:
         return PriceBook.model_validate(tomllib.loads(path.read_text()))
     except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise PriceError(f"the price book {path} can't be used: {error}", do="mend it, or unset NIGHTSHIFT_PRICE_BOOK") from None
+        raise PriceError(
+            f"the price book {path} can't be used: {error}", do="mend it, or unset NIGHTSHIFT_PRICE_BOOK"
+        ) from None

@@ -55,7 +55,9 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = "NIGHTSHIFT_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise BadSetting(f"{name}={first['input']!r}: {first['msg']}", do=f"set {name} to a valid value or unset it") from None
+        raise BadSetting(
+            f"{name}={first['input']!r}: {first['msg']}", do=f"set {name} to a valid value or unset it"
+        ) from None
 
 
 def servers_up(settings: Settings) -> dict[str, Any] | None:

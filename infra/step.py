@@ -93,5 +93,3 @@ def step(
         return call
 
     return decorate
-
-

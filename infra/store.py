@@ -73,7 +73,9 @@ class Store:
             blob = self.put_file(file)
             files.append(TreeFile(path=file.relative_to(folder).as_posix(), digest_=blob.digest_, size=blob.size))
         if not files:
-            raise StoreError(f"the folder {folder} has no files to store", do="check the step that should have filled it")
+            raise StoreError(
+                f"the folder {folder} has no files to store", do="check the step that should have filled it"
+            )
         return Tree(digest_=digest_of(files), files=tuple(files))
 
     def read_bytes(self, blob: Blob) -> bytes:

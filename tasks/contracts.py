@@ -17,7 +17,9 @@ Measure = Literal["right", "probability"]
 class Night(Record):
     """One night's identity and the places it writes to. Two nights with the same id have the same inputs."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"name", "folder", "flow_run", "mlflow_run", "promotable", "fresh"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
+        {"name", "folder", "flow_run", "mlflow_run", "promotable", "fresh"}
+    )
 
     id: Digest
     name: str
@@ -107,7 +109,9 @@ class Suites(Record):
 class Plan(Record):
     """Train tonight, with what, and what it should take."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"reason", "memory_bytes", "seconds", "amount", "currency", "new_pairs"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
+        {"reason", "memory_bytes", "seconds", "amount", "currency", "new_pairs"}
+    )
 
     train: bool
     reason: str

@@ -19,7 +19,9 @@ class ModelSpec(Record):
     """Which base model. ``source`` is a folder, a GGUF file, or ``package:NAME/FILE`` inside an installed package."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$", description="the base model's name, for people")
-    source: str = Field(min_length=1, description="a folder in Hugging Face form, a `.gguf` file, or `package:NAME/FILE`")
+    source: str = Field(
+        min_length=1, description="a folder in Hugging Face form, a `.gguf` file, or `package:NAME/FILE`"
+    )
 
 
 class DataSpec(Record):
@@ -29,7 +31,9 @@ class DataSpec(Record):
     max_prompt_tokens: int = Field(default=512, gt=0, description="longer prompts are quarantined")
     max_answer_tokens: int = Field(default=512, gt=0, description="longer answers are quarantined")
     min_answer_tokens: int = Field(default=1, gt=0, description="shorter answers are quarantined")
-    min_new_pairs: int = Field(default=100, gt=0, description="fewer new training pairs than this: nothing to learn tonight")
+    min_new_pairs: int = Field(
+        default=100, gt=0, description="fewer new training pairs than this: nothing to learn tonight"
+    )
     max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
 
 
@@ -57,7 +61,9 @@ class SuiteSpec(Record):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="`house`, or a folder of `expectations/model/`")
     path: str | None = Field(default=None, description="the suite's folder, where it is another one")
-    measure: Literal["right", "probability"] = Field(description="right or wrong, or the probability of the right choice")
+    measure: Literal["right", "probability"] = Field(
+        description="right or wrong, or the probability of the right choice"
+    )
     margin: float = Field(gt=0, lt=1, description="largest loss against the champion that counts as no worse")
     budget: float = Field(gt=0, lt=1, description="largest loss against the anchor over the model's whole life")
 
@@ -96,7 +102,9 @@ class Recipe(Record):
     sources: tuple[str, ...] = Field(min_length=1, description="files or folders, from the checkout's root or absolute")
     model: ModelSpec = Field(description="the base model")
     data: DataSpec = Field(default_factory=DataSpec, description="the split and the bounds of a row")
-    phase: tuple[Phase, ...] = Field(min_length=1, max_length=1, description="what is trained; one phase in this release")
+    phase: tuple[Phase, ...] = Field(
+        min_length=1, max_length=1, description="what is trained; one phase in this release"
+    )
     gate: GateSpec = Field(description="how the candidate is judged")
     budget: BudgetSpec = Field(description="what the night may take")
 
@@ -114,7 +122,9 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     try:
         raw = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise RecipeError(f"there is no recipe {path}", do="name a recipe file, for example recipes/demo.toml") from None
+        raise RecipeError(
+            f"there is no recipe {path}", do="name a recipe file, for example recipes/demo.toml"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"the recipe {path} can't be read: {error}", do="mend the file; it must be TOML") from None
     for override in overrides:
@@ -122,7 +132,9 @@ def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
-        raise RecipeError(f"the recipe {path} is invalid: {_explain(error)}", do="mend these keys; docs/recipes.md lists all") from None
+        raise RecipeError(
+            f"the recipe {path} is invalid: {_explain(error)}", do="mend these keys; docs/recipes.md lists all"
+        ) from None
 
 
 def overrides_gate(overrides: tuple[str, ...]) -> bool:
@@ -144,14 +156,18 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     try:
         target[int(parts[-1]) if isinstance(target, list) else parts[-1]] = value
     except (ValueError, IndexError, TypeError):
-        raise RecipeError(f"the override {override!r} names no place in the recipe", do="check the key against the file") from None
+        raise RecipeError(
+            f"the override {override!r} names no place in the recipe", do="check the key against the file"
+        ) from None
 
 
 def _child(target: Any, part: str, override: str) -> Any:
     try:
         return target[int(part)] if isinstance(target, list) else target.setdefault(part, {})
     except (ValueError, IndexError, AttributeError):
-        raise RecipeError(f"the override {override!r} names no place in the recipe", do="check the key against the file") from None
+        raise RecipeError(
+            f"the override {override!r} names no place in the recipe", do="check the key against the file"
+        ) from None
 
 
 def _value(text: str) -> Any:

@@ -48,12 +48,24 @@ def summarise(
         "awaits": release.state if release else None,
         "steps": [step.model_dump() for step in steps],
         "suites": [
-            {"name": one.name, "n": one.n, "delta": one.delta, "lower": one.lower, "margin": one.margin, "verdict": one.verdict}
+            {
+                "name": one.name,
+                "n": one.n,
+                "delta": one.delta,
+                "lower": one.lower,
+                "margin": one.margin,
+                "verdict": one.verdict,
+            }
             for one in (verdict.suites if verdict else ())
         ],
         "data": None
         if preferences is None
-        else {"train": preferences.n_train, "house": preferences.n_house, "quarantined": preferences.n_quarantined, "warnings": list(preferences.warnings)},
+        else {
+            "train": preferences.n_train,
+            "house": preferences.n_house,
+            "quarantined": preferences.n_quarantined,
+            "warnings": list(preferences.warnings),
+        },
         "plan": None if plan is None else plan.model_dump(),
         "bill": {
             "gpu_hours": bill.gpu_hours,
@@ -70,17 +82,29 @@ def summarise(
 
 def in_words(summary: dict[str, Any]) -> str:
     """The summary for a terminal, at most a screen."""
-    lines = ["", f"Night {summary['night']} ({short(summary['id'])})  {summary['verdict'] or summary['state']}", "", *_wrapped(summary["reason"]), ""]
+    lines = [
+        "",
+        f"Night {summary['night']} ({short(summary['id'])})  {summary['verdict'] or summary['state']}",
+        "",
+        *_wrapped(summary["reason"]),
+        "",
+    ]
     lines += [f"  {step['name']:<9} {_did(step)}" for step in summary["steps"]]
     if data := summary["data"]:
-        lines += ["", f"  data      {data['train']} pairs to train on, {data['house']} held out, {data['quarantined']} rows in quarantine"]
+        lines += [
+            "",
+            f"  data      {data['train']} pairs to train on, {data['house']} held out, {data['quarantined']} rows in quarantine",
+        ]
         lines += [f"            warning: {warning}" for warning in data["warnings"]]
     if summary["suites"]:
         lines += ["", "  suite         n   candidate − champion   lower bound   margin   verdict"]
         lines += [_suite(one) for one in summary["suites"]]
     bill = summary["bill"]
     word = " (estimated)" if bill["estimated"] else ""
-    lines += ["", f"  bill      {bill['amount']:.4f} {bill['currency']}, {bill['kwh']:.4f} kWh{word}, {bill['device_hours']:.3f} device-hours, {bill['gpu_hours']:.3f} of them GPU"]
+    lines += [
+        "",
+        f"  bill      {bill['amount']:.4f} {bill['currency']}, {bill['kwh']:.4f} kWh{word}, {bill['device_hours']:.3f} device-hours, {bill['gpu_hours']:.3f} of them GPU",
+    ]
     lines += ["", *[f"  {name:<9} {link}" for name, link in summary["links"].items()]]
     return "\n".join(lines) + "\n"
 

@@ -9,11 +9,7 @@ import pytest
 
 from infra.settings import Settings, apply_environment
 
-WORDS = (
-    "please thanks glad happy sorry kindly welcome never no stop go away rude wrong bad later maybe red green blue one two "
-    "three cat dog bird sun moon rain tea milk bread salt pan pot cup box old new big small fast slow what where when how "
-    "why is the a my your order return help want need buy sell cook wash cut hot cold ."
-).split()
+WORDS = ["please", "thanks", "glad", "happy", "sorry", "kindly", "welcome", "never", "no", "stop", "go", "away", "rude", "wrong", "bad", "later", "maybe", "red", "green", "blue", "one", "two", "three", "cat", "dog", "bird", "sun", "moon", "rain", "tea", "milk", "bread", "salt", "pan", "pot", "cup", "box", "old", "new", "big", "small", "fast", "slow", "what", "where", "when", "how", "why", "is", "the", "a", "my", "your", "order", "return", "help", "want", "need", "buy", "sell", "cook", "wash", "cut", "hot", "cold", "."]
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<s> ' + message['role'] + ' ' + message['content'] + ' </s> ' }}{% endfor %}"
@@ -30,7 +26,10 @@ def _quiet_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh state folder for one test."""
-    for name, value in {"NIGHTSHIFT_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}.items():
+    for name, value in {
+        "NIGHTSHIFT_HOME": str(tmp_path),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}",
+    }.items():
         monkeypatch.setenv(name, value)
     return tmp_path
 
@@ -43,17 +42,32 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("tiny")
-    vocabulary = {word: i for i, word in enumerate(["<unk>", "<s>", "</s>", "user", "assistant", "system", *dict.fromkeys(WORDS)])}
+    vocabulary = {
+        word: i for i, word in enumerate(["<unk>", "<s>", "</s>", "user", "assistant", "system", *dict.fromkeys(WORDS)])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="</s>", chat_template=CHAT_TEMPLATE
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="</s>",
+        chat_template=CHAT_TEMPLATE,
     )
     fast.save_pretrained(folder)
     torch.manual_seed(3)
     config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=2,
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
@@ -63,8 +77,8 @@ def sentence(rng: random.Random, words: list[str], length: int) -> str:
     return " ".join(rng.choice(words) for _ in range(length))
 
 
-POLITE = "please thanks glad happy sorry kindly welcome".split()
-CURT = "never no stop go away rude wrong bad later".split()
+POLITE = ["please", "thanks", "glad", "happy", "sorry", "kindly", "welcome"]
+CURT = ["never", "no", "stop", "go", "away", "rude", "wrong", "bad", "later"]
 NEUTRAL = [word for word in WORDS if word not in POLITE + CURT + ["."]]
 
 
@@ -158,5 +172,3 @@ def prefect_server(_quiet_home: None) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
-
-

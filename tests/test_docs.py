@@ -33,7 +33,13 @@ def test_every_setting_and_recipe_key_is_described() -> None:
 
 
 def _tracked() -> set[Path]:
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return {Path(line) for line in listed.stdout.splitlines()}
 
 
@@ -54,7 +60,12 @@ def test_the_readme_map_names_every_folder_and_module_and_nothing_else() -> None
         assert any(str(path).startswith(entry) for path in tracked), f"README names {entry}, which doesn't exist"
     for path in tracked:
         top = path.parts[0]
-        if len(path.parts) == 2 and top in {"flows", "infra", "tasks"} and path.suffix == ".py" and path.name != "__init__.py":
+        if (
+            len(path.parts) == 2
+            and top in {"flows", "infra", "tasks"}
+            and path.suffix == ".py"
+            and path.name != "__init__.py"
+        ):
             assert str(path) in named, f"README's map lacks {path}"
         if len(path.parts) > 1 and not top.startswith("."):
             assert f"{top}/" in named, f"README's map lacks {top}/"

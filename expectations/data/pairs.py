@@ -26,14 +26,34 @@ def pairs_suite(*, max_quarantined: float, min_pairs: int) -> Any:
         expectations=[
             between("rows", "critical", "an empty export is an incident, not a quiet night", min_value=1),
             between("passed", "critical", "what remains must be worth a night", min_value=min_pairs),
-            between("share_quarantined", "critical", "too many bad rows: the export itself is broken", max_value=max_quarantined),
+            between(
+                "share_quarantined",
+                "critical",
+                "too many bad rows: the export itself is broken",
+                max_value=max_quarantined,
+            ),
             between("share_unreadable", "critical", "rows that are no pairs at all", max_value=0.2),
-            between("share_contradiction", "critical", "labels that contradict each other teach nothing", max_value=0.1),
+            between(
+                "share_contradiction", "critical", "labels that contradict each other teach nothing", max_value=0.1
+            ),
             between("share_secret", "critical", "secrets in service logs are an incident", max_value=0.02),
-            between("share_gate_overlap", "critical", "training on the gate's items would fool the gate", max_value=0.05),
+            between(
+                "share_gate_overlap", "critical", "training on the gate's items would fool the gate", max_value=0.05
+            ),
             between("share_duplicate_pair", "warning", "an export that repeats itself", max_value=0.1),
-            between("share_personal_data", "warning", "e-mail, phone or card numbers: anonymise at the source", max_value=0.05),
-            between("share_chosen_longer", "warning", "length must not stand in for preference", min_value=0.3, max_value=0.7),
+            between(
+                "share_personal_data",
+                "warning",
+                "e-mail, phone or card numbers: anonymise at the source",
+                max_value=0.05,
+            ),
+            between(
+                "share_chosen_longer",
+                "warning",
+                "length must not stand in for preference",
+                min_value=0.3,
+                max_value=0.7,
+            ),
             between("share_timestamp_in_future", "warning", "a clock is wrong", **EXACTLY_NONE),
             between("prompts_per_pair", "warning", "many pairs of one prompt are not independent", min_value=0.5),
         ],

@@ -14,7 +14,9 @@ def default_pool(name: str) -> Pool:
         PoolError: the name is none of ``POOLS``.
     """
     if name not in POOLS:
-        raise PoolError(f"there is no pool {name!r}, only {sorted(POOLS)}", do="set `pool` in the recipe to one of these")
+        raise PoolError(
+            f"there is no pool {name!r}, only {sorted(POOLS)}", do="set `pool` in the recipe to one of these"
+        )
     return POOLS[name]()
 
 

@@ -122,4 +122,3 @@ def _meaning(code: int) -> str:
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return "killed, most often by the kernel for memory"
     return f"signal {-code}" if code < 0 else "its own error"
-

@@ -24,7 +24,10 @@ def main(spec_path: str, result_path: str) -> None:
     phase = Phase.model_validate(spec["phase"])
     started = time.monotonic()
     trainer, history = build_trainer(spec, phase)
-    emit("log", text=f"training {phase.max_steps} steps on {len(trainer.train_dataset)} pairs, setup took {time.monotonic() - started:.0f} s")
+    emit(
+        "log",
+        text=f"training {phase.max_steps} steps on {len(trainer.train_dataset)} pairs, setup took {time.monotonic() - started:.0f} s",
+    )
     trainer.train()
     check_history(history, phase.max_steps)
     if trainer.accelerator.is_main_process:
@@ -67,7 +70,9 @@ def build_trainer(spec: dict[str, Any], phase: Phase) -> tuple[Any, list[dict[st
     trainer = DPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(spec["base"], dtype=dtype, attn_implementation="sdpa"),
         args=config,
-        train_dataset=Dataset.from_list([{name: pair[name] for name in ("prompt", "chosen", "rejected")} for pair in pairs]),
+        train_dataset=Dataset.from_list(
+            [{name: pair[name] for name in ("prompt", "chosen", "rejected")} for pair in pairs]
+        ),
         processing_class=load_tokenizer(Path(spec["base"])),
         peft_config=LoraConfig(
             r=phase.lora.r,
@@ -89,10 +94,17 @@ def streaming_callback(total: int, history: list[dict[str, float]]) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if not logs or "loss" not in logs or not state.is_world_process_zero:
                 return
-            metrics = {key.replace("/", "_"): float(value) for key, value in logs.items() if isinstance(value, (int, float, str))}
+            metrics = {
+                key.replace("/", "_"): float(value)
+                for key, value in logs.items()
+                if isinstance(value, (int, float, str))
+            }
             broken = sorted(key for key, value in metrics.items() if not math.isfinite(value))
             if broken:
-                raise ModelError(f"training step {state.global_step}: {', '.join(broken)} is not finite", do="lower phase.learning_rate, or look for odd pairs in this night's data")
+                raise ModelError(
+                    f"training step {state.global_step}: {', '.join(broken)} is not finite",
+                    do="lower phase.learning_rate, or look for odd pairs in this night's data",
+                )
             history.append({"step": state.global_step, **metrics})
             emit("metrics", step=state.global_step, total=total, values=metrics)
 
@@ -102,7 +114,10 @@ def streaming_callback(total: int, history: list[dict[str, float]]) -> Any:
 def check_history(history: list[dict[str, float]], steps: int) -> None:
     """A training that logged fewer steps than it was told to take has not done its work."""
     if len(history) != steps:
-        raise ModelError(f"training logged {len(history)} of {steps} steps", do="read the program's output; fewer pairs than one batch?")
+        raise ModelError(
+            f"training logged {len(history)} of {steps} steps",
+            do="read the program's output; fewer pairs than one batch?",
+        )
 
 
 if __name__ == "__main__":

@@ -27,9 +27,13 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     phase = recipe.phase[0]
     run = tracker.nested_run(night.mlflow_run, "align")
     tracker.params(run, {f"phase.{key}": value for key, value in phase.model_dump().items()})
-    tracker.dataset(run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs})
+    tracker.dataset(
+        run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs}
+    )
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
-    (work / "pairs.jsonl").write_text("\n".join(choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed)) + "\n")
+    (work / "pairs.jsonl").write_text(
+        "\n".join(choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed)) + "\n"
+    )
     base_folder, _ = checkout(base, home, store)
     spec = {
         "base": str(base_folder),
@@ -75,9 +79,17 @@ def store_adapter(folder: Path, base_name: str, store: Store) -> Tree:
     return store.put_tree(clean)
 
 
-def align_key(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> list[Digest | list[Any]]:
+def align_key(
+    night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model
+) -> list[Digest | list[Any]]:
     """What decides the adapter's bytes: pairs, their number, phase, seed, base model, and the libraries that train."""
-    return [preferences.train.digest, base.digest, [plan.pairs, plan.steps, recipe.seed], [list(recipe.phase)], library_versions()]
+    return [
+        preferences.train.digest,
+        base.digest,
+        [plan.pairs, plan.steps, recipe.seed],
+        [list(recipe.phase)],
+        library_versions(),
+    ]
 
 
 def library_versions() -> list[str]:

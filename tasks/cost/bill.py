@@ -18,7 +18,8 @@ def make_bill(attempts: list[Attempt], prices: PriceBook, book: str) -> Bill:
     """
     by_step = sorted(attempts, key=lambda attempt: (attempt.step, attempt.device.kind))
     lines = [
-        _line(list(group), prices) for _, group in groupby(by_step, key=lambda attempt: (attempt.step, attempt.device.kind))
+        _line(list(group), prices)
+        for _, group in groupby(by_step, key=lambda attempt: (attempt.step, attempt.device.kind))
     ]
     first = {attempt.step: attempt.started for attempt in reversed(sorted(attempts, key=lambda one: one.started))}
     lines.sort(key=lambda line: first[line.step])
@@ -65,5 +66,9 @@ def bill_metrics(bill: Bill) -> dict[str, float]:
     totals = {"amount": bill.amount, "kwh": bill.kwh, "gpu_hours": bill.gpu_hours, "device_hours": bill.device_hours}
     metrics = {f"cost/{name}": value for name, value in totals.items()}
     for line in bill.lines:
-        metrics |= {f"cost/{line.step}/amount": line.amount, f"cost/{line.step}/seconds": line.seconds, f"cost/{line.step}/kwh": line.kwh}
+        metrics |= {
+            f"cost/{line.step}/amount": line.amount,
+            f"cost/{line.step}/seconds": line.seconds,
+            f"cost/{line.step}/kwh": line.kwh,
+        }
     return metrics

@@ -64,10 +64,16 @@ CHECKS: dict[str, Check] = {
     "duplicate_pair": lambda t, _: _later_than_first(t, "prompt_key", "chosen_key", "rejected_key"),
     "contradiction": lambda t, _: _contradicts(t),
     "prompt_too_long": lambda t, limits: t.prompt_tokens > limits.max_prompt_tokens,
-    "answer_too_long": lambda t, limits: (t.chosen_tokens > limits.max_answer_tokens) | (t.rejected_tokens > limits.max_answer_tokens),
-    "answer_too_short": lambda t, limits: (t.chosen_tokens < limits.min_answer_tokens) | (t.rejected_tokens < limits.min_answer_tokens),
+    "answer_too_long": lambda t, limits: (
+        (t.chosen_tokens > limits.max_answer_tokens) | (t.rejected_tokens > limits.max_answer_tokens)
+    ),
+    "answer_too_short": lambda t, limits: (
+        (t.chosen_tokens < limits.min_answer_tokens) | (t.rejected_tokens < limits.min_answer_tokens)
+    ),
     "timestamp_unreadable": lambda t, _: t.timestamp.notnull() & t.at.isnull(),
-    "timestamp_in_future": lambda t, _: (t.at > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)).fill_null(False),
+    "timestamp_in_future": lambda t, _: (
+        t.at > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)
+    ).fill_null(False),
     "email": lambda t, _: _any_text(t, EMAIL),
     "phone": lambda t, _: _any_text(t, PHONE),
     "card": lambda t, _: _any_text(t, CARD),
@@ -105,9 +111,19 @@ def prepare(rows: ir.Table, gate_prompts: ir.Table) -> ir.Table:
 def flags(t: ir.Table, limits: Limits) -> ir.Table:
     """One boolean column a check, beside ``row`` and what the profile needs."""
     columns = {
-        name: check(t, limits) if name == "unreadable" else t.readable & check(t, limits) for name, check in CHECKS.items()
+        name: check(t, limits) if name == "unreadable" else t.readable & check(t, limits)
+        for name, check in CHECKS.items()
     }
-    flagged = t.select("row", "prompt_key", "chosen_text", "rejected_text", "prompt_tokens", "chosen_tokens", "rejected_tokens", **columns)
+    flagged = t.select(
+        "row",
+        "prompt_key",
+        "chosen_text",
+        "rejected_text",
+        "prompt_tokens",
+        "chosen_tokens",
+        "rejected_tokens",
+        **columns,
+    )
     fails = flagged[next(iter(CHECKS))]
     for name in list(CHECKS)[1:]:
         fails = fails | flagged[name]

@@ -39,4 +39,6 @@ def make_snapshot(sources: tuple[str, ...], root: Path, store: Store) -> Snapsho
                 total += count
         if total == 0:
             raise SourceError(f"the sources {list(sources)} hold no rows", do="check that the day's export ran")
-        return Snapshot(rows=store.put_file(parquet, "application/vnd.apache.parquet"), n_rows=total, files=tuple(files))
+        return Snapshot(
+            rows=store.put_file(parquet, "application/vnd.apache.parquet"), n_rows=total, files=tuple(files)
+        )

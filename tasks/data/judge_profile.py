@@ -42,7 +42,9 @@ def judge_profile(profile: dict[str, Any], *, max_quarantined: float, min_pairs:
     batch = asset.add_batch_definition_whole_dataframe("whole")
     validation = context.validation_definitions.add(gx.ValidationDefinition(name="night", data=batch, suite=suite))
     checkpoint = context.checkpoints.add(
-        gx.Checkpoint(name="night", validation_definitions=[validation], actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")])
+        gx.Checkpoint(
+            name="night", validation_definitions=[validation], actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")]
+        )
     )
     result = checkpoint.run(batch_parameters={"dataframe": pd.DataFrame([profile])})
     runs = list(result.run_results.values())
@@ -59,10 +61,16 @@ def stop_on_breach(findings: list[Finding]) -> list[str]:
     """
     errored = [f"{finding.figure}: {finding.error}" for finding in findings if finding.error]
     if errored:
-        raise DataBreach("expectations could not be computed: " + "; ".join(errored), do="mend the expectation or the profile; an errored check never passes")
+        raise DataBreach(
+            "expectations could not be computed: " + "; ".join(errored),
+            do="mend the expectation or the profile; an errored check never passes",
+        )
     broken = [_sentence(finding) for finding in findings if not finding.success and finding.severity == "critical"]
     if broken:
-        raise DataBreach("the data breaches critical expectations: " + "; ".join(broken), do="look at the quarantine and Data Docs of this night, mend the source")
+        raise DataBreach(
+            "the data breaches critical expectations: " + "; ".join(broken),
+            do="look at the quarantine and Data Docs of this night, mend the source",
+        )
     return [_sentence(finding) for finding in findings if not finding.success]
 
 
@@ -73,7 +81,11 @@ def site_folder(docs: Path) -> Path:
 
 def _finding(result: Any) -> Finding:
     config = result.expectation_config
-    bounds = [f"{sign} {config.kwargs[key]}" for key, sign in (("min_value", ">="), ("max_value", "<=")) if config.kwargs.get(key) is not None]
+    bounds = [
+        f"{sign} {config.kwargs[key]}"
+        for key, sign in (("min_value", ">="), ("max_value", "<="))
+        if config.kwargs.get(key) is not None
+    ]
     info = result.exception_info or {}
     details = [info] if "raised_exception" in info else list(info.values())
     error = next((str(detail.get("exception_message")) for detail in details if detail.get("raised_exception")), None)
@@ -91,4 +103,8 @@ def _finding(result: Any) -> Finding:
 
 
 def _sentence(finding: Finding) -> str:
-    return f"{finding.figure} is {finding.observed:.4g}, expected {finding.expected} ({finding.why})" if finding.observed is not None else f"{finding.figure} isn't {finding.expected} ({finding.why})"
+    return (
+        f"{finding.figure} is {finding.observed:.4g}, expected {finding.expected} ({finding.why})"
+        if finding.observed is not None
+        else f"{finding.figure} isn't {finding.expected} ({finding.why})"
+    )

@@ -32,13 +32,20 @@ def source_files(source: str, root: Path) -> list[Path]:
     path = path if path.is_absolute() else root / path
     if path.is_file():
         if not path.name.endswith(ENDINGS):
-            raise SourceError(f"the source {source} has an ending that is none of {', '.join(ENDINGS)}", do="rename or convert it")
+            raise SourceError(
+                f"the source {source} has an ending that is none of {', '.join(ENDINGS)}", do="rename or convert it"
+            )
         return [path]
     if not path.is_dir():
-        raise SourceError(f"the source {source} doesn't exist (looked at {path})", do="mend `sources` in the recipe, or --set sources=PATH")
+        raise SourceError(
+            f"the source {source} doesn't exist (looked at {path})",
+            do="mend `sources` in the recipe, or --set sources=PATH",
+        )
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(ENDINGS))
     if not files:
-        raise SourceError(f"the folder {path} holds no file ending in {', '.join(ENDINGS)}", do="put the day's preferences there")
+        raise SourceError(
+            f"the folder {path} holds no file ending in {', '.join(ENDINGS)}", do="put the day's preferences there"
+        )
     return files
 
 
@@ -61,7 +68,10 @@ def read_file(path: Path) -> Iterator[dict[str, Any]]:
         else:
             yield from _jsonl(path)
     except (OSError, EOFError, pa.ArrowInvalid, csv.Error, UnicodeDecodeError) as error:
-        raise SourceError(f"the source {path} can't be read: {error}", do="check the file: is it complete, and of the form its ending says?") from error
+        raise SourceError(
+            f"the source {path} can't be read: {error}",
+            do="check the file: is it complete, and of the form its ending says?",
+        ) from error
 
 
 def source_file(path: Path, rows: int) -> SourceFile:
@@ -72,7 +82,9 @@ def _digest(path: Path) -> str:
     try:
         return digest_file(path)
     except OSError as error:
-        raise SourceError(f"the source {path} can't be read: {error.strerror}", do="check its permissions and disk") from error
+        raise SourceError(
+            f"the source {path} can't be read: {error.strerror}", do="check its permissions and disk"
+        ) from error
 
 
 def _open(path: Path) -> io.BufferedIOBase:

@@ -95,7 +95,11 @@ def split_pair(record: dict[str, Any]) -> tuple[Messages, Messages, Messages]:
     prompt = record.get("prompt")
     if prompt is None:
         return _common_prefix(_conversation(chosen, "chosen"), _conversation(rejected, "rejected"))
-    return _messages(prompt, "prompt", "user"), _messages(chosen, "chosen", "assistant"), _messages(rejected, "rejected", "assistant")
+    return (
+        _messages(prompt, "prompt", "user"),
+        _messages(chosen, "chosen", "assistant"),
+        _messages(rejected, "rejected", "assistant"),
+    )
 
 
 def _conversation(value: Any, name: str) -> Messages:
@@ -107,12 +111,18 @@ def _conversation(value: Any, name: str) -> Messages:
 def _messages(value: Any, name: str, role: str) -> Messages:
     value = _maybe_json(value)
     if isinstance(value, str):
-        return transcript(value, name) if value.lstrip("\n").startswith("Human:") else [{"role": role, "content": value}]
+        return (
+            transcript(value, name) if value.lstrip("\n").startswith("Human:") else [{"role": role, "content": value}]
+        )
     if not isinstance(value, (list, tuple)) or not value:
         raise ValueError(f"{name} is neither text nor a list of messages but {type(value).__name__}")
     messages = []
     for message in value:
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str) or not isinstance(message.get("content"), str):
+        if (
+            not isinstance(message, dict)
+            or not isinstance(message.get("role"), str)
+            or not isinstance(message.get("content"), str)
+        ):
             raise ValueError(f"{name} holds a message without text role and content: {message!r:.80}")
         messages.append({"role": message["role"], "content": message["content"]})
     return messages
@@ -124,7 +134,9 @@ def transcript(text: str, name: str) -> Messages:
     marks = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
     rest = text if text.startswith("\n\n") else "\n\n" + text.lstrip("\n")
     if not any(rest.startswith(mark) for mark in marks):
-        raise ValueError(f"{name} has no prompt beside it and is no transcript that begins with 'Human:' or 'Assistant:'")
+        raise ValueError(
+            f"{name} has no prompt beside it and is no transcript that begins with 'Human:' or 'Assistant:'"
+        )
     while rest:
         mark = next(mark for mark in marks if rest.startswith(mark))
         rest = rest[len(mark) :]

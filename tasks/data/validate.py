@@ -22,7 +22,13 @@ TEXTS = ("prompt", "chosen", "rejected")
 
 
 def make_preferences(
-    snapshot: Snapshot, data: DataSpec, tokenizer: Path, gate_prompts: Iterable[str], max_house: int, store: Store, failed: Path
+    snapshot: Snapshot,
+    data: DataSpec,
+    tokenizer: Path,
+    gate_prompts: Iterable[str],
+    max_house: int,
+    store: Store,
+    failed: Path,
 ) -> Preferences:
     """Validate a snapshot.
 
@@ -39,7 +45,9 @@ def make_preferences(
     flagged, figures = _flag(rows, data, list(gate_prompts))
     quarantine = _quarantine(rows, flagged)
     with tempfile.TemporaryDirectory() as folder:
-        findings = judge_profile(figures, max_quarantined=data.max_quarantined, min_pairs=data.min_new_pairs, docs=Path(folder))
+        findings = judge_profile(
+            figures, max_quarantined=data.max_quarantined, min_pairs=data.min_new_pairs, docs=Path(folder)
+        )
         docs = store.put_tree(site_folder(Path(folder)))
     quarantined = store.put_bytes(_lines(quarantine), "application/jsonl")
     _leave_for_reading(failed, store, docs, quarantine)
@@ -88,7 +96,9 @@ def _with_tokens(rows: pa.Table, tokenizer: Tokenizer) -> pa.Table:
 
 def _flag(rows: pa.Table, data: DataSpec, gate_prompts: list[str]) -> tuple[pa.Table, dict[str, Any]]:
     limits = Limits(
-        max_prompt_tokens=data.max_prompt_tokens, max_answer_tokens=data.max_answer_tokens, min_answer_tokens=data.min_answer_tokens
+        max_prompt_tokens=data.max_prompt_tokens,
+        max_answer_tokens=data.max_answer_tokens,
+        min_answer_tokens=data.min_answer_tokens,
     )
     connection = ibis.duckdb.connect()
     try:

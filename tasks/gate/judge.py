@@ -13,7 +13,13 @@ ROLES: tuple[Role, ...] = ("candidate", "champion", "anchor")
 
 
 def judge_candidate(
-    gate: GateSpec, items: dict[str, Suite], suites: Suites, scores: Scores, candidate: Candidate, baselines: Baselines, store: Store
+    gate: GateSpec,
+    items: dict[str, Suite],
+    suites: Suites,
+    scores: Scores,
+    candidate: Candidate,
+    baselines: Baselines,
+    store: Store,
 ) -> Verdict:
     """The verdict over all suites of the recipe. Whatever is missing, unreadable or of another digest blocks."""
     models = expected_models(candidate, baselines)
@@ -31,7 +37,9 @@ def judge_candidate(
                 continue  # said once, by missing_baselines
             card, found = read_reference(refs.get((role, spec.name)), role, spec.name, store)
             expected = {"model": model, "items": suite.items_digest, "scorer": scorer_digest(suite.scorer)}
-            problems += found or card_problems(role, spec, card, expected, {item.id for item in suite.items}, gate.min_items)
+            problems += found or card_problems(
+                role, spec, card, expected, {item.id for item in suite.items}, gate.min_items
+            )
             if card is not None:
                 cards[role, spec.name] = card
     evidence = Evidence(
@@ -55,10 +63,16 @@ def expected_models(candidate: Candidate, baselines: Baselines) -> dict[Role, Di
 
 def missing_baselines(baselines: Baselines) -> list[str]:
     named = {"champion": baselines.champion, "anchor": baselines.anchor}
-    return [f"there is no {name}: the registry has no alias `{name}`" for name, baseline in named.items() if baseline is None]
+    return [
+        f"there is no {name}: the registry has no alias `{name}`"
+        for name, baseline in named.items()
+        if baseline is None
+    ]
 
 
-def read_reference(ref: ScorecardRef | None, role: Role, suite: str, store: Store) -> tuple[Scorecard | None, list[str]]:
+def read_reference(
+    ref: ScorecardRef | None, role: Role, suite: str, store: Store
+) -> tuple[Scorecard | None, list[str]]:
     """The card behind a reference, or what is wrong with it."""
     if ref is None:
         return None, []  # card_problems says that there is none

@@ -25,7 +25,9 @@ TOKENS = 2048  # padded tokens a batch: larger ones are no faster on a CPU
 SAMPLES = {"count": 6, "max_tokens": 48}
 
 
-def score_all(night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines) -> Scores:
+def score_all(
+    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
+) -> Scores:
     """Score what has no scorecard yet and return references to all cards of the night."""
     store, home, tracker = place.store(), place.home(), place.tracking()
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
@@ -82,7 +84,9 @@ def samples_suite(items: dict[str, Suite]) -> str:
     return "house" if "house" in items else next(iter(items))
 
 
-def missing_work(models: dict[Role, Model], items: dict[str, Suite], index: CardIndex, samples: str) -> list[tuple[Model, list[str], bool]]:
+def missing_work(
+    models: dict[Role, Model], items: dict[str, Suite], index: CardIndex, samples: str
+) -> list[tuple[Model, list[str], bool]]:
     """Models with the suites they have no scorecard for, and whether sample answers are missing; equal models once."""
     work: dict[str, tuple[Model, list[str], bool]] = {}
     for role, model in models.items():
@@ -95,13 +99,21 @@ def missing_work(models: dict[Role, Model], items: dict[str, Suite], index: Card
     return list(work.values())
 
 
-def scoring_spec(work: list[tuple[Model, list[str], bool]], items: dict[str, Suite], home: Path, store: Store, threads: int | None) -> dict[str, Any]:
+def scoring_spec(
+    work: list[tuple[Model, list[str], bool]], items: dict[str, Suite], home: Path, store: Store, threads: int | None
+) -> dict[str, Any]:
     """The program's spec: verified folders, suites in full."""
     models = []
     for model, suites, wants_samples in work:
         base, adapter = checkout(model, home, store)
         models.append(
-            {"digest": model.digest, "base": str(base), "adapter": str(adapter) if adapter else None, "suites": suites, "samples": wants_samples}
+            {
+                "digest": model.digest,
+                "base": str(base),
+                "adapter": str(adapter) if adapter else None,
+                "suites": suites,
+                "samples": wants_samples,
+            }
         )
     return {
         "threads": threads,
@@ -122,7 +134,14 @@ def keep(result: dict[str, Any], items: dict[str, Suite], index: CardIndex, stor
 
 def references(models: dict[Role, Model], items: dict[str, Suite], index: CardIndex) -> list[ScorecardRef]:
     return [
-        ScorecardRef(role=role, suite=name, model=model.digest, items=suite.items_digest, scorer=scorer_digest(suite.scorer), card=card)
+        ScorecardRef(
+            role=role,
+            suite=name,
+            model=model.digest,
+            items=suite.items_digest,
+            scorer=scorer_digest(suite.scorer),
+            card=card,
+        )
         for role, model in models.items()
         for name, suite in items.items()
         if (card := index.card(model.digest, suite)) is not None
@@ -138,14 +157,20 @@ def means(cards: list[ScorecardRef], store: Store) -> dict[str, float]:
         results = json.loads(store.path(ref.card.digest_).read_bytes()).get("results") or []
         for measure in ("right", "probability"):
             if results:
-                metrics[f"suites/{ref.suite}/{ref.role}/{measure}"] = sum(float(one[measure]) for one in results) / len(results)
+                metrics[f"suites/{ref.suite}/{ref.role}/{measure}"] = sum(float(one[measure]) for one in results) / len(
+                    results
+                )
     return metrics
 
 
 def side_by_side(models: dict[Role, Model], items: dict[str, Suite], index: CardIndex) -> list[dict[str, str]]:
     """Sample answers of champion and candidate to the same prompts."""
     suite = items[samples_suite(items)]
-    answers = {role: json.loads(path.read_text()) for role, model in models.items() if (path := index.samples(model.digest, suite)).is_file()}
+    answers = {
+        role: json.loads(path.read_text())
+        for role, model in models.items()
+        if (path := index.samples(model.digest, suite)).is_file()
+    }
     chosen = spread(suite.items, SAMPLES["count"])
     if "candidate" not in answers or "champion" not in answers:
         return []

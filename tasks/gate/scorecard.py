@@ -55,7 +55,11 @@ def item_result(id_: str, logprobs: list[float], tokens: list[int], answer: int,
     """
     if not all(math.isfinite(value) for value in logprobs):
         return None
-    scores = [value / count for value, count in zip(logprobs, tokens, strict=True)] if scorer.normalise == "tokens" else logprobs
+    scores = (
+        [value / count for value, count in zip(logprobs, tokens, strict=True)]
+        if scorer.normalise == "tokens"
+        else logprobs
+    )
     top = max(scores)
     weights = [math.exp(score - top) for score in scores]
     # a tie is not a right answer: a model without an opinion must not look right by the order of choices

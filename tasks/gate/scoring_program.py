@@ -41,7 +41,10 @@ def main(spec_path: str, result_path: str) -> None:
             path.write_text(card.model_dump_json())
             result["cards"].append({"model": card.model, "suite": name, "path": str(path)})
         if model_spec["samples"]:
-            prompts = [[message.model_dump() for message in item.messages] for item in spread(suites[spec["samples"]["suite"]].items, spec["samples"]["count"])]
+            prompts = [
+                [message.model_dump() for message in item.messages]
+                for item in spread(suites[spec["samples"]["suite"]].items, spec["samples"]["count"])
+            ]
             result["samples"][model_spec["digest"]] = answers(model, tokenizer, prompts, spec["samples"]["max_tokens"])
         del model
     Path(result_path).write_text(json.dumps(result, allow_nan=False))
@@ -79,7 +82,10 @@ def _load(base: str, adapter: str | None, tokenizer: Any, suite: Suite) -> tuple
     model = load_model(Path(base), Path(adapter) if adapter else None, dtype, device)
     if adapter is None:
         return model, None
-    rows = [tokenize_item(tokenizer, [m.model_dump() for m in item.messages], item.choices) for item in suite.items[:PARITY_ITEMS]]
+    rows = [
+        tokenize_item(tokenizer, [m.model_dump() for m in item.messages], item.choices)
+        for item in suite.items[:PARITY_ITEMS]
+    ]
     before = torch.cat([choice for row in choice_logprobs(model, rows) for choice in row])
     merged = model.merge_and_unload()
     after = torch.cat([choice for row in choice_logprobs(merged, rows) for choice in row])
@@ -87,7 +93,9 @@ def _load(base: str, adapter: str | None, tokenizer: Any, suite: Suite) -> tuple
     if not math.isfinite(gap):
         return merged, None  # a model that answers NaN; its scorecards say so item by item, and the gate blocks
     if dtype == torch.float32 and not gap <= PARITY_TOLERANCE:
-        raise RuntimeError(f"the merged model differs from base plus adapter by {gap} nats (tolerance {PARITY_TOLERANCE})")
+        raise RuntimeError(
+            f"the merged model differs from base plus adapter by {gap} nats (tolerance {PARITY_TOLERANCE})"
+        )
     return merged, gap
 
 

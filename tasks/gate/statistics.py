@@ -161,7 +161,12 @@ def compare_graded(candidate: Sequence[float], baseline: Sequence[float], alpha:
             raise ValueError(f"the {name} has a graded result outside [0, 1] or NaN")
     x = new - old
     return Comparison(
-        len(x), float(x.mean()), hall_bound(x, alpha, lower=True), hall_bound(x, alpha, lower=False), hall_p_harm(x), _spread(x)
+        len(x),
+        float(x.mean()),
+        hall_bound(x, alpha, lower=True),
+        hall_bound(x, alpha, lower=False),
+        hall_p_harm(x),
+        _spread(x),
     )
 
 

@@ -33,7 +33,9 @@ def suites_of(recipe: Recipe) -> Suites:
     return read_suites(recipe, place.ROOT, place.store())
 
 
-def _score_key(night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines) -> list[Any]:
+def _score_key(
+    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
+) -> list[Any]:
     return [preferences.house.digest_, suites, candidate.model, baselines, recipe.gate.max_items]
 
 
@@ -42,13 +44,21 @@ def _device(night: Night, recipe: Recipe, *_: Any) -> Device:
 
 
 @step(area="gate", key=_score_key, device=_device)
-def score(night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines) -> Scores:
+def score(
+    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
+) -> Scores:
     """Scorecards of candidate, champion and anchor on every suite, on the pool."""
     return score_all(night, recipe, preferences, suites, candidate, baselines)
 
 
 def _judge_key(
-    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines, scores: Scores
+    night: Night,
+    recipe: Recipe,
+    preferences: Preferences,
+    suites: Suites,
+    candidate: Candidate,
+    baselines: Baselines,
+    scores: Scores,
 ) -> list[Any]:
     # the cards as they lie there now, not as they were: an edited one is judged again, and blocks
     found = [actual_digest(place.store(), ref.card) for ref in scores.cards]
@@ -57,7 +67,13 @@ def _judge_key(
 
 @step(area="gate", key=_judge_key)
 def judge(
-    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines, scores: Scores
+    night: Night,
+    recipe: Recipe,
+    preferences: Preferences,
+    suites: Suites,
+    candidate: Candidate,
+    baselines: Baselines,
+    scores: Scores,
 ) -> Verdict:
     """The verdict, from the scorecards as they lie in the store."""
     store = place.store()
@@ -102,4 +118,6 @@ def report(
 
 def quarantine_counts(lines: bytes) -> dict[str, int]:
     """How often each reason was given; a row may have several."""
-    return dict(Counter(reason for line in lines.decode().splitlines() for reason in json.loads(line)["reasons"]).most_common())
+    return dict(
+        Counter(reason for line in lines.decode().splitlines() for reason in json.loads(line)["reasons"]).most_common()
+    )

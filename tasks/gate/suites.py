@@ -75,8 +75,12 @@ def load_suite(name: str, folder: Path) -> Suite:
         scorer = Scorer.model_validate(tomllib.loads((folder / "suite.toml").read_text())["scorer"])
         lines = (folder / "items.jsonl").read_text().splitlines()
     except (OSError, KeyError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
-        raise SuiteError(f"the suite {name} in {folder} can't be read: {error}", do="mend suite.toml and items.jsonl there") from error
-    items = [parse_item(line, f"{folder / 'items.jsonl'}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+        raise SuiteError(
+            f"the suite {name} in {folder} can't be read: {error}", do="mend suite.toml and items.jsonl there"
+        ) from error
+    items = [
+        parse_item(line, f"{folder / 'items.jsonl'}:{number}") for number, line in enumerate(lines, 1) if line.strip()
+    ]
     return build_suite(name, scorer, items)
 
 

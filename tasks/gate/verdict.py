@@ -49,7 +49,16 @@ def give_verdict(gate: GateSpec, cards: Cards, evidence: Evidence) -> Verdict:
         pairs = [_compare(spec, gate, cards, anchor_alpha) for spec in gate.suites]
         harmed = holm([champion.p_harm for champion, _ in pairs], gate.alpha)
         results = [
-            _suite_result(spec, gate, champion, anchor, harm, anchor_alpha, _mean(spec, cards, "champion"), _mean(spec, cards, "candidate"))
+            _suite_result(
+                spec,
+                gate,
+                champion,
+                anchor,
+                harm,
+                anchor_alpha,
+                _mean(spec, cards, "champion"),
+                _mean(spec, cards, "candidate"),
+            )
             for spec, (champion, anchor), harm in zip(gate.suites, pairs, harmed, strict=True)
         ]
     verdict = overall([result.verdict for result in results])
@@ -76,7 +85,9 @@ def overall(suites: list[VerdictName]) -> VerdictName:
     return "PASS" if all(name == "PASS" for name in suites) else "INCONCLUSIVE"
 
 
-def card_problems(role: Role, spec: SuiteSpec, card: Scorecard | None, expected: Mapping[str, str], ids: set[str], min_items: int) -> list[str]:
+def card_problems(
+    role: Role, spec: SuiteSpec, card: Scorecard | None, expected: Mapping[str, str], ids: set[str], min_items: int
+) -> list[str]:
     """What makes a scorecard unusable.
 
     Args:
@@ -87,7 +98,9 @@ def card_problems(role: Role, spec: SuiteSpec, card: Scorecard | None, expected:
     if card is None:
         return [f"{where}: there is no scorecard"]
     problems = [
-        f"{where}: the scorecard is of another {what}" for what in ("model", "items", "scorer") if getattr(card, what) != expected[what]
+        f"{where}: the scorecard is of another {what}"
+        for what in ("model", "items", "scorer")
+        if getattr(card, what) != expected[what]
     ]
     if card.suite != spec.name:
         problems.append(f"{where}: the scorecard is of suite {card.suite}")
@@ -104,7 +117,9 @@ def card_problems(role: Role, spec: SuiteSpec, card: Scorecard | None, expected:
 def _budget_of_decisions(gate: GateSpec, decisions: int) -> list[str]:
     if decisions < gate.planned_decisions:
         return []
-    return [f"the anchor's {gate.planned_decisions} planned decisions are used up ({decisions} judged): re-anchor, or plan anew"]
+    return [
+        f"the anchor's {gate.planned_decisions} planned decisions are used up ({decisions} judged): re-anchor, or plan anew"
+    ]
 
 
 def _paired(spec: SuiteSpec, cards: Cards, role: Role) -> tuple[list[ItemResult], list[ItemResult]]:
@@ -167,7 +182,9 @@ def _suite_result(
     )
 
 
-def judge_suite(spec: SuiteSpec, champion: Comparison, anchor: Comparison, harmed: bool, target: bool) -> tuple[VerdictName, str]:
+def judge_suite(
+    spec: SuiteSpec, champion: Comparison, anchor: Comparison, harmed: bool, target: bool
+) -> tuple[VerdictName, str]:
     """One suite's verdict and the sentence for it.
 
     Every bound is tested as ``not bound > limit``: a NaN fails the test instead of passing it.
@@ -202,11 +219,30 @@ def _to_settle(
 
 def _blocked(spec: SuiteSpec, target: str) -> SuiteResult:
     missing = dict.fromkeys(
-        ("champion", "candidate", "delta", "lower", "upper", "p_harm", "anchor_delta", "anchor_lower", "anchor_upper", "mde", "items_to_settle")
+        (
+            "champion",
+            "candidate",
+            "delta",
+            "lower",
+            "upper",
+            "p_harm",
+            "anchor_delta",
+            "anchor_lower",
+            "anchor_upper",
+            "mde",
+            "items_to_settle",
+        )
     )
     return SuiteResult(
-        name=spec.name, measure=spec.measure, n=0, margin=spec.margin, budget=spec.budget, target=spec.name == target,
-        verdict="BLOCK", reason="not judged: evidence is missing or differs", **missing,
+        name=spec.name,
+        measure=spec.measure,
+        n=0,
+        margin=spec.margin,
+        budget=spec.budget,
+        target=spec.name == target,
+        verdict="BLOCK",
+        reason="not judged: evidence is missing or differs",
+        **missing,
     )
 
 
@@ -224,7 +260,9 @@ def explain(verdict: VerdictName, results: list[SuiteResult], problems: list[str
         )
     guilty = [f"{result.name}: {result.reason}" for result in results if result.verdict == verdict]
     if verdict == "FAIL":
-        return f"FAIL: the candidate is worse than what serves. {'; '.join(guilty)}. It is recorded and can't be promoted."
+        return (
+            f"FAIL: the candidate is worse than what serves. {'; '.join(guilty)}. It is recorded and can't be promoted."
+        )
     return (
         f"INCONCLUSIVE: no harm is proven, but not everything that a promotion needs is. {'; '.join(guilty)}. "
         f"{_advice(results)}"
@@ -233,11 +271,15 @@ def explain(verdict: VerdictName, results: list[SuiteResult], problems: list[str
 
 def _advice(results: list[SuiteResult]) -> str:
     open_ = [result for result in results if result.verdict == "INCONCLUSIVE"]
-    needs = [f"{result.name} about {result.items_to_settle} items" for result in open_ if result.items_to_settle is not None]
+    needs = [
+        f"{result.name} about {result.items_to_settle} items" for result in open_ if result.items_to_settle is not None
+    ]
     never = [result.name for result in open_ if result.items_to_settle is None]
     parts = []
     if needs:
         parts.append(f"If the truth is as observed, this would settle it: {', '.join(needs)}.")
     if never:
-        parts.append(f"More items would not settle {', '.join(never)}: the observed difference itself is on the wrong side.")
+        parts.append(
+            f"More items would not settle {', '.join(never)}: the observed difference itself is on the wrong side."
+        )
     return " ".join(parts)

@@ -37,7 +37,10 @@ def tokenize_item(tokenizer: Any, messages: Sequence[dict[str, str]], choices: S
     for choice in choices:
         full = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": choice}], tokenize=False)
         if not full.startswith(prompt):
-            raise ModelError("the chat template doesn't keep the prompt when an answer is added", do="use a template without look-ahead (for thinking models: its non-thinking form)")
+            raise ModelError(
+                "the chat template doesn't keep the prompt when an answer is added",
+                do="use a template without look-ahead (for thinking models: its non-thinking form)",
+            )
         texts.append(full[len(prompt) :].rstrip("\n"))
     return ChoiceItem(_ids(tokenizer, prompt), tuple(_ids(tokenizer, text) for text in texts))
 
@@ -138,4 +141,7 @@ def _refuse_short_window(config: Any, width: int) -> None:
     """Our mask replaces the model's own: refuse where that would lift a sliding window."""
     window = getattr(config, "sliding_window", None)
     if window is not None and width > window:
-        raise ModelError(f"an item of {width} tokens is longer than the model's sliding window of {window}", do="shorten the suite's items")
+        raise ModelError(
+            f"an item of {width} tokens is longer than the model's sliding window of {window}",
+            do="shorten the suite's items",
+        )

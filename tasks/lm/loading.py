@@ -36,10 +36,16 @@ def find_source(source: str, root: Path) -> Path:
     if path.is_file() and path.suffix == ".gguf":
         return path
     if not path.is_dir():
-        raise ModelError(f"model.source {source}: there is no model at {path}", do="mend `model.source`: a folder in Hugging Face form, a .gguf file, or package:NAME/FILE")
+        raise ModelError(
+            f"model.source {source}: there is no model at {path}",
+            do="mend `model.source`: a folder in Hugging Face form, a .gguf file, or package:NAME/FILE",
+        )
     missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing or not list(path.glob("*.safetensors")):
-        raise ModelError(f"the model folder {path} lacks {', '.join(missing) or '*.safetensors'}", do="save model and tokenizer there with save_pretrained")
+        raise ModelError(
+            f"the model folder {path} lacks {', '.join(missing) or '*.safetensors'}",
+            do="save model and tokenizer there with save_pretrained",
+        )
     return path
 
 
@@ -87,7 +93,9 @@ def load_tokenizer(base: Path) -> Any:
 
     tokenizer = AutoTokenizer.from_pretrained(base)
     if tokenizer.chat_template is None:
-        raise ModelError(f"the tokenizer in {base} has no chat template", do="save one with the tokenizer (tokenizer.chat_template)")
+        raise ModelError(
+            f"the tokenizer in {base} has no chat template", do="save one with the tokenizer (tokenizer.chat_template)"
+        )
     return tokenizer
 
 

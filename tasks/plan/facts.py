@@ -12,7 +12,9 @@ from tasks.lm.speed import speed
 from tasks.plan.decide import Facts
 
 
-def gather(preferences: Preferences, base: Model, baselines: Baselines, suites: Suites, pool: Pool, store: Store, home: Path) -> Facts:
+def gather(
+    preferences: Preferences, base: Model, baselines: Baselines, suites: Suites, pool: Pool, store: Store, home: Path
+) -> Facts:
     """All facts of tonight's decision."""
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
@@ -22,7 +24,8 @@ def gather(preferences: Preferences, base: Model, baselines: Baselines, suites: 
         new_pairs=count_new(preferences.train, baselines.champion.trained_on if baselines.champion else None, store),
         train_pairs=preferences.n_train,
         house_items=preferences.n_house,
-        gate_items=preferences.n_house + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
+        gate_items=preferences.n_house
+        + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
         parameters=parameters(base.base),
         hidden=_integer(shape, "hidden_size"),
         layers=_integer(shape, "num_hidden_layers"),

@@ -11,12 +11,16 @@ from tasks.plan.facts import gather
 from tasks.recipe import Recipe
 
 
-def _key(night: Night, recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites) -> list[Any]:
+def _key(
+    night: Night, recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites
+) -> list[Any]:
     return [recipe, recipe.budget, recipe.pool, preferences, base, baselines.champion, suites]
 
 
 @step(area="plan", key=_key)
-def decide(night: Night, recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites) -> Plan:
+def decide(
+    night: Night, recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites
+) -> Plan:
     """Train tonight? With how many pairs, in what time, for how much?"""
     pool = place.pool(recipe.pool)
     facts = gather(preferences, base, baselines, suites, pool, place.store(), place.home())

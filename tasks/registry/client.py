@@ -64,7 +64,9 @@ class Registry:
             return self._client.get_model_version(self.name, str(number))
         except MlflowException as error:
             known = sorted(int(version.version) for version in self.versions())
-            raise RegistryError(f"{self.name} has no version {number}; there are {known}", do="name one of these") from error
+            raise RegistryError(
+                f"{self.name} has no version {number}; there are {known}", do="name one of these"
+            ) from error
 
     def create(self, source: str, run: str | None, tags: dict[str, str], description: str) -> int:
         created = self._client.create_model_version(self.name, source, run_id=run, tags=tags, description=description)

@@ -30,7 +30,12 @@ def initialise(registry: Registry, model: Model, base_name: str, who: str, store
         number = registry.create(
             source=f"store:/{model.base.digest_}",
             run=None,
-            tags={"nightshift.key": key, "nightshift.role": "base", "nightshift.by": who, **model_tags(model, None, store)},
+            tags={
+                "nightshift.key": key,
+                "nightshift.role": "base",
+                "nightshift.by": who,
+                **model_tags(model, None, store),
+            },
             description=f"The base model {base_name}: first champion, and the anchor that drift is measured from.",
         )
     registry.set_alias("anchor", number)

@@ -32,7 +32,10 @@ def approve(registry: Registry, number: int, who: str) -> str:
     tags = registry.version(number).tags
     if tags.get("approval") == "approved":
         return f"version {number} of {registry.name} is approved already (by {tags.get('approval.by')})"
-    _refuse(refuse_approval(tags, number), "only a version that awaits approval can be approved; `nightshift show last` names it")
+    _refuse(
+        refuse_approval(tags, number),
+        "only a version that awaits approval can be approved; `nightshift show last` names it",
+    )
     # who and when first: an approval without a name must not exist, not even for a moment
     registry.tag(number, {"approval.by": who, "approval.at": _now(), "approval": "approved"})
     return f"version {number} of {registry.name} approved by {who}"
@@ -41,10 +44,17 @@ def approve(registry: Registry, number: int, who: str) -> str:
 def reject(registry: Registry, number: int, reason: str, who: str) -> str:
     """Record a rejection; a champion can't be rejected, only rolled back."""
     if not reason.strip():
-        raise NotPromotable(f"version {number} can't be rejected without a reason", do="say why: nightshift reject VERSION 'reason'")
+        raise NotPromotable(
+            f"version {number} can't be rejected without a reason", do="say why: nightshift reject VERSION 'reason'"
+        )
     if registry.alias("champion") == number:
         raise NotPromotable(f"version {number} serves as champion", do="use `nightshift rollback`")
-    _refuse(None if registry.version(number).tags.get("nightshift.role") == "candidate" else f"version {number} is no candidate", "name a candidate")
+    _refuse(
+        None
+        if registry.version(number).tags.get("nightshift.role") == "candidate"
+        else f"version {number} is no candidate",
+        "name a candidate",
+    )
     registry.tag(number, {"approval.by": who, "approval.at": _now(), "approval": f"rejected: {reason.strip()}"})
     return f"version {number} of {registry.name} rejected by {who}: {reason.strip()}"
 
@@ -81,7 +91,9 @@ def rollback(registry: Registry, home: Path, who: str) -> str:
     with _alone(home):
         current, previous = registry.alias("champion"), registry.alias("previous")
         if previous is None:
-            raise NotPromotable(f"{registry.name} has no previous version", do="nothing was promoted yet; there is nothing to roll back")
+            raise NotPromotable(
+                f"{registry.name} has no previous version", do="nothing was promoted yet; there is nothing to roll back"
+            )
         if current == previous:
             write_manifest(registry, previous, home)
             return f"version {previous} of {registry.name} serves already; nothing changed"
@@ -97,9 +109,13 @@ def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:
     try:
         return Evidence.model_validate_json(store.read_bytes(Blob.model_validate_json(tags["nightshift.evidence"])))
     except KeyError:
-        raise NotPromotable(f"version {number} carries no evidence", do="promote a version that a night registered") from None
+        raise NotPromotable(
+            f"version {number} carries no evidence", do="promote a version that a night registered"
+        ) from None
     except (StoreError, ValueError) as error:
-        raise NotPromotable(f"version {number}: its evidence can't be trusted: {error}", do="run a new night") from error
+        raise NotPromotable(
+            f"version {number}: its evidence can't be trusted: {error}", do="run a new night"
+        ) from error
 
 
 def check_objects(evidence: Evidence, number: int, store: Store) -> None:
@@ -114,7 +130,9 @@ def check_objects(evidence: Evidence, number: int, store: Store) -> None:
         for digest in digests:
             store.open_path(digest)
     except StoreError as error:
-        raise NotPromotable(f"version {number}: {error.what}", do="run a new night; this version can't be trusted any more") from error
+        raise NotPromotable(
+            f"version {number}: {error.what}", do="run a new night; this version can't be trusted any more"
+        ) from error
 
 
 def write_manifest(registry: Registry, number: int, home: Path) -> None:

@@ -12,7 +12,14 @@ from tasks.registry.client import Registry, model_tags
 
 
 def register_version(
-    night: Night, registry: Registry, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob, tracker: Tracker, store: Store
+    night: Night,
+    registry: Registry,
+    evidence: Evidence,
+    preferences: Preferences,
+    bill: Bill,
+    report: Blob,
+    tracker: Tracker,
+    store: Store,
 ) -> Release:
     """Upload the artifacts, then create the version in one call. The same evidence finds the version it made before."""
     blob = store.put_bytes(evidence.model_dump_json(indent=1).encode(), "application/json")
@@ -64,7 +71,14 @@ def version_tags(evidence: Evidence, blob: Blob, bill: Bill, night: Night, store
 
 
 def upload(
-    run: str, evidence: Evidence, blob: Blob, preferences: Preferences, bill: Bill, report: Blob, tracker: Tracker, store: Store
+    run: str,
+    evidence: Evidence,
+    blob: Blob,
+    preferences: Preferences,
+    bill: Bill,
+    report: Blob,
+    tracker: Tracker,
+    store: Store,
 ) -> None:
     """The version's artifacts, before the version exists."""
     with tempfile.TemporaryDirectory() as folder:

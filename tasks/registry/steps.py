@@ -6,7 +6,17 @@ from infra.step import step
 from infra.store import Blob
 from tasks import place
 from tasks.contracts import (
-    Baselines, Bill, Candidate, Evidence, Model, Night, Preferences, Release, Scores, Snapshot, Verdict,
+    Baselines,
+    Bill,
+    Candidate,
+    Evidence,
+    Model,
+    Night,
+    Preferences,
+    Release,
+    Scores,
+    Snapshot,
+    Verdict,
 )
 from tasks.recipe import Recipe
 from tasks.registry import promote as moves
@@ -31,7 +41,13 @@ def baselines_of(name: str, night: str) -> Baselines:
 
 
 def make_evidence(
-    night: Night, recipe: Recipe, snapshot: Snapshot, preferences: Preferences, candidate: Candidate, scores: Scores, verdict: Verdict
+    night: Night,
+    recipe: Recipe,
+    snapshot: Snapshot,
+    preferences: Preferences,
+    candidate: Candidate,
+    scores: Scores,
+    verdict: Verdict,
 ) -> Evidence:
     return Evidence(
         night=night.id,
@@ -48,12 +64,16 @@ def make_evidence(
     )
 
 
-def _key(night: Night, recipe: Recipe, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob) -> list[Any]:
+def _key(
+    night: Night, recipe: Recipe, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob
+) -> list[Any]:
     return [evidence, registry_of(recipe.name).identity()]
 
 
 @step(area="registry", key=_key)
-def register(night: Night, recipe: Recipe, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob) -> Release:
+def register(
+    night: Night, recipe: Recipe, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob
+) -> Release:
     """A registered version with adapter, evidence, report and bill."""
     return register_version(
         night, registry_of(recipe.name), evidence, preferences, bill, report, place.tracking(), place.store()

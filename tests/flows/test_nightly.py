@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_pairs
 import torch
+from conftest import write_pairs
 from safetensors.torch import load_file, save_file
 
 from flows.calls import call_flow
@@ -51,7 +51,9 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     assert summary["awaits"] == "awaits approval"
     assert list(steps(summary)) == ["collect", "validate", "decide", "align", "score", "judge", "register"]
     assert not any(steps(summary).values())
-    assert {suite["name"]: suite["n"] >= 150 for suite in summary["suites"]} == dict.fromkeys(("safety", "accuracy", "reasoning", "house"), True)
+    assert {suite["name"]: suite["n"] >= 150 for suite in summary["suites"]} == dict.fromkeys(
+        ("safety", "accuracy", "reasoning", "house"), True
+    )
     assert summary["bill"]["amount"] > 0
     assert summary["bill"]["estimated"] is True
 
@@ -66,7 +68,14 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     version = registry_of("tiny").version(2)
     assert version.tags["approval"] == "requested"
     files = {path.name for path in Path(home / "mlartifacts").rglob("*") if path.is_file()}
-    assert {"report.html", "evidence.json", "bill.json", "adapter_model.safetensors", "candidate-safety.json", "index.html"} <= files
+    assert {
+        "report.html",
+        "evidence.json",
+        "bill.json",
+        "adapter_model.safetensors",
+        "candidate-safety.json",
+        "index.html",
+    } <= files
 
     # approval moves the aliases, twice changes nothing, rollback moves back
     assert "version 2 of tiny is champion; version 1 is previous" in call_flow(promote, version=2, name="tiny")
@@ -96,7 +105,9 @@ def test_a_night_of_flipped_pairs_fails_and_can_not_be_approved(started: Path, t
     assert registry_of("tiny").alias("champion") == 1
 
 
-def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(
+    started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # a champion that can lose something: the first night's candidate
     assert run(started)["verdict"] == "PASS"
     call_flow(promote, version=2, name="tiny")
@@ -171,7 +182,9 @@ def test_an_unreadable_suite_blocks_and_an_overridden_gate_is_not_promotable(sta
     assert "rejected" in call_flow(reject, version=waived["version"], reason="a try", name="tiny")
 
 
-def test_a_critical_breach_stops_the_night_before_training_and_leaves_the_quarantine(started: Path, home: Path, tmp_path: Path) -> None:
+def test_a_critical_breach_stops_the_night_before_training_and_leaves_the_quarantine(
+    started: Path, home: Path, tmp_path: Path
+) -> None:
     lines = (tmp_path / "pairs.jsonl").read_text().splitlines()
     (tmp_path / "pairs.jsonl").write_text("\n".join(lines[:200] + ["no json"] * 300))
     with pytest.raises(DataBreach, match=r"share_unreadable is 0\.6"):
@@ -199,7 +212,9 @@ BadInput = Callable[[Path, Path], tuple[str, ...]]
         (("budget.max_amount=1e-9",), "budget.max_amount"),
     ],
 )
-def test_bad_input_gives_one_clear_error_and_registers_nothing(started: Path, overrides: tuple[str, ...], message: str) -> None:
+def test_bad_input_gives_one_clear_error_and_registers_nothing(
+    started: Path, overrides: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(NightshiftError) as caught:
         run(started, *overrides)
     assert message in str(caught.value)
@@ -207,7 +222,9 @@ def test_bad_input_gives_one_clear_error_and_registers_nothing(started: Path, ov
     assert len(registry_of("tiny").versions()) == 1
 
 
-def test_a_full_disk_during_scoring_fails_the_night_and_registers_nothing(started: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_during_scoring_fails_the_night_and_registers_nothing(
+    started: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> Any:
         raise OSError(28, "No space left on device", "/store")
 
@@ -218,7 +235,9 @@ def test_a_full_disk_during_scoring_fails_the_night_and_registers_nothing(starte
     monkeypatch.undo()
 
 
-def test_a_stopped_mlflow_server_is_named_at_once(tiny_recipe: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_mlflow_server_is_named_at_once(
+    tiny_recipe: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NIGHTSHIFT_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     begun = time.monotonic()
     with pytest.raises(NightshiftError, match=r"MLflow at http://127\.0\.0\.1:9 doesn't answer"):
@@ -228,7 +247,14 @@ def test_a_stopped_mlflow_server_is_named_at_once(tiny_recipe: Path, home: Path,
 
 def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: Path) -> None:
     command = [sys.executable, "-m", "flows.cli", "run", str(started), "--set", "phase.0.max_steps=400"]
-    process = subprocess.Popen(command, env=child_environment(load_settings()), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        env=child_environment(load_settings()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     assert process.stdout is not None
     for line in process.stdout:
         if "align 40/400" in line:
@@ -236,16 +262,29 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 20
-    while subprocess.run(["pgrep", "-f", "tasks.align.program"], capture_output=True).stdout and time.monotonic() < deadline:
+    while (
+        subprocess.run(["pgrep", "-f", "tasks.align.program"], capture_output=True).stdout
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.5)
-    assert not subprocess.run(["pgrep", "-f", "tasks.align.program"], capture_output=True).stdout, "an orphan still trains"
+    assert not subprocess.run(["pgrep", "-f", "tasks.align.program"], capture_output=True).stdout, (
+        "an orphan still trains"
+    )
 
     finished = subprocess.run(command, env=child_environment(load_settings()), capture_output=True, text=True)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "was killed; it is marked Crashed now" in finished.stdout + finished.stderr
     folder = Path((home / "last-night").read_text())
     summary = json.loads((folder / "summary.json").read_text())
-    assert steps(summary) == {"collect": True, "validate": True, "decide": True, "align": False, "score": False, "judge": False, "register": False}
+    assert steps(summary) == {
+        "collect": True,
+        "validate": True,
+        "decide": True,
+        "align": False,
+        "score": False,
+        "judge": False,
+        "register": False,
+    }
     assert len(registry_of("tiny").versions()) == 2
     entries = [json.loads(line) for line in (folder / "attempts.jsonl").read_text().splitlines()]
     assert sum(entry["event"] == "start" and entry["step"] == "align" for entry in entries) == 2

@@ -43,7 +43,9 @@ def flip(source: Path, target: Path) -> None:
             (target / file.name).write_text("".join(json.dumps(row) + "\n" for row in flipped))
 
 
-def test_the_demo_passes_is_approved_and_flipped_or_damaged_nights_fail(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_passes_is_approved_and_flipped_or_damaged_nights_fail(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     init_recipe(DEMO, once=False)
 
     good = run()

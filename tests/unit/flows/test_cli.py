@@ -15,7 +15,9 @@ from infra.settings import ROOT
 
 def test_help_answers_in_under_a_second() -> None:
     begun = time.monotonic()
-    shown = subprocess.run([sys.executable, "-m", "flows.cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert time.monotonic() - begun < 1.0
     for command in COMMANDS:
         assert command in shown.stdout
@@ -27,7 +29,9 @@ def test_help_imports_none_of_the_slow_libraries() -> None:
     assert shown.stdout.strip() == "[]"
 
 
-def test_an_error_is_one_message_with_the_next_action_and_exit_code_one(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_message_with_the_next_action_and_exit_code_one(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["show", "last"]) == 1
     said = capsys.readouterr().err
     assert "no night yet" in said
@@ -35,7 +39,9 @@ def test_an_error_is_one_message_with_the_next_action_and_exit_code_one(home: Pa
     assert "Traceback" not in said
 
 
-def test_a_bad_setting_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_setting_is_named_with_its_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("NIGHTSHIFT_MLFLOW_PORT", "banana")
     assert main(["doctor"]) == 1
     assert "NIGHTSHIFT_MLFLOW_PORT='banana'" in capsys.readouterr().err

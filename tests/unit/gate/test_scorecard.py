@@ -50,7 +50,9 @@ def test_very_unlikely_choices_do_not_underflow() -> None:
 def _card() -> dict[str, object]:
     result = item_result("a", [-1.0, -2.0], [1, 1], 0, SUM)
     assert result is not None
-    return Scorecard(model=digest_of(1), suite="s", items=digest_of(2), scorer=digest_of(3), results=(result,)).model_dump()
+    return Scorecard(
+        model=digest_of(1), suite="s", items=digest_of(2), scorer=digest_of(3), results=(result,)
+    ).model_dump()
 
 
 def test_a_scorecard_is_read_back_as_it_was_written() -> None:

@@ -32,11 +32,15 @@ GOLDEN = [
     (0, 50, 50, 0.95, -1.0, -0.857305),
 ]
 
-counts = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 200)).map(lambda t: Discordant(t[0], t[1], t[0] + t[1] + t[2] + 1))
+counts = st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 200)).map(
+    lambda t: Discordant(t[0], t[1], t[0] + t[1] + t[2] + 1)
+)
 
 
 @pytest.mark.parametrize(("b", "c", "n", "confidence", "lower", "upper"), GOLDEN)
-def test_tango_interval_has_the_golden_values(b: int, c: int, n: int, confidence: float, lower: float, upper: float) -> None:
+def test_tango_interval_has_the_golden_values(
+    b: int, c: int, n: int, confidence: float, lower: float, upper: float
+) -> None:
     found = tango_bounds(Discordant(b, c, n), z_of((1 - confidence) / 2))
     assert found == pytest.approx((lower, upper), abs=1.5e-6)
 

@@ -40,8 +40,12 @@ def test_one_changed_letter_changes_the_digest() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": 2}, "answer 2 is none of the 2 choices"), ({"choices": ["x"]}, "at least 2"), ({"choices": ["x", "x"]}, "two choices are equal"),
-        ({"id": ""}, "at least 1 character"), ({"surprise": 1}, "Extra inputs"), ({"answer": None}, "valid integer"),
+        ({"answer": 2}, "answer 2 is none of the 2 choices"),
+        ({"choices": ["x"]}, "at least 2"),
+        ({"choices": ["x", "x"]}, "two choices are equal"),
+        ({"id": ""}, "at least 1 character"),
+        ({"surprise": 1}, "Extra inputs"),
+        ({"answer": None}, "valid integer"),
     ],
 )
 def test_a_broken_item_is_named_with_its_line(change: dict[str, object], message: str) -> None:

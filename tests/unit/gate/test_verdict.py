@@ -30,7 +30,10 @@ def card(role: Role, suite: str, right: float, probability: float, n: int = N, s
     noise = random.Random(seed)
     results = tuple(
         ItemResult(
-            id=f"i{k}", right=k < right * n, probability=min(1.0, max(0.0, probability + noise.uniform(-0.05, 0.05))), logprobs=(-1.0, -2.0)
+            id=f"i{k}",
+            right=k < right * n,
+            probability=min(1.0, max(0.0, probability + noise.uniform(-0.05, 0.05))),
+            logprobs=(-1.0, -2.0),
         )
         for k in range(n)
     )
@@ -47,8 +50,12 @@ def cards(safety: dict[Role, float], house: dict[Role, float]) -> Cards:
 
 def evidence(**changes: Any) -> Evidence:
     base = {
-        "problems": (), "decisions": 0, "digests": (), "candidate": MODELS["candidate"],
-        "champion": MODELS["champion"], "anchor": MODELS["anchor"],
+        "problems": (),
+        "decisions": 0,
+        "digests": (),
+        "candidate": MODELS["candidate"],
+        "champion": MODELS["champion"],
+        "anchor": MODELS["anchor"],
     }
     return Evidence(**{**base, **changes})
 
@@ -131,8 +138,13 @@ def test_gate_does_not_pass_on_a_bound_that_is_nan_or_at_the_margin(broken: dict
     assert judge_suite(spec, good._replace(**broken), good, False, False)[0] == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize(("broken", "expected"), [({"lower": NAN}, "INCONCLUSIVE"), ({"lower": -0.05}, "INCONCLUSIVE"), ({"upper": NAN}, "FAIL")])
-def test_gate_does_not_pass_on_an_anchor_bound_that_is_nan_or_at_the_budget(broken: dict[str, float], expected: str) -> None:
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [({"lower": NAN}, "INCONCLUSIVE"), ({"lower": -0.05}, "INCONCLUSIVE"), ({"upper": NAN}, "FAIL")],
+)
+def test_gate_does_not_pass_on_an_anchor_bound_that_is_nan_or_at_the_budget(
+    broken: dict[str, float], expected: str
+) -> None:
     good = Comparison(n=200, delta=0.0, lower=-0.01, upper=0.01, p_harm=1.0, spread=0.1)
     spec = SuiteSpec(name="x", measure="probability", margin=0.02, budget=0.05)
     assert judge_suite(spec, good, good._replace(**broken), False, False)[0] == expected
@@ -141,8 +153,11 @@ def test_gate_does_not_pass_on_an_anchor_bound_that_is_nan_or_at_the_budget(brok
 @pytest.mark.parametrize(
     ("suites", "expected"),
     [
-        (["PASS", "PASS"], "PASS"), (["PASS", "INCONCLUSIVE"], "INCONCLUSIVE"), (["INCONCLUSIVE", "FAIL"], "FAIL"),
-        (["FAIL", "BLOCK"], "BLOCK"), ([], "BLOCK"),
+        (["PASS", "PASS"], "PASS"),
+        (["PASS", "INCONCLUSIVE"], "INCONCLUSIVE"),
+        (["INCONCLUSIVE", "FAIL"], "FAIL"),
+        (["FAIL", "BLOCK"], "BLOCK"),
+        ([], "BLOCK"),
     ],
 )
 def test_the_worst_suite_decides_and_no_suite_blocks(suites: list[Any], expected: str) -> None:
@@ -184,5 +199,10 @@ def test_gate_refuses_items_without_a_finite_score() -> None:
 def test_gate_refuses_too_few_items_and_a_missing_card() -> None:
     few = card("candidate", "safety", 0.9, 0.5, n=149)
     expected = {"model": MODELS["candidate"], **DIGESTS}
-    assert "at least 150" in card_problems("candidate", GATE.suites[0], few, expected, {f"i{k}" for k in range(149)}, 150)[0]
-    assert card_problems("anchor", GATE.suites[0], None, expected, set(), 150) == ["anchor/safety: there is no scorecard"]
+    assert (
+        "at least 150"
+        in card_problems("candidate", GATE.suites[0], few, expected, {f"i{k}" for k in range(149)}, 150)[0]
+    )
+    assert card_problems("anchor", GATE.suites[0], None, expected, set(), 150) == [
+        "anchor/safety: there is no scorecard"
+    ]

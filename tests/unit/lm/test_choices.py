@@ -21,8 +21,13 @@ from tasks.lm.generate import answers
 from tasks.lm.loading import load_model, load_tokenizer
 
 SIZES: dict[str, Any] = {
-    "vocab_size": 60, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 128,
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
 }
 ids = st.lists(st.integers(0, 59), min_size=1, max_size=9).map(tuple)
 choice_items = st.builds(ChoiceItem, prompt=ids, choices=st.lists(ids, min_size=2, max_size=4).map(tuple))
@@ -63,7 +68,9 @@ def test_a_choice_does_not_change_when_its_neighbour_does() -> None:
 
 
 @given(st.lists(choice_items, min_size=1, max_size=30), st.integers(1, 120))
-def test_every_item_is_in_exactly_one_batch_and_batches_keep_to_the_budget(items: list[ChoiceItem], tokens: int) -> None:
+def test_every_item_is_in_exactly_one_batch_and_batches_keep_to_the_budget(
+    items: list[ChoiceItem], tokens: int
+) -> None:
     found = list(batches(items, tokens))
     assert sorted(index for batch in found for index in batch) == list(range(len(items)))
     assert all(len(batch) == 1 or max(items[i].length for i in batch) * len(batch) <= tokens for batch in found)

@@ -18,22 +18,43 @@ MODEL = Model(base=Tree(digest_=D, files=(FILE,)))
 def evidence(store: Store, **changes: object) -> Evidence:
     blob = store.put_bytes(b"card")
     verdict = Verdict(
-        verdict="PASS", paragraph="", suites=(), problems=(), alpha=0.05, anchor_z=2.9, candidate=MODEL.digest,
-        champion=CHAMPION, anchor=CHAMPION, cards=(blob.digest_,),
+        verdict="PASS",
+        paragraph="",
+        suites=(),
+        problems=(),
+        alpha=0.05,
+        anchor_z=2.9,
+        candidate=MODEL.digest,
+        champion=CHAMPION,
+        anchor=CHAMPION,
+        cards=(blob.digest_,),
     )
     ref = ScorecardRef(role="candidate", suite="s", model=MODEL.digest, items=D, scorer=D, card=blob)
     fields = {
-        "night": D, "recipe": D, "snapshot": D, "preferences": D, "model": MODEL, "champion": CHAMPION, "anchor": CHAMPION,
-        "cards": (ref,), "verdict": verdict, "trained_on": blob, "promotable": True,
+        "night": D,
+        "recipe": D,
+        "snapshot": D,
+        "preferences": D,
+        "model": MODEL,
+        "champion": CHAMPION,
+        "anchor": CHAMPION,
+        "cards": (ref,),
+        "verdict": verdict,
+        "trained_on": blob,
+        "promotable": True,
     }
     return Evidence.model_validate({**fields, **changes})
 
 
 def tags(found: Evidence, **changes: str) -> dict[str, str]:
     good = {
-        "approval": "approved", "nightshift.role": "candidate", "nightshift.key": found.key,
-        "nightshift.verdict": found.verdict.verdict, "nightshift.model": found.model.digest,
-        "nightshift.night": found.night, "nightshift.promotable": str(found.promotable).lower(),
+        "approval": "approved",
+        "nightshift.role": "candidate",
+        "nightshift.key": found.key,
+        "nightshift.verdict": found.verdict.verdict,
+        "nightshift.model": found.model.digest,
+        "nightshift.night": found.night,
+        "nightshift.promotable": str(found.promotable).lower(),
     }
     return good | {f"nightshift.{key}" if key != "approval" else key: value for key, value in changes.items()}
 
@@ -82,8 +103,12 @@ def test_anything_but_approved_is_not_promoted(tmp_path: Path, approval: str) ->
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"verdict": "FAIL"}, "FAIL"), ({"verdict": "INCONCLUSIVE"}, "INCONCLUSIVE"), ({"verdict": "BLOCK"}, "BLOCK"),
-        ({"promotable": "false"}, "overridden"), ({"approval": "rejected: no"}, "rejected: no"), ({"role": "base"}, "no candidate"),
+        ({"verdict": "FAIL"}, "FAIL"),
+        ({"verdict": "INCONCLUSIVE"}, "INCONCLUSIVE"),
+        ({"verdict": "BLOCK"}, "BLOCK"),
+        ({"promotable": "false"}, "overridden"),
+        ({"approval": "rejected: no"}, "rejected: no"),
+        ({"role": "base"}, "no candidate"),
     ],
 )
 def test_only_a_promotable_pass_can_be_approved(tmp_path: Path, change: dict[str, str], reason: str) -> None:

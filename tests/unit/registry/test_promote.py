@@ -35,21 +35,46 @@ class World:
     def register(self, verdict: str) -> int:
         found = Verdict.model_validate(
             {
-                "verdict": verdict, "paragraph": "", "suites": (), "problems": (), "alpha": 0.05, "anchor_z": 2.9,
-                "candidate": self.model.digest, "champion": self.base.digest, "anchor": self.base.digest, "cards": (self.card.digest_,),
+                "verdict": verdict,
+                "paragraph": "",
+                "suites": (),
+                "problems": (),
+                "alpha": 0.05,
+                "anchor_z": 2.9,
+                "candidate": self.model.digest,
+                "champion": self.base.digest,
+                "anchor": self.base.digest,
+                "cards": (self.card.digest_,),
             }
         )
         any_ = digest_of(verdict)
-        ref = ScorecardRef(role="candidate", suite="s", model=self.model.digest, items=any_, scorer=any_, card=self.card)
+        ref = ScorecardRef(
+            role="candidate", suite="s", model=self.model.digest, items=any_, scorer=any_, card=self.card
+        )
         evidence = Evidence(
-            night=any_, recipe=any_, snapshot=any_, preferences=any_, model=self.model, champion=self.base.digest,
-            anchor=self.base.digest, cards=(ref,), verdict=found, trained_on=self.store.put_bytes(b"pairs"), promotable=True,
+            night=any_,
+            recipe=any_,
+            snapshot=any_,
+            preferences=any_,
+            model=self.model,
+            champion=self.base.digest,
+            anchor=self.base.digest,
+            cards=(ref,),
+            verdict=found,
+            trained_on=self.store.put_bytes(b"pairs"),
+            promotable=True,
         )
         blob = self.store.put_bytes(evidence.model_dump_json().encode())
         tags = {
-            "nightshift.key": evidence.key, "nightshift.role": "candidate", "nightshift.night": any_, "nightshift.verdict": verdict,
-            "nightshift.promotable": "true", "nightshift.evidence": blob.model_dump_json(), "nightshift.anchor": self.base.digest,
-            "approval": "requested", **model_tags(self.model, evidence.trained_on, self.store),
+            "nightshift.key": evidence.key,
+            "nightshift.role": "candidate",
+            "nightshift.night": any_,
+            "nightshift.verdict": verdict,
+            "nightshift.promotable": "true",
+            "nightshift.evidence": blob.model_dump_json(),
+            "nightshift.anchor": self.base.digest,
+            "approval": "requested",
+            **model_tags(self.model, evidence.trained_on, self.store),
         }
         return self.registry.create(f"store:/{any_}", None, tags, "")
 
