@@ -2,8 +2,8 @@
 
     python benchmarks/demo_night.py [FOLDER]
 
-Clones this checkout's HEAD into FOLDER (default: a temporary one), runs `make setup`, `make nightly` twice, and prints one
-JSON object as its last line. Takes 10 to 15 minutes on two cores; run nothing beside it.
+Clones this checkout's HEAD into FOLDER (default: a temporary one), runs `make setup`, `make nightly` twice, and prints
+one JSON object as its last line. Takes 10 to 15 minutes on two cores; run nothing beside it.
 """
 
 import json

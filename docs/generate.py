@@ -26,7 +26,8 @@ def settings_page() -> str:
         for name, field in Settings.model_fields.items()
     ]
     return (
-        "# Settings\n\nWhere things are. Environment variables, read in `infra/settings.py` and nowhere else; never part of a digest.\n"
+        "# Settings\n\nWhere things are. Environment variables, read in `infra/settings.py` and nowhere else; "
+        "never part of a digest.\n"
         "Written by `python docs/generate.py`.\n\n| variable | default | what |\n|---|---|---|\n"
         + "\n".join(rows)
         + "\n"
@@ -36,16 +37,21 @@ def settings_page() -> str:
 def recipes_page() -> str:
     """Every key of a recipe."""
     return (
-        "# Recipes\n\nWhat to train, as TOML. Unknown keys are refused. `--set key=value` overrides one for a night, with a list's place as a\n"
-        "number: `--set phase.0.max_steps=10`, `--set sources=my/pairs.jsonl.gz`. Overriding `gate.*` makes the night not promotable.\n"
+        "# Recipes\n\nWhat to train, as TOML. Unknown keys are refused. `--set key=value` overrides one for a night, "
+        "with a list's place as a\n"
+        "number: `--set phase.0.max_steps=10`, `--set sources=my/pairs.jsonl.gz`. "
+        "Overriding `gate.*` makes the night not promotable.\n"
         "Written by `python docs/generate.py`.\n\n| key | default | what |\n|---|---|---|\n"
         + "\n".join(_keys(Recipe, ""))
         + "\n"
-        "\n## Sources\n\nA file or a folder of files: `.jsonl`, `.jsonl.gz`, `.csv`, `.csv.gz`, `.parquet`. One record a row, in any of these forms:\n\n"
+        "\n## Sources\n\nA file or a folder of files: `.jsonl`, `.jsonl.gz`, `.csv`, `.csv.gz`, `.parquet`. "
+        "One record a row, in any of these forms:\n\n"
         "- TRL conversational: `prompt`, `chosen`, `rejected` as lists of `{role, content}`\n"
         "- TRL plain: the same three as text\n"
-        "- without `prompt`: two conversations (lists or `Human:` / `Assistant:` transcripts); what they share is the prompt\n\n"
-        "`id` and `timestamp` (ISO) are optional. Rows that fail a check go to the quarantine, with reasons and origin.\n"
+        "- without `prompt`: two conversations (lists or `Human:` / `Assistant:` transcripts); "
+        "what they share is the prompt\n\n"
+        "`id` and `timestamp` (ISO) are optional. Rows that fail a check go to the quarantine, "
+        "with reasons and origin.\n"
     )
 
 

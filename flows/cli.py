@@ -14,7 +14,8 @@ DEMO = "recipes/demo.toml"
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(
         prog="nightshift",
-        description="Retrain a language model on the day's preferences, prove it against the one that serves, and promote it with evidence.",
+        description="Retrain a language model on the day's preferences, prove it against the one that serves, "
+        "and promote it with evidence.",
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="command")
 

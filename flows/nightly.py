@@ -6,8 +6,7 @@ by reference. ``promote`` is a flow of its own: nothing here waits for a person.
 
 from typing import Annotated, Any
 
-from prefect import flow
-from prefect.states import State
+from prefect import State, flow
 from pydantic import Field
 
 from flows.frame import close_finished, close_skipped, open_night
@@ -28,7 +27,8 @@ RecipePath = Annotated[
 Overrides = Annotated[
     list[Annotated[str, Field(pattern=r"^[\w.]+=.+$")]],
     Field(
-        description="Recipe values for tonight, one key=value each, e.g. phase.0.max_steps=10. Overriding gate.* makes the night not promotable."
+        description="Recipe values for tonight, one key=value each, e.g. phase.0.max_steps=10. "
+        "Overriding gate.* makes the night not promotable."
     ),
 ]
 Fresh = Annotated[
@@ -38,7 +38,9 @@ Fresh = Annotated[
 
 @flow(name="nightly", description=__doc__)
 def nightly(
-    recipe: RecipePath = "recipes/demo.toml", overrides: Overrides = [], fresh: Fresh = False
+    recipe: RecipePath = "recipes/demo.toml",
+    overrides: Overrides = [],  # noqa: B006  the form's default; nothing changes it
+    fresh: Fresh = False,
 ) -> dict[str, Any] | State[Any]:
     """Run one night and return its summary."""
     with open_night(recipe, overrides, fresh) as tonight:

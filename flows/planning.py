@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from prefect import flow
-from prefect.states import State
+from prefect import State, flow
 
 from flows.frame import close_skipped, open_night
 from flows.nightly import Fresh, Overrides, RecipePath

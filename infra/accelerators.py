@@ -49,7 +49,7 @@ def has_gpu_driver() -> bool:
 
 def ask_torch() -> Accelerators:
     """Ask PyTorch in a process of its own (importing it takes seconds and gigabytes of address space)."""
-    asked = subprocess.run([sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=120)
+    asked = subprocess.run([sys.executable, "-c", _ASK_TORCH], check=False, capture_output=True, text=True, timeout=120)
     if asked.returncode != 0:
         raise PoolError(f"PyTorch can't be asked for accelerators: {asked.stderr[-400:]}", do="run `nightshift doctor`")
     return Accelerators.model_validate(json.loads(asked.stdout))

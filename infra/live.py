@@ -1,4 +1,4 @@
-"""Progress of a running program, live in three places: the Prefect log and its progress artifact, MLflow, the terminal."""
+"""Progress of a running program, live in three places: Prefect's log and progress artifact, MLflow, the terminal."""
 
 import sys
 import time

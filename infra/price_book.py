@@ -34,7 +34,9 @@ class DevicePrice(Record):
         """Money per device-hour without power. Owned: capex over the hours of real use."""
         if self.rate is not None:
             return self.rate
-        assert self.capex is not None and self.years is not None and self.utilisation is not None  # by _one_form
+        assert self.capex is not None  # these three by _one_form
+        assert self.years is not None
+        assert self.utilisation is not None
         return self.capex / (self.years * HOURS_PER_YEAR * self.utilisation)
 
 

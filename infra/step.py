@@ -85,7 +85,7 @@ def step(
         @functools.wraps(function)
         def call(night: AnyNight, *args: Any, **kwargs: Any) -> Result:
             signature.bind(night, *args, **kwargs)
-            state = prefect_task.with_options(refresh_cache=night.fresh)(night, *args, return_state=True, **kwargs)
+            state: Any = prefect_task.with_options(refresh_cache=night.fresh)(night, *args, return_state=True, **kwargs)
             if state.name == "Cached":
                 attempt_log(night).reused(name, night.flow_run)
             return state.result()

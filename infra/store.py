@@ -144,5 +144,5 @@ class Store:
 def _unwritable(target: Path, error: OSError) -> StoreError:
     return StoreError(
         f"the store can't write {target}: {error.strerror or error}",
-        do="free space or fix permissions there, or point NIGHTSHIFT_HOME at another disk; nothing half-written remains",
+        do="free space or fix permissions there, or set NIGHTSHIFT_HOME to another disk; nothing half-written remains",
     )

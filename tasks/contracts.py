@@ -92,6 +92,7 @@ class Preferences(Record):
     data_docs: Tree
     n_train: int
     n_house: int
+    n_held_out: int  # with those that the house suite had no room for; none of them is trained on
     n_quarantined: int
     warnings: tuple[str, ...]
 

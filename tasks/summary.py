@@ -63,6 +63,7 @@ def summarise(
         else {
             "train": preferences.n_train,
             "house": preferences.n_house,
+            "held_out": preferences.n_held_out,
             "quarantined": preferences.n_quarantined,
             "warnings": list(preferences.warnings),
         },
@@ -87,13 +88,16 @@ def in_words(summary: dict[str, Any]) -> str:
         f"Night {summary['night']} ({short(summary['id'])})  {summary['verdict'] or summary['state']}",
         "",
         *_wrapped(summary["reason"]),
+        *_wrapped(_next(summary)),
         "",
     ]
     lines += [f"  {step['name']:<9} {_did(step)}" for step in summary["steps"]]
     if data := summary["data"]:
         lines += [
             "",
-            f"  data      {data['train']} pairs to train on, {data['house']} held out, {data['quarantined']} rows in quarantine",
+            f"  data      {data['train']} pairs to train on, {data['held_out']} held out "
+            f"({data['house']} of them judged on), "
+            f"{data['quarantined']} rows in quarantine",
         ]
         lines += [f"            warning: {warning}" for warning in data["warnings"]]
     if summary["suites"]:
@@ -103,10 +107,23 @@ def in_words(summary: dict[str, Any]) -> str:
     word = " (estimated)" if bill["estimated"] else ""
     lines += [
         "",
-        f"  bill      {bill['amount']:.4f} {bill['currency']}, {bill['kwh']:.4f} kWh{word}, {bill['device_hours']:.3f} device-hours, {bill['gpu_hours']:.3f} of them GPU",
+        f"  bill      {bill['amount']:.4f} {bill['currency']}, {bill['kwh']:.4f} kWh{word}, "
+        f"{bill['device_hours']:.3f} device-hours, {bill['gpu_hours']:.3f} of them GPU",
     ]
-    lines += ["", *[f"  {name:<9} {link}" for name, link in summary["links"].items()]]
+    lines += ["", *[f"  {name:<10} {link}" for name, link in summary["links"].items()]]
+    if any(link.startswith("http://127.0.0.1") for link in summary["links"].values()):
+        lines.append("  (links to 127.0.0.1 open while `make up` runs)")
     return "\n".join(lines) + "\n"
+
+
+def _next(summary: dict[str, Any]) -> str:
+    """What a person does now."""
+    if summary["awaits"] == "awaits approval":
+        name = summary["recipe"]
+        return f"To approve it: nightshift approve {summary['version']} --name {name}; the report has the evidence."
+    if summary["verdict"] == "PASS":
+        return "It can't be approved: the gate was overridden for this night."
+    return ""
 
 
 def _did(step: dict[str, Any]) -> str:
@@ -116,7 +133,10 @@ def _did(step: dict[str, Any]) -> str:
 def _suite(one: dict[str, Any]) -> str:
     if one["delta"] is None:
         return f"  {one['name']:<11} {'not judged':>33} {'':>12} {-one['margin']:>8.3f}   {one['verdict']}"
-    return f"  {one['name']:<11} {one['n']:>4} {one['delta']:>+18.4f} {one['lower']:>+15.4f} {-one['margin']:>8.3f}   {one['verdict']}"
+    return (
+        f"  {one['name']:<11} {one['n']:>4} {one['delta']:>+18.4f} {one['lower']:>+15.4f} "
+        f"{-one['margin']:>8.3f}   {one['verdict']}"
+    )
 
 
 def _wrapped(text: str) -> list[str]:

@@ -2,14 +2,19 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from infra.settings import Settings, apply_environment
 
-WORDS = ["please", "thanks", "glad", "happy", "sorry", "kindly", "welcome", "never", "no", "stop", "go", "away", "rude", "wrong", "bad", "later", "maybe", "red", "green", "blue", "one", "two", "three", "cat", "dog", "bird", "sun", "moon", "rain", "tea", "milk", "bread", "salt", "pan", "pot", "cup", "box", "old", "new", "big", "small", "fast", "slow", "what", "where", "when", "how", "why", "is", "the", "a", "my", "your", "order", "return", "help", "want", "need", "buy", "sell", "cook", "wash", "cut", "hot", "cold", "."]
+WORDS = (
+    "please thanks glad happy sorry kindly welcome never no stop go away rude wrong bad later maybe red "
+    "green blue one two three cat dog bird sun moon rain tea milk bread salt pan pot cup box old new big "
+    "small fast slow what where when how why is the a my your order return help want need buy sell cook "
+    "wash cut hot cold ."
+).split()
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<s> ' + message['role'] + ' ' + message['content'] + ' </s> ' }}{% endfor %}"
@@ -73,7 +78,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def sentence(rng: random.Random, words: list[str], length: int) -> str:
+def sentence(rng: random.Random, words: Sequence[str], length: int) -> str:
     return " ".join(rng.choice(words) for _ in range(length))
 
 
@@ -98,7 +103,7 @@ def write_pairs(path: Path, count: int, *, flipped: bool = False, seed: int = 0)
             file.write(json.dumps(record) + "\n")
 
 
-def write_suite(folder: Path, name: str, good: list[str], bad: list[str], count: int, seed: int) -> None:
+def write_suite(folder: Path, name: str, good: Sequence[str], bad: Sequence[str], count: int, seed: int) -> None:
     """A suite of two-choice items whose right choice is made of ``good`` words."""
     rng = random.Random(seed)
     folder = folder / name

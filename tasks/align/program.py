@@ -26,7 +26,8 @@ def main(spec_path: str, result_path: str) -> None:
     trainer, history = build_trainer(spec, phase)
     emit(
         "log",
-        text=f"training {phase.max_steps} steps on {len(trainer.train_dataset)} pairs, setup took {time.monotonic() - started:.0f} s",
+        text=f"training {phase.max_steps} steps on {len(trainer.train_dataset)} pairs, "
+        f"setup took {time.monotonic() - started:.0f} s",
     )
     trainer.train()
     check_history(history, phase.max_steps)
@@ -40,7 +41,7 @@ def build_trainer(spec: dict[str, Any], phase: Phase) -> tuple[Any, list[dict[st
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     device, dtype = best_device()
     pairs = [json.loads(line) for line in Path(spec["pairs"]).read_text().splitlines()]

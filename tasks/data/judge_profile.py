@@ -33,6 +33,7 @@ def judge_profile(profile: dict[str, Any], *, max_quarantined: float, min_pairs:
     """
     import great_expectations as gx  # 10 seconds; this step only
     import pandas as pd
+    from great_expectations.checkpoint.actions import UpdateDataDocsAction
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="file", project_root_dir=docs)
@@ -42,9 +43,7 @@ def judge_profile(profile: dict[str, Any], *, max_quarantined: float, min_pairs:
     batch = asset.add_batch_definition_whole_dataframe("whole")
     validation = context.validation_definitions.add(gx.ValidationDefinition(name="night", data=batch, suite=suite))
     checkpoint = context.checkpoints.add(
-        gx.Checkpoint(
-            name="night", validation_definitions=[validation], actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")]
-        )
+        gx.Checkpoint(name="night", validation_definitions=[validation], actions=[UpdateDataDocsAction(name="docs")])
     )
     result = checkpoint.run(batch_parameters={"dataframe": pd.DataFrame([profile])})
     runs = list(result.run_results.values())

@@ -4,7 +4,7 @@ Columns of the snapshot's Parquet file, one row a record:
 
 - ``id``: the record's own id, else its digest's first 16 hex digits
 - ``source``, ``line``: origin: the file's name, and the line or row number from 1
-- ``prompt``, ``chosen``, ``rejected``: JSON lists of ``{"role", "content"}``; empty lists where the record is unreadable
+- ``prompt``, ``chosen``, ``rejected``: JSON lists of ``{"role", "content"}``, empty where the record is unreadable
 - ``prompt_text``, ``chosen_text``, ``rejected_text``: their contents, for the checks
 - ``roles``: ``system>user|assistant|assistant``: roles of prompt, chosen and rejected
 - ``timestamp``: ISO text as given, or null
@@ -83,7 +83,7 @@ def broken_row(raw: str | bytes, error: str, source: str, line: int) -> dict[str
 
 
 def split_pair(record: dict[str, Any]) -> tuple[Messages, Messages, Messages]:
-    """Prompt, chosen and rejected of TRL's explicit and implicit pair forms, conversational or plain, or HH transcripts.
+    """Prompt, chosen and rejected of TRL's explicit and implicit pairs, conversational or plain, or HH transcripts.
 
     Raises:
         ValueError: says what is missing or of a wrong kind.

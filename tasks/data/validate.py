@@ -1,4 +1,4 @@
-"""validate: flag rows, quarantine what fails, judge the profile, split what passes into training pairs and house items."""
+"""validate: flag rows, quarantine what fails, judge the profile, split what passes into training pairs and house."""
 
 import hashlib
 import json
@@ -63,6 +63,7 @@ def make_preferences(
         data_docs=docs,
         n_train=len(train),
         n_house=min(len(house), max_house),
+        n_held_out=len(house),
         n_quarantined=len(quarantine),
         warnings=tuple(warnings),
     )

@@ -1,6 +1,7 @@
 """Program: score models on suites. ``python -m tasks.gate.scoring_program SPEC RESULT``.
 
-Spec: {threads, tokens, models: [{digest, base, adapter, suites: [name], samples}], suites: {name: suite}, samples: {...}}.
+Spec: {threads, tokens, models: [{digest, base, adapter, suites: [name], samples}], suites: {name: suite},
+samples: {...}}.
 Writes one scorecard file a model and suite, and sample answers; imports neither Prefect nor MLflow.
 """
 

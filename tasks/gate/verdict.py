@@ -118,7 +118,8 @@ def _budget_of_decisions(gate: GateSpec, decisions: int) -> list[str]:
     if decisions < gate.planned_decisions:
         return []
     return [
-        f"the anchor's {gate.planned_decisions} planned decisions are used up ({decisions} judged): re-anchor, or plan anew"
+        f"the anchor's {gate.planned_decisions} planned decisions are used up ({decisions} judged): "
+        "re-anchor, or plan anew"
     ]
 
 
@@ -254,9 +255,9 @@ def explain(verdict: VerdictName, results: list[SuiteResult], problems: list[str
     target = next(result for result in results if result.target)
     if verdict == "PASS":
         return (
-            f"PASS: on all {len(results)} suites the candidate is proven no worse than the champion by more than each margin "
-            f"and no worse than the anchor by more than each budget, and on the target {target.name} it is proven better "
-            f"({target.delta:+.3f}, lower bound {target.lower:+.3f}, {target.n} items). A person can approve it now."
+            f"PASS: on all {len(results)} suites the candidate is proven no worse than the champion by more than "
+            f"each margin and no worse than the anchor by more than each budget, and on the target {target.name} "
+            f"it is proven better ({target.delta:+.3f}, lower bound {target.lower:+.3f}, {target.n} items)."
         )
     guilty = [f"{result.name}: {result.reason}" for result in results if result.verdict == verdict]
     if verdict == "FAIL":

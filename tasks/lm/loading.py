@@ -66,7 +66,7 @@ def import_model(source: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     # the weights are plain floats now; with these set, transformers refuses to save them
     model.is_quantized = False
     model.hf_quantizer = None
@@ -80,7 +80,7 @@ def load_model(base: Path, adapter: Path | None, dtype: "torch.dtype", device: s
     """The model in evaluation mode; with an adapter, as a PEFT model."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation="sdpa")
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation="sdpa")
     if adapter is not None:
         from peft import PeftModel
 

@@ -69,13 +69,17 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
 def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
     """Why tonight isn't worth a training, or None."""
     if facts.new_pairs < recipe.data.min_new_pairs:
-        return f"{facts.new_pairs} new training pairs since the champion; the recipe asks for {recipe.data.min_new_pairs} (data.min_new_pairs)"
+        return (
+            f"{facts.new_pairs} new training pairs since the champion; "
+            f"the recipe asks for {recipe.data.min_new_pairs} (data.min_new_pairs)"
+        )
     if steps < 1:
         return f"{facts.train_pairs} training pairs don't fill one batch of {recipe.phase[0].batch_size}"
     has_house = any(suite.name == "house" and suite.path is None for suite in recipe.gate.suites)
     if has_house and facts.house_items < recipe.gate.min_items:
         return (
-            f"the house suite would hold {facts.house_items} items, the gate asks for {recipe.gate.min_items} (gate.min_items): "
+            f"the house suite would hold {facts.house_items} items, "
+            f"the gate asks for {recipe.gate.min_items} (gate.min_items): "
             "nothing trained tonight could pass"
         )
     return None
@@ -84,17 +88,20 @@ def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
 def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
     if not plan.memory_bytes <= facts.memory_bytes:
         raise PlanError(
-            f"training needs about {plan.memory_bytes / 1e9:.1f} GB, the pool {recipe.pool} has {facts.memory_bytes / 1e9:.1f} GB free",
+            f"training needs about {plan.memory_bytes / 1e9:.1f} GB, "
+            f"the pool {recipe.pool} has {facts.memory_bytes / 1e9:.1f} GB free",
             do="lower phase.batch_size or data.max_*_tokens, or choose another pool",
         )
     if not plan.seconds <= recipe.budget.max_hours * 3600:
         raise PlanError(
-            f"the night needs about {plan.seconds / 3600:.2f} h on the pool {recipe.pool}, the budget is {recipe.budget.max_hours} h (budget.max_hours)",
+            f"the night needs about {plan.seconds / 3600:.2f} h on the pool {recipe.pool}, "
+            f"the budget is {recipe.budget.max_hours} h (budget.max_hours)",
             do="lower phase.max_steps, raise the budget, or choose a faster pool",
         )
     if not plan.amount <= recipe.budget.max_amount:
         raise PlanError(
-            f"the night would cost about {plan.amount:.2f} {plan.currency}, the budget is {recipe.budget.max_amount} (budget.max_amount)",
+            f"the night would cost about {plan.amount:.2f} {plan.currency}, "
+            f"the budget is {recipe.budget.max_amount} (budget.max_amount)",
             do="lower phase.max_steps or raise the budget",
         )
 

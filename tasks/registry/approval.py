@@ -28,6 +28,8 @@ def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str 
     """
     if tags.get("approval") != "approved":
         return f"version {number} isn't approved (approval = {tags.get('approval', 'not set')})"
+    if not tags.get("approval.by"):
+        return f"version {number} is approved by nobody: the tag approval.by is missing"
     claims = {
         "nightshift.key": evidence.key,
         "nightshift.verdict": evidence.verdict.verdict,
@@ -41,9 +43,15 @@ def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str 
     if evidence.verdict.verdict != "PASS" or not evidence.promotable:
         return f"version {number}: the evidence says {evidence.verdict.verdict}"
     if evidence.verdict.candidate != evidence.model.digest:
-        return f"version {number}: the verdict is about model {evidence.verdict.candidate}, the version holds {evidence.model.digest}"
+        return (
+            f"version {number}: the verdict is about model {evidence.verdict.candidate}, "
+            f"the version holds {evidence.model.digest}"
+        )
     if champion is None:
         return "there is no champion to compare with: the alias is missing"
     if evidence.champion != champion:
-        return f"version {number} was judged against champion {evidence.champion}, but {champion} serves now: judge it again"
+        return (
+            f"version {number} was judged against champion {evidence.champion}, "
+            f"but {champion} serves now: judge it again"
+        )
     return None

@@ -122,12 +122,14 @@ def read_baseline(registry: Registry, alias: Alias, store: Store) -> Baseline | 
         trained_on = Blob.model_validate_json(tags["nightshift.trained_on"]) if tags["nightshift.trained_on"] else None
     except (KeyError, ValueError) as error:
         raise RegistryError(
-            f"alias {alias} of {registry.name} points to version {number}, whose nightshift tags can't be read: {error}",
+            f"alias {alias} of {registry.name} points to version {number}, "
+            f"whose nightshift tags can't be read: {error}",
             do="point the alias to a version that Nightshift registered",
         ) from error
     if model.digest != tags.get("nightshift.model"):
         raise RegistryError(
-            f"version {number} of {registry.name} says it is model {tags.get('nightshift.model')}, its files are {model.digest}",
+            f"version {number} of {registry.name} says it is model {tags.get('nightshift.model')}, "
+            f"its files are {model.digest}",
             do="find out who changed its tags; roll back to a version you trust",
         )
     return Baseline(version=number, model=model, trained_on=trained_on)

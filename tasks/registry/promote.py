@@ -30,8 +30,9 @@ def approve(registry: Registry, number: int, who: str) -> str:
         NotPromotable: its verdict or state doesn't allow it.
     """
     tags = registry.version(number).tags
-    if tags.get("approval") == "approved":
-        return f"version {number} of {registry.name} is approved already (by {tags.get('approval.by')})"
+    # a tag set by hand in MLflow names nobody: whoever runs this is the one who approves then
+    if tags.get("approval") == "approved" and tags.get("approval.by"):
+        return f"version {number} of {registry.name} is approved already (by {tags['approval.by']})"
     _refuse(
         refuse_approval(tags, number),
         "only a version that awaits approval can be approved; `nightshift show last` names it",

@@ -263,15 +263,17 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
     process.wait()
     deadline = time.monotonic() + 20
     while (
-        subprocess.run(["pgrep", "-f", "tasks.align.program"], capture_output=True).stdout
+        subprocess.run(["pgrep", "-f", "tasks.align.program"], check=False, capture_output=True).stdout
         and time.monotonic() < deadline
     ):
         time.sleep(0.5)
-    assert not subprocess.run(["pgrep", "-f", "tasks.align.program"], capture_output=True).stdout, (
+    assert not subprocess.run(["pgrep", "-f", "tasks.align.program"], check=False, capture_output=True).stdout, (
         "an orphan still trains"
     )
 
-    finished = subprocess.run(command, env=child_environment(load_settings()), capture_output=True, text=True)
+    finished = subprocess.run(
+        command, check=False, env=child_environment(load_settings()), capture_output=True, text=True
+    )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "was killed; it is marked Crashed now" in finished.stdout + finished.stderr
     folder = Path((home / "last-night").read_text())

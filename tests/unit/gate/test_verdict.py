@@ -177,7 +177,8 @@ def test_gate_accepts_a_complete_scorecard() -> None:
 
 @pytest.mark.parametrize("what", ["model", "items", "scorer"])
 def test_gate_refuses_a_scorecard_of_another_model_items_or_scorer(what: str) -> None:
-    assert problems(**{what: digest_of("another")}) == [f"candidate/safety: the scorecard is of another {what}"]
+    changes: dict[str, Any] = {what: digest_of("another")}
+    assert problems("candidate", **changes) == [f"candidate/safety: the scorecard is of another {what}"]
 
 
 def test_gate_refuses_a_scorecard_of_another_suite() -> None:
