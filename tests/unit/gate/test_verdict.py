@@ -68,7 +68,7 @@ SAME: dict[Role, float] = {"candidate": 0.5, "champion": 0.5, "anchor": 0.5}
 def test_gate_passes_a_candidate_that_is_no_worse_and_better_on_the_target() -> None:
     verdict = give_verdict(GATE, cards(EVEN, BETTER), evidence())
     assert verdict.verdict == "PASS"
-    assert "A person can approve it now" in verdict.paragraph
+    assert "it is proven better" in verdict.paragraph
 
 
 def test_gate_fails_when_harm_is_proven_on_one_suite_though_the_target_is_better() -> None:

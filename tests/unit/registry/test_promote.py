@@ -135,9 +135,18 @@ def test_promotion_refuses_when_an_object_is_gone(world: World) -> None:
 
 def test_a_failed_version_with_tags_forged_to_pass_is_refused(world: World) -> None:
     failed = world.register("FAIL")
-    world.registry.tag(failed, {"nightshift.verdict": "PASS", "approval": "approved"})
+    world.registry.tag(failed, {"nightshift.verdict": "PASS", "approval": "approved", "approval.by": "ben"})
     with pytest.raises(NotPromotable, match="the evidence FAIL"):
         promote(world.registry, failed, world.store, world.home)
+
+
+def test_an_approval_set_by_hand_names_nobody_and_promotes_nothing_until_somebody_approves(world: World) -> None:
+    world.registry.tag(world.version, {"approval": "approved"})
+    with pytest.raises(NotPromotable, match="approved by nobody"):
+        promote(world.registry, world.version, world.store, world.home)
+    approve(world.registry, world.version, "ben")
+    promote(world.registry, world.version, world.store, world.home)
+    assert world.registry.version(world.version).tags["approval.by"] == "ben"
 
 
 def test_rollback_restores_the_previous_champion_and_bars_the_other(world: World) -> None:
