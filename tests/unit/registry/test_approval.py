@@ -57,7 +57,9 @@ def tags(found: Evidence, **changes: str) -> dict[str, str]:
         "nightshift.night": found.night,
         "nightshift.promotable": str(found.promotable).lower(),
     }
-    return good | {f"nightshift.{key}" if not key.startswith("approval") else key: value for key, value in changes.items()}
+    return good | {
+        f"nightshift.{key}" if not key.startswith("approval") else key: value for key, value in changes.items()
+    }
 
 
 def test_an_approved_version_whose_tags_match_its_evidence_is_promoted(tmp_path: Path) -> None:
