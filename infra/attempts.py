@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from uuid import uuid4
 
 from infra.digest import Record
@@ -54,8 +54,8 @@ class AttemptLog:
         line = json.dumps(entry, allow_nan=False) + "\n"
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a") as file:
-                file.write(line)
+            with self.path.open("ab+") as file:
+                file.write(_line_end(file) + line.encode())
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -90,11 +90,25 @@ class AttemptLog:
         self.write(event="reused", step=step, run=run, at=time.time())
 
     def entries(self) -> list[dict[str, Any]]:
-        """All entries. A last line cut by a kill is left out: its attempt then ends at the beat before."""
+        """All entries. A line cut by a kill is left out: its attempt then ends at the beat before."""
         if not self.path.exists():
             return []
-        lines = self.path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return [entry for line in self.path.read_text().splitlines() if (entry := _entry(line)) is not None]
+
+
+def _line_end(file: BinaryIO) -> bytes:
+    """What ends a line that a kill cut, so that the next entry is a line of its own."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return b""
+    file.seek(-1, os.SEEK_END)
+    return b"" if file.read(1) == b"\n" else b"\n"
+
+
+def _entry(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None
 
 
 def attempts_of(entries: list[dict[str, Any]], *, running: bool = False) -> list[Attempt]:

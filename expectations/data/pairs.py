@@ -19,7 +19,8 @@ def pairs_suite(*, max_quarantined: float, min_pairs: int) -> Any:
     import great_expectations.expectations as gxe
 
     def between(column: str, severity: str, why: str, **bounds: float) -> Any:
-        return gxe.ExpectColumnValuesToBeBetween(column=column, severity=severity, notes=why, **bounds)  # pyright: ignore
+        # of a column with one value, its maximum: unlike ExpectColumnValuesToBeBetween it shows the figure in Data Docs
+        return gxe.ExpectColumnMaxToBeBetween(column=column, severity=severity, notes=why, **bounds)  # pyright: ignore
 
     return gx.ExpectationSuite(
         name="pairs",

@@ -146,10 +146,10 @@ def profile(flagged: Table) -> Table:
     answer_tokens: Column = ibis.greatest(flagged.chosen_tokens, flagged.rejected_tokens)
     return flagged.aggregate(
         rows=flagged.count(),
-        passed=passed.sum(),
-        share_quarantined=flagged.fails.mean(),
-        **{f"share_{name}": flagged[name].mean() for name in CHECKS},
-        share_personal_data=personal.mean(),
+        passed=passed.sum().fill_null(0),
+        share_quarantined=flagged.fails.mean().fill_null(0.0),
+        **{f"share_{name}": flagged[name].mean().fill_null(0.0) for name in CHECKS},
+        share_personal_data=personal.mean().fill_null(0.0),
         share_chosen_longer=longer.mean(where=passed).fill_null(0.0),
         prompts_per_pair=(flagged.prompt_key.nunique(where=passed) / passed.sum().nullif(0)).fill_null(0.0),
         mean_prompt_tokens=flagged.prompt_tokens.mean(where=passed).fill_null(0.0),

@@ -98,7 +98,7 @@ def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
                 continue
             try:
                 record = json.loads(line)
-            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, a number or a nesting without end
                 yield broken_row(line.rstrip(b"\r\n"), f"not JSON: {error}", path.name, number)
                 continue
             if isinstance(record, dict):

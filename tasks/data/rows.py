@@ -46,6 +46,10 @@ def pair_row(record: dict[str, Any], source: str, line: int) -> dict[str, Any]:
     """Normalise one record. What can't be read as a pair becomes a row with ``error`` set: nothing is lost."""
     raw = json.dumps(record, ensure_ascii=False, default=str)
     try:
+        raw.encode()
+    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, which no file can hold
+        return broken_row(json.dumps(record, default=str), f"not Unicode text: {error.reason}", source, line)
+    try:
         prompt, chosen, rejected = split_pair(record)
     except ValueError as error:
         return broken_row(raw, str(error), source, line)

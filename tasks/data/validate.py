@@ -108,7 +108,7 @@ def _flag(rows: pa.Table, data: DataSpec, gate_prompts: list[str]) -> tuple[pa.T
         gate = ibis.memtable(pa.table({"prompt_text": pa.array(gate_prompts, pa.string())}))
         flagged = connection.create_table("row_flags", flags(prepare(table, gate), limits))
         figures = profile(flagged).to_pyarrow().to_pylist()[0]
-        return flagged.order_by("row").to_pyarrow(), {name: float(value) for name, value in figures.items()}
+        return flagged.order_by("row").to_pyarrow(), figures
     finally:
         connection.disconnect()
 

@@ -1,0 +1,178 @@
+"""validate: nothing is lost, a breach stops the night with its figure and bound, what can't be judged never passes."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_pairs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from expectations.data import pairs
+from infra.store import Store
+from tasks.contracts import Preferences
+from tasks.data.collect import make_snapshot
+from tasks.data.judge_profile import Finding, judge_profile, stop_on_breach
+from tasks.data.validate import make_preferences, prompt_bucket, split
+from tasks.errors import DataBreach, SourceError
+from tasks.recipe import DataSpec
+
+DATA = DataSpec(holdout=0.4, max_prompt_tokens=64, max_answer_tokens=64, min_new_pairs=10)
+
+
+class Source:
+    """A source file of good pairs, and lines a test adds to it."""
+
+    def __init__(self, folder: Path, tokenizer: Path) -> None:
+        self.file, self.tokenizer = folder / "pairs.jsonl", tokenizer
+        self.store, self.folder = Store(folder / "store"), folder / "night"
+        self.folder.mkdir()
+        write_pairs(self.file, 60)
+
+    def add(self, *lines: str | dict[str, Any]) -> None:
+        with self.file.open("a") as file:
+            file.writelines((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+
+    def validate(self, data: DataSpec = DATA, gate: tuple[str, ...] = ()) -> Preferences:
+        snapshot = make_snapshot((str(self.file),), self.folder, self.store)
+        return make_preferences(snapshot, data, self.tokenizer, gate, 1000, self.store, self.folder)
+
+    def lines(self, blob: Any) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.store.read_bytes(blob).splitlines()]
+
+
+@pytest.fixture
+def source(tmp_path: Path, tiny_model: Path) -> Source:
+    return Source(tmp_path, tiny_model / "tokenizer.json")
+
+
+def pair(id_: str, prompt: str = "what is new", chosen: str = "please", rejected: str = "stop") -> dict[str, Any]:
+    return {"id": id_, "prompt": prompt, "chosen": chosen, "rejected": rejected}
+
+
+def test_every_row_is_trained_on_held_out_or_in_quarantine_with_its_origin_and_reasons(source: Source) -> None:
+    source.add("{broken", pair("same", chosen="ok", rejected="ok"), pair("mail", chosen="ask ann@mail.example"))
+    found = source.validate()
+    assert found.n_train + found.n_held_out == 60
+    assert found.n_quarantined == 3
+    dropped = source.lines(found.quarantine)
+    assert [(row["source"], row["line"], row["reasons"]) for row in dropped] == [
+        ("pairs.jsonl", 61, ["unreadable"]),
+        ("pairs.jsonl", 62, ["equal_answers"]),
+        ("pairs.jsonl", 63, ["email"]),
+    ]
+    assert dropped[0]["raw"] == "{broken"
+    assert dropped[0]["error"].startswith("not JSON")
+    trained = {row["id"] for row in source.lines(found.train)}
+    held = {row["id"] for row in source.lines(found.house)}
+    assert len(trained) == found.n_train
+    assert len(held) == found.n_house == found.n_held_out
+    assert source.lines(found.train)[0].keys() == {"id", "prompt", "chosen", "rejected"}
+    assert (source.folder / "quarantine.jsonl").read_bytes() == source.store.read_bytes(found.quarantine)
+
+
+def test_data_docs_are_rendered_and_show_the_figures(source: Source) -> None:
+    found = source.validate()
+    assert (source.folder / "data_docs" / "index.html").is_file()
+    pages = [page.read_text() for page in (source.folder / "data_docs" / "validations").rglob("*.html")]
+    assert len(pages) == 1
+    assert "share_contradiction" in pages[0]
+    assert found.data_docs.files
+
+
+def test_a_critical_breach_stops_the_night_names_figure_and_bound_and_leaves_the_quarantine(source: Source) -> None:
+    source.add(*(pair(f"c{n}", f"what about {word}", a, b) for n, (word, a, b) in enumerate(_contradictions(8))))
+    with pytest.raises(DataBreach, match=r"share_contradiction is 0\.2105, expected <= 0\.1") as stopped:
+        source.validate()
+    assert "quarantine" in stopped.value.do
+    assert len((source.folder / "quarantine.jsonl").read_text().splitlines()) == 16
+    assert (source.folder / "data_docs" / "index.html").is_file()
+
+
+def _contradictions(count: int) -> list[tuple[str, str, str]]:
+    words = ["red", "green", "blue", "cat", "dog", "bird", "sun", "moon"][:count]
+    return [(word, *answers) for word in words for answers in (("please", "stop"), ("stop", "please"))]
+
+
+def test_too_few_pairs_left_is_a_breach_not_a_quiet_night(source: Source) -> None:
+    with pytest.raises(DataBreach, match=r"passed is 60, expected >= 61"):
+        source.validate(DATA.model_copy(update={"min_new_pairs": 61}))
+
+
+def test_training_on_the_gates_items_is_a_breach(source: Source) -> None:
+    source.add(*(pair(f"g{n}", f"what is thing {n}") for n in range(5)))
+    gate = tuple(f"What is thing {n}?" for n in range(5))
+    with pytest.raises(DataBreach, match="share_gate_overlap"):
+        source.validate(gate=gate)
+
+
+def test_a_warning_goes_on_and_is_said(source: Source) -> None:
+    source.add({**pair("late"), "timestamp": "2999-01-01T00:00:00Z"})
+    found = source.validate()
+    assert found.n_quarantined == 1
+    assert any(warning.startswith("share_timestamp_in_future is 0.01639, expected") for warning in found.warnings)
+
+
+def test_an_expectation_that_errors_stops_the_night(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: Callable[..., Any] = pairs.pairs_suite
+
+    def with_a_misspelled_figure(**bounds: Any) -> Any:
+        import great_expectations.expectations as gxe
+
+        suite = whole(**bounds)
+        suite.add_expectation(gxe.ExpectColumnMaxToBeBetween(column="rowz", min_value=1))  # pyright: ignore
+        return suite
+
+    monkeypatch.setattr("tasks.data.judge_profile.pairs_suite", with_a_misspelled_figure)
+    with pytest.raises(DataBreach, match=r"could not be computed: rowz"):
+        source.validate()
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_figure_that_is_missing_or_no_number_stops_the_night(value: float | None, tmp_path: Path) -> None:
+    with pytest.raises(DataBreach, match="no figure for share_email"):
+        judge_profile({"rows": 5, "share_email": value}, max_quarantined=0.5, min_pairs=1, docs=tmp_path)
+
+
+def test_a_failed_critical_finding_without_an_observed_value_is_a_breach_all_the_same() -> None:
+    finding = Finding(
+        figure="rows", severity="critical", success=False, observed=None, expected=">= 1", why="w", error=None
+    )
+    with pytest.raises(DataBreach, match="rows isn't >= 1"):
+        stop_on_breach([finding])
+
+
+def test_sources_without_a_row_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("\n\n")
+    with pytest.raises(SourceError, match="hold no rows"):
+        make_snapshot(("none.jsonl",), tmp_path, Store(tmp_path / "store"))
+
+
+def test_the_same_bytes_make_the_same_snapshot(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "a.jsonl", 20)
+    one = make_snapshot(("a.jsonl",), tmp_path, Store(tmp_path / "one"))
+    two = make_snapshot(("a.jsonl",), tmp_path, Store(tmp_path / "two"))
+    assert one.digest == two.digest
+    assert one.files[0].rows == one.n_rows == 20
+
+
+@given(st.lists(st.text(max_size=12), max_size=40), st.floats(0.05, 0.95))
+def test_a_prompt_never_changes_sides_whatever_else_is_there(prompts: list[str], holdout: float) -> None:
+    rows = [{"prompt_text": prompt, "row": n} for n, prompt in enumerate(prompts)]
+    train, house = split(rows, holdout)
+    assert sorted(row["row"] for row in [*train, *house]) == list(range(len(rows)))
+    assert not {row["prompt_text"] for row in train} & {row["prompt_text"] for row in house}
+    for row in rows:  # alone, it lies on the same side
+        assert bool(split([row], holdout)[0]) == (row in train)
+
+
+@pytest.mark.parametrize("other", ["where is MY order", "  Where is my order?! ", "where-is-my-order"])
+def test_case_spaces_and_punctuation_do_not_move_a_prompt(other: str) -> None:
+    assert prompt_bucket("Where is my order?") == prompt_bucket(other)
+
+
+def test_about_the_asked_share_is_held_out() -> None:
+    share = sum(prompt_bucket(f"prompt {n}") < 0.3 for n in range(4000)) / 4000
+    assert share == pytest.approx(0.3, abs=0.025)  # 3.4 standard deviations
