@@ -24,8 +24,8 @@ class DevicePrice(Record):
 
     @model_validator(mode="after")
     def _one_form(self) -> "DevicePrice":
-        owned = [self.capex, self.years, self.utilisation]
-        if (self.rate is None) == any(value is None for value in owned):
+        owned = [value is not None for value in (self.capex, self.years, self.utilisation)]
+        if any(owned) if self.rate is not None else not all(owned):
             raise ValueError("give either rate, or capex with years and utilisation")
         return self
 

@@ -32,13 +32,14 @@ class Facts(Record):
     memory_bytes: int
     device: Device
     speed: float  # tokens × parameters per second of training
+    pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
 
 
 def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     """The night's plan; ``train`` is False, with the reason, when there is too little to learn.
 
     Raises:
-        PlanError: the plan does not fit the pool's memory or the recipe's budget.
+        PlanError: the pool can't run, or the plan does not fit its memory or the recipe's budget.
     """
     phase = recipe.phase[0]
     steps = min(phase.max_steps, facts.train_pairs // phase.batch_size)
@@ -86,6 +87,11 @@ def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
 
 
 def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
+    if facts.pool_problems:
+        raise PlanError(
+            f"the pool {recipe.pool} can't run: {'; '.join(facts.pool_problems)}",
+            do="mend the pool's block (Prefect UI, Blocks) or choose another pool",
+        )
     if not plan.memory_bytes <= facts.memory_bytes:
         raise PlanError(
             f"training needs about {plan.memory_bytes / 1e9:.1f} GB, "

@@ -35,6 +35,7 @@ def gather(
         memory_bytes=pool.memory_bytes(),
         device=device,
         speed=speed(home, device.kind)[0],
+        pool_problems=tuple(pool.check()),
     )
 
 

@@ -1,0 +1,62 @@
+"""Settings: a bad value names its variable; servers that are gone are not used."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.errors import BadSetting
+from infra.settings import Settings, environment, load_settings, prefect_api_url, servers_up, tracking_uri
+
+
+def settings(home: Path, **values: object) -> Settings:
+    return Settings.model_validate({"home": home, **values})
+
+
+def pretend_up(home: Path, pid: int) -> None:
+    (home / "up.json").write_text(json.dumps({"pid": pid, "prefect": "http://p:1", "mlflow": "http://m:2"}))
+
+
+@pytest.mark.parametrize(("name", "value"), [("PREFECT_PORT", "70000"), ("MLFLOW_PORT", "five"), ("THREADS", "0")])
+def test_a_bad_value_names_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"NIGHTSHIFT_{name}", value)
+    with pytest.raises(BadSetting, match=f"NIGHTSHIFT_{name}='{value}'"):
+        load_settings()
+
+
+def test_without_servers_mlflow_is_a_file_and_prefect_is_temporary(tmp_path: Path) -> None:
+    assert tracking_uri(settings(tmp_path)) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert prefect_api_url(settings(tmp_path)) is None
+    assert "PREFECT_API_URL" not in environment(settings(tmp_path))
+
+
+def test_running_servers_are_used(tmp_path: Path) -> None:
+    pretend_up(tmp_path, os.getpid())
+    assert tracking_uri(settings(tmp_path)) == "http://m:2"
+    assert prefect_api_url(settings(tmp_path)) == "http://p:1/api"
+
+
+def test_servers_whose_process_is_gone_are_not_used(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    pretend_up(tmp_path, gone.pid)
+    assert servers_up(settings(tmp_path)) is None
+    assert tracking_uri(settings(tmp_path)).startswith("sqlite:///")
+
+
+def test_a_given_server_wins_over_the_running_ones(tmp_path: Path) -> None:
+    pretend_up(tmp_path, os.getpid())
+    ours = settings(tmp_path, mlflow_tracking_uri="http://elsewhere", prefect_api_url="http://there/api")
+    assert tracking_uri(ours) == "http://elsewhere"
+    assert environment(ours)["PREFECT_API_URL"] == "http://there/api"
+
+
+def test_children_are_quiet_and_offline(tmp_path: Path) -> None:
+    variables = environment(settings(tmp_path))
+    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert variables["GX_ANALYTICS_ENABLED"] == "false"
+    assert variables["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert variables["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
