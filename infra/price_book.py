@@ -15,10 +15,10 @@ HOURS_PER_YEAR = 8766.0
 class DevicePrice(Record):
     """Either a rate per device-hour (rented), or capex, years and utilisation (owned)."""
 
-    rate: float | None = Field(None, ge=0)
-    capex: float | None = Field(None, ge=0)
-    years: float | None = Field(None, gt=0)
-    utilisation: float | None = Field(None, gt=0, le=1)
+    rate: float | None = Field(default=None, ge=0)
+    capex: float | None = Field(default=None, ge=0)
+    years: float | None = Field(default=None, gt=0)
+    utilisation: float | None = Field(default=None, gt=0, le=1)
     watts: float = Field(gt=0)
     pays_power: bool
 

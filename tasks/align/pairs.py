@@ -1,11 +1,11 @@
 """Which pairs a phase trains on: as many as its steps take, in an order the seed decides."""
 
-import json
 import random
 
+from infra.jsonl import dump_lines, load_lines
 
-def choose(lines: bytes, count: int, seed: int) -> list[str]:
+
+def choose(lines: bytes, count: int, seed: int) -> bytes:
     """``count`` distinct pairs as JSON lines (fewer where there are fewer)."""
-    pairs = lines.decode().splitlines()
-    order = random.Random(seed).sample(range(len(pairs)), min(count, len(pairs)))
-    return [json.dumps(json.loads(pairs[i]), ensure_ascii=False) for i in order]
+    pairs = load_lines(lines)
+    return dump_lines(random.Random(seed).sample(pairs, min(count, len(pairs))))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.events import die_with_parent, emit
+from infra.jsonl import load_lines
 from tasks.errors import ModelError
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
 from tasks.recipe import Phase
@@ -44,7 +45,7 @@ def build_trainer(spec: dict[str, Any], phase: Phase) -> tuple[Any, list[dict[st
     from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     device, dtype = best_device()
-    pairs = [json.loads(line) for line in Path(spec["pairs"]).read_text().splitlines()]
+    pairs = load_lines(Path(spec["pairs"]).read_bytes())
     history: list[dict[str, float]] = []
     config = DPOConfig(
         output_dir=str(Path(spec["out"]).parent / "trainer"),

@@ -31,9 +31,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs}
     )
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
-    (work / "pairs.jsonl").write_text(
-        "\n".join(choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed)) + "\n"
-    )
+    (work / "pairs.jsonl").write_bytes(choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed))
     base_folder, _ = checkout(base, home, store)
     spec = {
         "base": str(base_folder),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from infra.jsonl import dump_lines
 from infra.store import Store, Tree
 from tasks.contracts import Preferences, Snapshot
 from tasks.data.checks import CHECKS, Limits, flags, prepare, profile
@@ -49,15 +50,15 @@ def make_preferences(
             figures, max_quarantined=data.max_quarantined, min_pairs=data.min_new_pairs, docs=Path(folder)
         )
         docs = store.put_tree(site_folder(Path(folder)))
-    quarantined = store.put_bytes(_lines(quarantine), "application/jsonl")
+    quarantined = store.put_bytes(dump_lines(quarantine), "application/jsonl")
     _leave_for_reading(failed, store, docs, quarantine)
     warnings = stop_on_breach(findings)
     fails = flagged["fails"].to_pylist()
     passed = [row for row, bad in zip(rows.to_pylist(), fails, strict=True) if not bad]
     train, house = split(passed, data.holdout)
     return Preferences(
-        train=store.put_bytes(_lines(_pair(row) for row in train), "application/jsonl"),
-        house=store.put_bytes(_lines(_item(row) for row in house[:max_house]), "application/jsonl"),
+        train=store.put_bytes(dump_lines(_pair(row) for row in train), "application/jsonl"),
+        house=store.put_bytes(dump_lines(_item(row) for row in house[:max_house]), "application/jsonl"),
         quarantine=quarantined,
         profile=store.put_json(figures),
         data_docs=docs,
@@ -133,7 +134,7 @@ def _quarantine(rows: pa.Table, flagged: pa.Table) -> list[dict[str, Any]]:
 def _leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: list[dict[str, Any]]) -> None:
     """Lay quarantine and Data Docs beside the night, also (and above all) when it stops here."""
     store.checkout(docs, folder / "data_docs")
-    (folder / "quarantine.jsonl").write_bytes(_lines(quarantine))
+    (folder / "quarantine.jsonl").write_bytes(dump_lines(quarantine))
 
 
 def _pair(row: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +149,3 @@ def _item(row: dict[str, Any]) -> dict[str, Any]:
         "choices": [row["chosen_text"], row["rejected_text"]],
         "answer": 0,
     }
-
-
-def _lines(records: Iterable[dict[str, Any]]) -> bytes:
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infra.jsonl import load_lines
 from infra.step import step
 from infra.store import Blob
 from tasks import place
@@ -118,6 +119,4 @@ def report(
 
 def quarantine_counts(lines: bytes) -> dict[str, int]:
     """How often each reason was given; a row may have several."""
-    return dict(
-        Counter(reason for line in lines.decode().splitlines() for reason in json.loads(line)["reasons"]).most_common()
-    )
+    return dict(Counter(reason for row in load_lines(lines) for reason in row["reasons"]).most_common())

@@ -73,7 +73,7 @@ def load_suite(name: str, folder: Path) -> Suite:
     """
     try:
         scorer = Scorer.model_validate(tomllib.loads((folder / "suite.toml").read_text())["scorer"])
-        lines = (folder / "items.jsonl").read_text().splitlines()
+        lines = (folder / "items.jsonl").read_bytes().splitlines()
     except (OSError, KeyError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise SuiteError(
             f"the suite {name} in {folder} can't be read: {error}", do="mend suite.toml and items.jsonl there"
@@ -86,7 +86,7 @@ def load_suite(name: str, folder: Path) -> Suite:
 
 def house_suite(lines: bytes) -> Suite:
     """The suite of held-out preferences."""
-    items = [parse_item(line, f"house:{number}") for number, line in enumerate(lines.decode().splitlines(), 1)]
+    items = [parse_item(line, f"house:{number}") for number, line in enumerate(lines.splitlines(), 1)]
     return build_suite("house", HOUSE_SCORER, items)
 
 
@@ -103,14 +103,14 @@ def cut(suite: Suite, max_items: int) -> Suite:
     return suite.model_copy(update={"items": tuple(sorted(chosen, key=lambda item: item.id))})
 
 
-def parse_item(line: str, where: str) -> Item:
+def parse_item(line: bytes | str, where: str) -> Item:
     """An item from a line of JSON; ``prompt`` is short for one user message."""
     try:
         raw: dict[str, Any] = json.loads(line)
         if "prompt" in raw:
             raw["messages"] = [{"role": "user", "content": raw.pop("prompt")}]
         return Item.model_validate(raw)
-    except (json.JSONDecodeError, ValidationError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise SuiteError(f"{where}: {reason}", do="mend this item") from None
 

@@ -41,10 +41,10 @@ def gather(
 
 def count_new(train: Blob, before: Blob | None, store: Store) -> int:
     """Training pairs that the champion was not trained on; all of them where it is a base model."""
-    pairs = set(store.read_bytes(train).decode().splitlines())
+    pairs = set(store.read_bytes(train).splitlines())
     if before is None:
         return len(pairs)
-    return len(pairs - set(store.read_bytes(before).decode().splitlines()))
+    return len(pairs - set(store.read_bytes(before).splitlines()))
 
 
 def _integer(shape: dict[str, Any], key: str) -> int:

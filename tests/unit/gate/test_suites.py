@@ -61,3 +61,17 @@ def test_a_suite_without_its_files_or_with_repeated_ids_is_refused(tmp_path: Pat
     line = json.dumps({"id": "a", "messages": [{"role": "user", "content": "why"}], "choices": ["x", "y"], "answer": 0})
     with pytest.raises(SuiteError, match="'a' repeats"):
         house_suite(f"{line}\n{line}\n".encode())
+
+
+def test_an_item_with_a_line_separator_in_its_text_is_one_item(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text('[scorer]\nkind = "choice"\nnormalise = "none"\n')
+    items = [{"id": str(n), "prompt": "a\u2028b", "choices": ["x", "y"], "answer": 0} for n in range(2)]
+    (tmp_path / "items.jsonl").write_text("\n".join(json.dumps(item, ensure_ascii=False) for item in items))
+    assert len(load_suite("s", tmp_path).items) == 2
+
+
+def test_an_item_that_is_no_text_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text('[scorer]\nkind = "choice"\nnormalise = "none"\n')
+    (tmp_path / "items.jsonl").write_bytes(b'{"id": "\xff"}\n')
+    with pytest.raises(SuiteError, match=r"items\.jsonl:1: .*utf-8"):
+        load_suite("s", tmp_path)

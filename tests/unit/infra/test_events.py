@@ -29,10 +29,18 @@ def test_ordinary_output_is_no_event(line: str) -> None:
     assert parse(line) is None
 
 
+PROGRAM = """
+import time
+from infra.events import die_with_parent
+die_with_parent()
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
 def test_a_program_ends_when_its_step_is_gone() -> None:
-    code = "import time; from infra.events import die_with_parent; die_with_parent(); print('up', flush=True); time.sleep(60)"
     program = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert program.stdin is not None
     assert program.stdout is not None

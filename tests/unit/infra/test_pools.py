@@ -105,5 +105,3 @@ def test_a_pool_that_asks_for_more_than_the_machine_has_says_so(monkeypatch: pyt
     assert LocalPool(processes=2).check() == []
     held = LocalPool(processes=2).device()
     assert (held.count, held.kind, held.accelerator) == (2, "nvidia-h200", True)
-
-

@@ -1,0 +1,113 @@
+"""decide: too little to learn is no failure, a plan that does not fit is, and each says by how much."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.attempts import Device
+from infra.price_book import DevicePrice, PriceBook
+from infra.settings import ROOT
+from infra.store import Store
+from tasks.errors import PlanError
+from tasks.plan.decide import Facts, decide_plan, forecast_memory, forecast_seconds
+from tasks.plan.facts import count_new
+from tasks.recipe import load_recipe
+
+RECIPE = load_recipe(ROOT / "recipes" / "demo.toml")
+PRICES = PriceBook(
+    date=datetime.date(2026, 11, 1),
+    currency="EUR",
+    source="figures of this test",
+    tariff_per_kwh=0.5,
+    device={"cpu": DevicePrice(rate=2.0, watts=100, pays_power=True)},
+)
+
+
+def facts(**changes: Any) -> Facts:
+    """The demo on a desktop, in round numbers."""
+    values = {
+        "new_pairs": 470, "train_pairs": 470, "house_items": 160, "gate_items": 640, "parameters": 135_000_000,
+        "hidden": 576, "layers": 30, "vocabulary": 49152, "mean_pair_tokens": 200.0, "max_pair_tokens": 400.0,
+        "memory_bytes": 24_000_000_000, "speed": 9e9,
+        "device": Device(pool="local", kind="cpu", count=1, accelerator=False),
+    }  # fmt: skip
+    return Facts.model_validate({**values, **changes})
+
+
+def test_the_demo_trains_all_its_steps() -> None:
+    plan = decide_plan(RECIPE, facts(), PRICES)
+    assert plan.train
+    assert (plan.steps, plan.pairs) == (24, 96)
+    hours = plan.seconds / 3600
+    assert plan.amount == pytest.approx(hours * 2.0 + hours * 0.1 * 0.5)
+
+
+def test_fewer_pairs_make_fewer_steps_and_a_last_batch_is_never_half_full() -> None:
+    plan = decide_plan(RECIPE, facts(train_pairs=47, new_pairs=470), PRICES)
+    assert (plan.steps, plan.pairs) == (11, 44)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"new_pairs": 99}, r"99 new training pairs since the champion; the recipe asks for 100"),
+        ({"train_pairs": 3}, r"3 training pairs don't fill one batch of 4"),
+        ({"house_items": 149}, r"house suite would hold 149 items, the gate asks for 150"),
+    ],
+)
+def test_too_little_to_learn_skips_and_says_what_is_missing(changes: dict[str, Any], reason: str) -> None:
+    import re
+
+    plan = decide_plan(RECIPE, facts(**changes), PRICES)
+    assert not plan.train
+    assert re.search(reason, plan.reason)
+    assert (plan.pairs, plan.steps) == (0, 0)
+
+
+def test_a_night_with_nothing_to_learn_is_skipped_even_where_it_would_not_fit() -> None:
+    assert not decide_plan(RECIPE, facts(new_pairs=0, memory_bytes=1), PRICES).train
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"memory_bytes": 2_000_000_000}, r"needs about \d+\.\d GB, the pool local has 2\.0 GB free"),
+        ({"speed": 1e8}, r"needs about \d+\.\d+ h on the pool local, the budget is 1\.0 h"),
+        ({"pool_problems": ("it is on fire",)}, r"the pool local can't run: it is on fire"),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_refused_with_both_figures(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        decide_plan(RECIPE, facts(**changes), PRICES)
+
+
+def test_a_night_over_the_budget_is_refused() -> None:
+    poor = load_recipe(ROOT / "recipes" / "demo.toml", ("budget.max_amount=0.01",))
+    with pytest.raises(PlanError, match=r"would cost about \d\.\d\d EUR, the budget is 0\.01"):
+        decide_plan(poor, facts(), PRICES)
+
+
+@given(st.integers(1, 64), st.integers(1, 4000), st.integers(1, 4000))
+def test_a_larger_batch_never_needs_less_memory_or_time(batch: int, fewer: int, more: int) -> None:
+    assert forecast_memory(facts(), batch + 1) > forecast_memory(facts(), batch)
+    low, high = sorted((fewer, more))
+    assert forecast_seconds(facts(), low) <= forecast_seconds(facts(), high)
+
+
+def test_two_devices_take_half_the_time() -> None:
+    two = facts(device=Device(pool="local", kind="cpu", count=2, accelerator=False))
+    assert forecast_seconds(two, 100) == pytest.approx(forecast_seconds(facts(), 100) / 2)
+
+
+def test_new_pairs_are_those_the_champion_was_not_trained_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    lines = [json.dumps({"id": n}) + "\n" for n in range(10)]
+    before, tonight = store.put_bytes("".join(lines[:7]).encode()), store.put_bytes("".join(lines[2:]).encode())
+    assert count_new(tonight, before, store) == 3
+    assert count_new(tonight, None, store) == 8
+    assert count_new(before, before, store) == 0
