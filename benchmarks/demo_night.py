@@ -13,10 +13,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+VERSIONS = """
+import json, platform
+from importlib.metadata import version
+names = ("torch", "transformers", "trl", "prefect", "mlflow")
+print(json.dumps({"python": platform.python_version(), **{name: version(name) for name in names}}))
+"""
+
+
+def cpu_model() -> str:
+    """The CPU's name, where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def timed(command: list[str], folder: Path) -> float:
@@ -34,6 +50,7 @@ def main(folder: Path) -> None:
     clone = folder / "nightshift"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
     seconds = {"setup": timed(["make", "setup"], clone), "first_night": timed(["make", "nightly"], clone)}
+    python = str(clone / ".venv" / "bin" / "python")
     show = [str(clone / ".venv" / "bin" / "nightshift"), "show", "last", "--json"]
     first = json.loads(subprocess.run(show, cwd=clone, capture_output=True, check=True).stdout)
     seconds["second_night"] = timed(["make", "nightly"], clone)
@@ -52,8 +69,8 @@ def main(folder: Path) -> None:
         "bill": first["bill"],
         "second_night_reused": all(step["cached"] for step in again["steps"]),
         "same_version": first["version"] == again["version"],
-        "hardware": f"{os.cpu_count()} cores, {platform.machine()}",
-        "versions": {name: version(name) for name in ("torch", "transformers", "trl", "prefect", "mlflow")},
+        "hardware": f"{os.cpu_count()} cores, {cpu_model()}",
+        "versions": json.loads(subprocess.run([python, "-c", VERSIONS], capture_output=True, check=True).stdout),
     }
     print(json.dumps(result))
 

@@ -20,6 +20,7 @@ from tasks import place
 from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Release, Suites, Verdict
 from tasks.cost.steps import meter
 from tasks.data.readers import fingerprint
+from tasks.data.validate import leave_for_reading
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
 from tasks.recipe import Recipe, load_recipe, overrides_gate
@@ -106,6 +107,13 @@ def close_skipped(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
     return Completed(name="Skipped", message=plan.reason, data=summary)
 
 
+def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> State[Any]:
+    """End a look at tonight: nothing is kept, so that a night with these inputs that has finished stays as it is."""
+    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    summary = _summary(tonight, "Planned", reason=plan.reason, plan=plan, preferences=preferences)
+    return Completed(name="Planned", message=plan.reason, data=summary)
+
+
 def _close_failed(tonight: Tonight, error: BaseException) -> None:
     place.tracking().end(tonight.night.mlflow_run, "FAILED")
     _close(tonight, "Failed", reason=str(error) or type(error).__name__)
@@ -113,17 +121,10 @@ def _close_failed(tonight: Tonight, error: BaseException) -> None:
 
 def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     night = tonight.night
-    bill = meter(night)
-    entries = attempt_log(night).entries()
-    summary = summarise(
-        night,
-        tonight.recipe.name,
-        state,
-        step_reports(entries, night.flow_run),
-        bill,
-        _links(night, found.get("release")),
-        **found,
-    )
+    if (preferences := found.get("preferences")) is not None:
+        # validate did this where it ran; where its result was reused, that was another night's folder
+        leave_for_reading(Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine)
+    summary = _summary(tonight, state, **found)
     text = json.dumps(summary, indent=1, allow_nan=False)
     (Path(night.folder) / "summary.json").write_text(text)
     (place.home() / "last-night").write_text(night.folder)
@@ -134,6 +135,13 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     return summary
 
 
+def _summary(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
+    night = tonight.night
+    reports = step_reports(attempt_log(night).entries(), night.flow_run)
+    links = _links(night, found.get("release"))
+    return summarise(night, tonight.recipe.name, state, reports, meter(night), links, **found)
+
+
 def _links(night: Night, release: Release | None) -> dict[str, str]:
     folder = Path(night.folder)
     links = {"mlflow": place.tracking().url(night.mlflow_run)}
@@ -141,11 +149,13 @@ def _links(night: Night, release: Release | None) -> dict[str, str]:
         links["version"] = release.url
     for name, file in (
         ("report", "report.html"),
-        ("data docs", "data_docs/index.html"),
         ("quarantine", "quarantine.jsonl"),
     ):
         if (folder / file).exists():
             links[name] = str(folder / file)
+    # the page with the figures: the index only lists it, with scripts from a CDN
+    for page in (folder / "data_docs" / "validations").rglob("*.html"):
+        links["data docs"] = str(page)
     return links
 
 
@@ -164,4 +174,4 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-__all__ = ["Tonight", "close_finished", "close_skipped", "open_night"]
+__all__ = ["Tonight", "close_finished", "close_planned", "close_skipped", "open_night"]

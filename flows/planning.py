@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import State, flow
 
-from flows.frame import close_skipped, open_night
+from flows.frame import close_planned, open_night
 from flows.nightly import Fresh, Overrides, RecipePath
 from tasks.data.steps import collect, validate
 from tasks.plan.steps import decide
@@ -17,4 +17,4 @@ def plan_night(recipe: RecipePath = "recipes/demo.toml", overrides: Overrides = 
         snapshot = collect(tonight.night, tonight.recipe)
         preferences = validate(tonight.night, snapshot, tonight.recipe, tonight.base, tonight.suites)
         plan = decide(tonight.night, tonight.recipe, preferences, tonight.base, tonight.baselines, tonight.suites)
-        return close_skipped(tonight, plan, preferences)
+        return close_planned(tonight, plan, preferences)

@@ -26,7 +26,7 @@ class Finding(Record):
     error: str | None
 
 
-def judge_profile(profile: dict[str, Any], *, max_quarantined: float, min_pairs: int, docs: Path) -> list[Finding]:
+def judge_profile(profile: dict[str, Any], *, max_quarantined: float, docs: Path) -> list[Finding]:
     """Validate the one-row profile and render Data Docs into ``docs``.
 
     Raises:
@@ -44,14 +44,16 @@ def judge_profile(profile: dict[str, Any], *, max_quarantined: float, min_pairs:
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     context = gx.get_context(mode="file", project_root_dir=docs)
     context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
-    suite = context.suites.add(pairs_suite(max_quarantined=max_quarantined, min_pairs=min_pairs))
+    suite = context.suites.add(pairs_suite(max_quarantined=max_quarantined))
     asset = context.data_sources.add_pandas("profile").add_dataframe_asset("profile")
     batch = asset.add_batch_definition_whole_dataframe("whole")
     validation = context.validation_definitions.add(gx.ValidationDefinition(name="night", data=batch, suite=suite))
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(name="night", validation_definitions=[validation], actions=[UpdateDataDocsAction(name="docs")])
     )
-    result = checkpoint.run(batch_parameters={"dataframe": pd.DataFrame([profile])})
+    result = checkpoint.run(
+        batch_parameters={"dataframe": pd.DataFrame([profile])}, run_id=gx.RunIdentifier(run_name="night")
+    )
     runs = list(result.run_results.values())
     if len(runs) != 1 or not runs[0].results:
         raise DataBreach("Great Expectations ran no expectation", do="check expectations/data/pairs.py")

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from infra.jsonl import dump_lines
-from infra.store import Store, Tree
+from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
 from tasks.data.checks import CHECKS, Limits, flags, prepare, profile
 from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
@@ -46,12 +46,10 @@ def make_preferences(
     flagged, figures = _flag(rows, data, list(gate_prompts))
     quarantine = _quarantine(rows, flagged)
     with tempfile.TemporaryDirectory() as folder:
-        findings = judge_profile(
-            figures, max_quarantined=data.max_quarantined, min_pairs=data.min_new_pairs, docs=Path(folder)
-        )
+        findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=Path(folder))
         docs = store.put_tree(site_folder(Path(folder)))
     quarantined = store.put_bytes(dump_lines(quarantine), "application/jsonl")
-    _leave_for_reading(failed, store, docs, quarantine)
+    leave_for_reading(failed, store, docs, quarantined)
     warnings = stop_on_breach(findings)
     fails = flagged["fails"].to_pylist()
     passed = [row for row, bad in zip(rows.to_pylist(), fails, strict=True) if not bad]
@@ -131,10 +129,10 @@ def _quarantine(rows: pa.Table, flagged: pa.Table) -> list[dict[str, Any]]:
     ]
 
 
-def _leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: list[dict[str, Any]]) -> None:
+def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob) -> None:
     """Lay quarantine and Data Docs beside the night, also (and above all) when it stops here."""
     store.checkout(docs, folder / "data_docs")
-    (folder / "quarantine.jsonl").write_bytes(dump_lines(quarantine))
+    (folder / "quarantine.jsonl").write_bytes(store.read_bytes(quarantine))
 
 
 def _pair(row: dict[str, Any]) -> dict[str, Any]:

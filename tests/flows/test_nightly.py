@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
+from flows.planning import plan_night
 from flows.promotion import promote, reject, rollback
 from infra.errors import NightshiftError
 from infra.settings import child_environment, load_settings
@@ -25,6 +26,7 @@ from infra.store import Store
 from tasks.align import train as align_train
 from tasks.errors import DataBreach, NotPromotable, RegistryError
 from tasks.gate import score as gate_score
+from tasks.nights import read_summary
 from tasks.registry.steps import registry_of
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]
@@ -63,6 +65,12 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     assert len(steps(again)) == 7
     assert again["version"] == summary["version"] == 2
     assert len(registry_of("tiny").versions()) == 2
+
+    # a look at tonight's plan leaves the finished night as it is
+    planned = call_flow(plan_night, recipe=str(started), overrides=[], fresh=False)
+    assert planned["state"] == "Planned"
+    assert planned["plan"]["train"]
+    assert read_summary(home, "last") == again
 
     # everything a person needs lies in MLflow
     version = registry_of("tiny").version(2)
@@ -180,6 +188,10 @@ def test_an_unreadable_suite_blocks_and_an_overridden_gate_is_not_promotable(sta
     with pytest.raises(NotPromotable, match="overridden"):
         call_flow(promote, version=waived["version"], name="tiny")
     assert "rejected" in call_flow(reject, version=waived["version"], reason="a try", name="tiny")
+    # validate's result is the other night's; this one has its pages all the same
+    third = run(started, "gate.alpha=0.3")
+    assert steps(third)["validate"]
+    assert all(Path(third["links"][name]).is_file() for name in ("quarantine", "data docs", "report"))
 
 
 def test_a_critical_breach_stops_the_night_before_training_and_leaves_the_quarantine(

@@ -96,9 +96,14 @@ def _contradictions(count: int) -> list[tuple[str, str, str]]:
     return [(word, *answers) for word in words for answers in (("please", "stop"), ("stop", "please"))]
 
 
-def test_too_few_pairs_left_is_a_breach_not_a_quiet_night(source: Source) -> None:
-    with pytest.raises(DataBreach, match=r"passed is 60, expected >= 61"):
-        source.validate(DATA.model_copy(update={"min_new_pairs": 61}))
+def test_no_usable_pair_at_all_is_a_breach_not_a_quiet_night(source: Source) -> None:
+    source.file.write_text(json.dumps(pair("a", chosen="ok", rejected="ok")))
+    with pytest.raises(DataBreach, match=r"passed is 0, expected >= 1"):
+        source.validate(DATA.model_copy(update={"max_quarantined": 1.0}))
+
+
+def test_few_pairs_are_no_breach_decide_says_whether_they_are_worth_a_night(source: Source) -> None:
+    assert source.validate(DATA.model_copy(update={"min_new_pairs": 1000})).n_quarantined == 0
 
 
 def test_training_on_the_gates_items_is_a_breach(source: Source) -> None:
@@ -133,7 +138,7 @@ def test_an_expectation_that_errors_stops_the_night(source: Source, monkeypatch:
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_figure_that_is_missing_or_no_number_stops_the_night(value: float | None, tmp_path: Path) -> None:
     with pytest.raises(DataBreach, match="no figure for share_email"):
-        judge_profile({"rows": 5, "share_email": value}, max_quarantined=0.5, min_pairs=1, docs=tmp_path)
+        judge_profile({"rows": 5, "share_email": value}, max_quarantined=0.5, docs=tmp_path)
 
 
 def test_a_failed_critical_finding_without_an_observed_value_is_a_breach_all_the_same() -> None:
