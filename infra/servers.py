@@ -1,7 +1,5 @@
 """``nightshift up``: Prefect, MLflow and a worker on SQLite, in one terminal, stopped together."""
 
-import json
-import os
 import signal
 import sys
 import time
@@ -26,7 +24,7 @@ from infra import processes
 from infra.errors import ServerError
 from infra.orphans import mark_crashed
 from infra.processes import Child, address, answers
-from infra.settings import Settings
+from infra.settings import Settings, up_state
 
 WORK_POOL = "nightshift-local"
 
@@ -111,7 +109,7 @@ def _start_all(
     processes.wait_ready(children[2], lambda: worker_reports(prefect, begun), _READY_SECONDS, stopping)
     if stopping():
         return
-    settings.up_file.write_text(json.dumps({"pid": os.getpid(), "prefect": prefect, "mlflow": mlflow}))
+    settings.up_file.write_text(up_state(prefect, mlflow))
     say(status_page(settings, prefect, mlflow, names, _deployment_ids(prefect, names)))
 
 

@@ -9,10 +9,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import BadSetting
+
+_SAME_PROCESS_SECONDS = 2.0
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,10 +67,18 @@ def servers_up(settings: Settings) -> dict[str, Any] | None:
     """What ``nightshift up`` wrote about its servers, if the process that wrote it still lives."""
     try:
         state = json.loads(settings.up_file.read_text())
-        os.kill(int(state["pid"]), 0)
-    except (FileNotFoundError, ProcessLookupError):
+        begun = psutil.Process(state["pid"]).create_time()
+    except (FileNotFoundError, psutil.NoSuchProcess):
         return None
-    return state
+    # after a reboot another process may have the same number
+    return state if abs(begun - state["begun"]) < _SAME_PROCESS_SECONDS else None
+
+
+def up_state(prefect: str, mlflow: str) -> str:
+    """What this process, an `up`, writes into ``up_file``."""
+    return json.dumps(
+        {"pid": os.getpid(), "begun": psutil.Process().create_time(), "prefect": prefect, "mlflow": mlflow}
+    )
 
 
 def tracking_uri(settings: Settings) -> str:

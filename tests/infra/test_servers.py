@@ -23,7 +23,7 @@ from infra.servers import (
     with_urls,
     worker_command,
 )
-from infra.settings import ROOT, Settings, child_environment, servers_up
+from infra.settings import ROOT, Settings, child_environment, servers_up, up_state
 
 PREFECT, MLFLOW = "NIGHTSHIFT_PREFECT_PORT", "NIGHTSHIFT_MLFLOW_PORT"
 
@@ -81,7 +81,7 @@ def test_up_is_refused_where_a_setting_points_to_other_servers(tmp_path: Path) -
 
 def test_a_second_up_is_refused_with_the_urls_of_the_first(settings: Settings) -> None:
     with processes.only_one(settings):
-        settings.up_file.write_text(f'{{"pid": {os.getpid()}, "prefect": "http://one:1", "mlflow": "http://two:2"}}')
+        settings.up_file.write_text(up_state("http://one:1", "http://two:2"))
         with pytest.raises(ServerError) as refused, processes.only_one(settings):
             pass
     assert "http://one:1" in refused.value.what

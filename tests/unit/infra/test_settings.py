@@ -1,7 +1,6 @@
 """Settings: a bad value names its variable; servers that are gone are not used."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from infra.errors import BadSetting
-from infra.settings import Settings, environment, load_settings, prefect_api_url, servers_up, tracking_uri
+from infra.settings import Settings, environment, load_settings, prefect_api_url, servers_up, tracking_uri, up_state
 
 
 def settings(home: Path, **values: object) -> Settings:
     return Settings.model_validate({"home": home, **values})
 
 
-def pretend_up(home: Path, pid: int) -> None:
-    (home / "up.json").write_text(json.dumps({"pid": pid, "prefect": "http://p:1", "mlflow": "http://m:2"}))
+def pretend_up(home: Path, **changes: float) -> None:
+    state = json.loads(up_state("http://p:1", "http://m:2"))
+    (home / "up.json").write_text(json.dumps({**state, **changes}))
 
 
 @pytest.mark.parametrize(("name", "value"), [("PREFECT_PORT", "70000"), ("MLFLOW_PORT", "five"), ("THREADS", "0")])
@@ -34,7 +34,7 @@ def test_without_servers_mlflow_is_a_file_and_prefect_is_temporary(tmp_path: Pat
 
 
 def test_running_servers_are_used(tmp_path: Path) -> None:
-    pretend_up(tmp_path, os.getpid())
+    pretend_up(tmp_path)
     assert tracking_uri(settings(tmp_path)) == "http://m:2"
     assert prefect_api_url(settings(tmp_path)) == "http://p:1/api"
 
@@ -42,13 +42,18 @@ def test_running_servers_are_used(tmp_path: Path) -> None:
 def test_servers_whose_process_is_gone_are_not_used(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    pretend_up(tmp_path, gone.pid)
+    pretend_up(tmp_path, pid=gone.pid)
     assert servers_up(settings(tmp_path)) is None
     assert tracking_uri(settings(tmp_path)).startswith("sqlite:///")
 
 
+def test_a_process_that_only_has_the_same_number_is_no_server(tmp_path: Path) -> None:
+    pretend_up(tmp_path, begun=12345.0)
+    assert servers_up(settings(tmp_path)) is None
+
+
 def test_a_given_server_wins_over_the_running_ones(tmp_path: Path) -> None:
-    pretend_up(tmp_path, os.getpid())
+    pretend_up(tmp_path)
     ours = settings(tmp_path, mlflow_tracking_uri="http://elsewhere", prefect_api_url="http://there/api")
     assert tracking_uri(ours) == "http://elsewhere"
     assert environment(ours)["PREFECT_API_URL"] == "http://there/api"
