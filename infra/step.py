@@ -39,8 +39,9 @@ CPU = Device(pool="local", kind="cpu", count=1, accelerator=False)
 
 @functools.cache
 def revision(area: str) -> str:
-    """Revision of the code a step's result depends on: its area, what areas share, and the contracts."""
-    return code_revision(ROOT / "tasks" / area, ROOT / "tasks" / "lm", *(ROOT / name for name in SHARED))
+    """Revision of the code a step's result depends on: its area, its expectations, what areas share, the contracts."""
+    places = (f"tasks/{area}", f"expectations/{area}", "tasks/lm", *SHARED)
+    return code_revision(*(ROOT / place for place in places))
 
 
 def attempt_log(night: AnyNight) -> AttemptLog:

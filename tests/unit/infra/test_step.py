@@ -76,6 +76,22 @@ def test_changed_code_runs_it_again(night: SmallNight, monkeypatch: pytest.Monke
     assert CALLS == [3, 3]
 
 
+@pytest.mark.parametrize("place", ["tasks/data/checks.py", "expectations/data/pairs.py", "tasks/lm/base.py", "tasks/recipe.py"])
+def test_a_steps_revision_covers_its_area_its_expectations_and_what_areas_share(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (place, "tasks/gate/verdict.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1\n")
+    monkeypatch.setattr(step_module, "ROOT", tmp_path)
+    revision = step_module.revision.__wrapped__
+    before = revision("data")
+    (tmp_path / "tasks/gate/verdict.py").write_text("x = 2\n")
+    assert revision("data") == before
+    (tmp_path / place).write_text("x = 2\n")
+    assert revision("data") != before
+
+
 def test_another_store_runs_it_again(
     night: SmallNight, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
