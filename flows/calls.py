@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from infra.errors import NightshiftError
+from infra.quiet import quiet_our_errors
 from tasks.errors import RecipeError
 
 
@@ -16,6 +17,7 @@ def call_flow(flow: Any, **parameters: Any) -> Any:
     """
     from prefect.exceptions import ParameterTypeError
 
+    quiet_our_errors()
     try:
         state = flow(**parameters, return_state=True)
         return state.result()

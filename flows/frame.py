@@ -14,7 +14,8 @@ from prefect.states import Completed
 
 from infra.digest import digest_of, short
 from infra.lock import night_lock
-from infra.orphans import mark_crashed
+from infra.orphans import mark_crashed, stop_servers, temporary_servers
+from infra.quiet import quiet_our_errors
 from infra.step import attempt_log
 from tasks import place
 from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Release, Suites, Verdict
@@ -42,19 +43,27 @@ def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[
     A night is known by its inputs: recipe, sources' bytes, suites, baselines. Started again with the same, killed or
     finished, it goes on in the same folder and MLflow run.
     """
+    quiet_our_errors()
     settings, tracker = place.settings(), place.tracking()
     recipe = load_recipe(place.ROOT / recipe_path, tuple(overrides))
     tracker.check()
     run = str(flow_run.get_id())
-    with night_lock(settings.home, run) as killed:
-        if killed is not None and mark_crashed(killed):
-            get_run_logger().warning("the night before (flow run %s) was killed; it is marked Crashed now", killed)
+    with night_lock(settings.home, {"run": run, "servers": temporary_servers()}) as killed:
+        if killed is not None:
+            _end_killed(killed)
         tonight = _identify(recipe, overrides, fresh, run)
         try:
             yield tonight
         except BaseException as error:
             _close_failed(tonight, error)
             raise
+
+
+def _end_killed(killed: dict[str, Any]) -> None:
+    if mark_crashed(killed["run"]):
+        get_run_logger().warning("the night before (flow run %s) was killed; it is marked Crashed now", killed["run"])
+    if stopped := stop_servers(killed["servers"]):
+        get_run_logger().warning("stopped %d temporary Prefect server(s) that the killed night left", stopped)
 
 
 def _identify(recipe: Recipe, overrides: list[str], fresh: bool, run: str) -> Tonight:

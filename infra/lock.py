@@ -3,17 +3,20 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from infra.errors import NightLocked
 
 
 @contextmanager
-def night_lock(home: Path, run: str) -> Iterator[str | None]:
-    """Hold the lock; yields the run that held it before and never let go (it was killed), or None.
+def night_lock(home: Path, holder: Mapping[str, Any]) -> Iterator[dict[str, Any] | None]:
+    """Hold the lock; yields the holder before that never let go (it was killed), or None.
+
+    Args:
+        holder: what the next night must know of this one if it is killed, as JSON.
 
     Raises:
         NightLocked: a night is running; names its process.
@@ -31,15 +34,15 @@ def night_lock(home: Path, run: str) -> Iterator[str | None]:
             ) from None
         file.seek(0)
         before = _holder(file.read())
-        _write(file, json.dumps({"run": run, "pid": os.getpid()}))
+        _write(file, json.dumps({**holder, "pid": os.getpid()}))
         try:
             yield before
         finally:
             _write(file, "")
 
 
-def _holder(text: str) -> str | None:
-    return json.loads(text)["run"] if text.strip() else None
+def _holder(text: str) -> dict[str, Any] | None:
+    return json.loads(text) if text.strip() else None
 
 
 def _write(file: TextIO, text: str) -> None:

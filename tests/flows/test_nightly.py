@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from conftest import write_pairs
@@ -21,6 +22,7 @@ from flows.nightly import nightly
 from flows.planning import plan_night
 from flows.promotion import promote, reject, rollback
 from infra.errors import NightshiftError
+from infra.orphans import SERVER
 from infra.settings import child_environment, load_settings
 from infra.store import Store
 from tasks.align import train as align_train
@@ -283,11 +285,15 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
         "an orphan still trains"
     )
 
+    left = [
+        one for one in psutil.process_iter(["cmdline"]) if one.ppid() == 1 and SERVER in (one.info["cmdline"] or [])
+    ]
     finished = subprocess.run(
         command, check=False, env=child_environment(load_settings()), capture_output=True, text=True
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "was killed; it is marked Crashed now" in finished.stdout + finished.stderr
+    assert psutil.wait_procs(left, 20)[1] == [], "the killed night's temporary server still runs"
     folder = Path((home / "last-night").read_text())
     summary = json.loads((folder / "summary.json").read_text())
     assert steps(summary) == {

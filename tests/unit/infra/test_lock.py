@@ -14,7 +14,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from infra.lock import night_lock
-with night_lock(Path(sys.argv[1]), "killed-run"):
+with night_lock(Path(sys.argv[1]), {"run": "killed-run"}):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -29,7 +29,7 @@ def holder(tmp_path: Path) -> subprocess.Popen[str]:
 
 
 def test_a_second_night_is_refused_and_told_who_holds(holder: subprocess.Popen[str], tmp_path: Path) -> None:
-    with pytest.raises(NightLocked, match=f'"pid": {holder.pid}'), night_lock(tmp_path, "second"):
+    with pytest.raises(NightLocked, match=f'"pid": {holder.pid}'), night_lock(tmp_path, {}):
         pass
     holder.kill()
     holder.communicate()
@@ -38,14 +38,14 @@ def test_a_second_night_is_refused_and_told_who_holds(holder: subprocess.Popen[s
 def test_a_killed_nights_lock_is_free_and_its_run_is_named(holder: subprocess.Popen[str], tmp_path: Path) -> None:
     holder.kill()
     holder.communicate()
-    with night_lock(tmp_path, "next") as before:
-        assert before == "killed-run"
-    with night_lock(tmp_path, "after") as before:
+    with night_lock(tmp_path, {"run": "next"}) as before:
+        assert before == {"run": "killed-run", "pid": holder.pid}
+    with night_lock(tmp_path, {}) as before:
         assert before is None
 
 
 def test_a_failed_night_lets_go(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="broken"), night_lock(tmp_path, "one"):
+    with pytest.raises(ValueError, match="broken"), night_lock(tmp_path, {}):
         raise ValueError("broken")
-    with night_lock(tmp_path, "two") as before:
+    with night_lock(tmp_path, {}) as before:
         assert before is None

@@ -76,7 +76,9 @@ def test_changed_code_runs_it_again(night: SmallNight, monkeypatch: pytest.Monke
     assert CALLS == [3, 3]
 
 
-@pytest.mark.parametrize("place", ["tasks/data/checks.py", "expectations/data/pairs.py", "tasks/lm/base.py", "tasks/recipe.py"])
+@pytest.mark.parametrize(
+    "place", ["tasks/data/checks.py", "expectations/data/pairs.py", "tasks/lm/base.py", "tasks/recipe.py"]
+)
 def test_a_steps_revision_covers_its_area_its_expectations_and_what_areas_share(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
