@@ -139,7 +139,11 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     (place.home() / "last-night").write_text(night.folder)
     tracker = place.tracking()
     tracker.tags(night.mlflow_run, {"nightshift.state": state, "nightshift.verdict": summary["verdict"] or "none"})
-    create_markdown_artifact(f"```\n{in_words(summary)}\n```", key="night", description=f"Night {night.name}")
+    create_markdown_artifact(
+        f"```\n{in_words(summary)}\n```",
+        key="night",
+        description=f"Night {night.name}: {summary['verdict'] or state}",
+    )
     create_link_artifact(tracker.url(night.mlflow_run), key="mlflow-run", link_text="The night in MLflow")
     return summary
 

@@ -259,6 +259,10 @@ def test_a_stopped_mlflow_server_is_named_at_once(
     assert time.monotonic() - begun < 60
 
 
+def of(process: psutil.Process, home: Path) -> bool:
+    return process.environ().get("NIGHTSHIFT_HOME") == str(home)
+
+
 def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: Path) -> None:
     command = [sys.executable, "-m", "flows.cli", "run", str(started), "--set", "phase.0.max_steps=400"]
     process = subprocess.Popen(
@@ -285,9 +289,8 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
         "an orphan still trains"
     )
 
-    left = [
-        one for one in psutil.process_iter(["cmdline"]) if one.ppid() == 1 and SERVER in (one.info["cmdline"] or [])
-    ]
+    left = [one for one in psutil.process_iter(["cmdline"]) if SERVER in (one.info["cmdline"] or []) and of(one, home)]
+    assert left, "this test no longer sees the server that the killed night leaves"
     finished = subprocess.run(
         command, check=False, env=child_environment(load_settings()), capture_output=True, text=True
     )
