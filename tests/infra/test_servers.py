@@ -243,6 +243,13 @@ class Up:
         return self.process.wait(90)
 
 
+def command_of(pid: int) -> list[str]:
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[tuple[Path, Settings, Path]]:
     code, home = tmp_path / "code", tmp_path / "home"
@@ -260,13 +267,16 @@ def test_up_ends_with_nothing_left_however_it_ends(place: tuple[Path, Settings, 
     # killed: its processes stay, the next `up` stops them and ends the lost run, so that its slot is free
     first = Up(*place).ready()
     lost = first.run_sleepy()
-    before = processes.marked(home)
+    # a run is Running before its program is: wait for it, so that `before` is all there is
+    wait_for(lambda: any("time.sleep" in part for pid in processes.marked(home) for part in command_of(pid)))
+    before = set(processes.marked(home))
     first.process.kill()
     assert first.ended() == -signal.SIGKILL
-    assert len(processes.marked(home)) == len(before) >= 5
+    assert set(processes.marked(home)) == before
+    assert len(before) >= 5
 
     second = Up(*place).ready()
-    assert not set(before) & set(processes.marked(home))
+    assert not before & set(processes.marked(home))
     assert "left by a `nightshift up` that was killed" in second.output.read_text()
     assert second.state(lost) == "Crashed"
     assert "Set 1 flow runs to Crashed" in second.output.read_text()
