@@ -167,7 +167,7 @@ def _links(night: Night, release: Release | None) -> dict[str, str]:
         if (folder / file).exists():
             links[name] = str(folder / file)
     # the page with the figures: the index only lists it, with scripts from a CDN
-    for page in (folder / "data_docs" / "validations").rglob("*.html"):
+    for page in sorted((folder / "data_docs" / "validations").rglob("*.html")):  # named by time: the last is this one
         links["data docs"] = str(page)
     return links
 
