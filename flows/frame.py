@@ -25,7 +25,7 @@ from tasks.data.validate import leave_for_reading
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
 from tasks.recipe import Recipe, load_recipe, overrides_gate
-from tasks.registry.steps import baselines_of
+from tasks.registry.steps import as_it_stands, baselines_of
 from tasks.summary import in_words, step_reports, summarise
 
 
@@ -103,6 +103,7 @@ def close_finished(
 ) -> dict[str, Any]:
     """Summary, bill and links of a night that reached a verdict."""
     place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    release = as_it_stands(release)
     create_link_artifact(
         release.url, link_text=f"{release.name} version {release.version}", description="The version in MLflow"
     )

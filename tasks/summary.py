@@ -122,7 +122,7 @@ def _next(summary: dict[str, Any]) -> str:
         name = summary["recipe"]
         return f"To approve it: nightshift approve {summary['version']} --name {name}; the report has the evidence."
     if summary["verdict"] == "PASS":
-        return "It can't be approved: the gate was overridden for this night."
+        return "It awaits no approval: it was decided on before, or the gate was overridden for this night."
     return ""
 
 

@@ -80,6 +80,12 @@ def register(
     )
 
 
+def as_it_stands(release: Release) -> Release:
+    """A release from an earlier run of the night: a person may have decided on its version since."""
+    approval = registry_of(release.name).version(release.version).tags.get("approval")
+    return release if approval == "requested" else release.model_copy(update={"state": "recorded"})
+
+
 def first_champion(name: str, base_name: str, model: Model) -> int:
     return initialise(registry_of(name), model, base_name, moves.whoami(), place.store())
 

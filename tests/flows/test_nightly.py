@@ -103,6 +103,9 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     assert "nothing changed" in call_flow(rollback, name="tiny")
     with pytest.raises(NotPromotable, match="rolled back"):
         call_flow(promote, version=2, name="tiny")
+    # the first champion serves again, so the first night is replayed: its version was decided on
+    replayed = run(started)
+    assert (replayed["version"], replayed["awaits"]) == (2, "recorded")
 
 
 def test_a_night_of_flipped_pairs_fails_and_can_not_be_approved(started: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_pass_says_how_to_approve_it() -> None:
 
 def test_a_pass_under_an_overridden_gate_says_that_it_can_not_be_approved() -> None:
     text = in_words(summary(verdict=verdict("PASS", suite()), release=release("recorded")))
-    assert "can't be approved" in text
+    assert "awaits no approval" in text
     assert "approve 4" not in text
 
 
