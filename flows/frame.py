@@ -62,7 +62,7 @@ def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[
 def _end_killed(killed: dict[str, Any]) -> None:
     if mark_crashed(killed["run"]):
         get_run_logger().warning("the night before (flow run %s) was killed; it is marked Crashed now", killed["run"])
-    if stopped := stop_servers(killed["servers"]):
+    if stopped := stop_servers(killed.get("servers", [])):
         get_run_logger().warning("stopped %d temporary Prefect server(s) that the killed night left", stopped)
 
 
