@@ -1,7 +1,8 @@
 """The frame around a night: its identity, lock, MLflow run, and its bill and summary whatever ends it."""
 
+import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from prefect import State, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from infra.digest import digest_of, short
 from infra.lock import night_lock
@@ -22,11 +23,28 @@ from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Release,
 from tasks.cost.steps import meter
 from tasks.data.readers import fingerprint
 from tasks.data.validate import leave_for_reading
+from tasks.errors import Interrupted, Unhealthy
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
 from tasks.recipe import Recipe, load_recipe, overrides_gate
 from tasks.registry.steps import as_it_stands, baselines_of
 from tasks.summary import in_words, step_reports, summarise
+
+# what a failed night is called, where "Failed" says too little of it
+END_NAMES: dict[type[BaseException], str] = {Unhealthy: "Unhealthy", Interrupted: "Interrupted"}
+
+
+def ends_by_name(flow_function: Callable[..., Any]) -> Callable[..., Any]:
+    """Under ``@flow``: a night that ends by one of ``END_NAMES`` shows that name as its state, in the UI as well."""
+
+    @functools.wraps(flow_function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return flow_function(*args, **kwargs)
+        except tuple(END_NAMES) as error:
+            return Failed(name=END_NAMES[type(error)], message=str(error), data=error)
+
+    return run
 
 
 class Tonight:
@@ -126,7 +144,7 @@ def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
 
 def _close_failed(tonight: Tonight, error: BaseException) -> None:
     place.tracking().end(tonight.night.mlflow_run, "FAILED")
-    _close(tonight, "Failed", reason=str(error) or type(error).__name__)
+    _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
 
 
 def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
@@ -188,4 +206,4 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-__all__ = ["Tonight", "close_finished", "close_planned", "close_skipped", "open_night"]
+__all__ = ["Tonight", "close_finished", "close_planned", "close_skipped", "ends_by_name", "open_night"]

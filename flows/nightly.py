@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from prefect import State, flow
 from pydantic import Field
 
-from flows.frame import close_finished, close_skipped, open_night
+from flows.frame import close_finished, close_skipped, ends_by_name, open_night
 from tasks.align.steps import align
 from tasks.cost.steps import meter
 from tasks.data.steps import collect, validate
@@ -37,6 +37,7 @@ Fresh = Annotated[
 
 
 @flow(name="nightly", description=__doc__)
+@ends_by_name
 def nightly(
     recipe: RecipePath = "recipes/demo.toml",
     overrides: Overrides = [],  # noqa: B006  the form's default; nothing changes it

@@ -13,9 +13,9 @@ from typing import Any
 MARK = "@nightshift "
 
 
-def emit(kind: str, **fields: Any) -> None:
+def emit(event: str, /, **fields: Any) -> None:
     """Send one event from a program to its step."""
-    print(MARK + json.dumps({"event": kind, **fields}, allow_nan=False), flush=True)
+    print(MARK + json.dumps({"event": event, **fields}, allow_nan=False), flush=True)
 
 
 def parse(line: str) -> dict[str, Any] | None:

@@ -19,8 +19,11 @@ _LOG_EVERY = 0.1  # of the whole: a line in the log each tenth, beside the bar t
 class Live:
     """Handles a program's events; use as a context manager around the run."""
 
-    def __init__(self, step: str, on_metrics: OnMetrics | None = None) -> None:
+    def __init__(
+        self, step: str, on_metrics: OnMetrics | None = None, price: Callable[[float], str] | None = None
+    ) -> None:
         self._step = step
+        self._price = price
         self._on_metrics = on_metrics
         self._log = get_run_logger()
         self._artifact: Any = None
@@ -42,13 +45,13 @@ class Live:
                 values = event["values"]
                 if self._on_metrics is not None:
                     self._on_metrics(values, event["step"])
-                self._show(event["step"], event["total"], _sentence(values))
+                self._show(event["step"], event["total"], self._sentence(values), values.get("seconds_left"))
             case "progress":
                 self._show(event["done"], event["total"], event["what"])
             case "log":
                 self._log.info("%s: %s", self._step, event["text"])
 
-    def _show(self, done: int, total: int, text: str) -> None:
+    def _show(self, done: int, total: int, text: str, left: float | None = None) -> None:
         if self._bar is None:
             self._bar = tqdm(
                 total=total, desc=self._step, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False
@@ -58,11 +61,24 @@ class Live:
         share = done / total
         if share >= self._logged + _LOG_EVERY or done == total:
             self._logged = share
-            left = (time.monotonic() - self._began) / done * (total - done)
+            if left is None:
+                left = (time.monotonic() - self._began) / done * (total - done)
             self._log.info("%s %d/%d  %s  (%.0f s left)", self._step, done, total, text, left)
             update_progress_artifact(self._artifact, progress=100.0 * share)
 
+    def _sentence(self, values: dict[str, float]) -> str:
+        parts = [text.format(values[key]) for key, text in _SHOWN.items() if key in values]
+        if self._price is not None:
+            parts.append(f"{self._price(time.monotonic() - self._began)} so far")
+        return "  ".join(parts)
 
-def _sentence(values: dict[str, float]) -> str:
-    shown = {"loss": "loss", "rewards_margins": "margin", "rewards_accuracies": "accuracy"}
-    return "  ".join(f"{name} {values[key]:.3f}" for key, name in shown.items() if key in values)
+
+_SHOWN = {
+    "loss": "loss {:.3f}",
+    "rewards_margins": "margin {:.3f}",
+    "rewards_accuracies": "accuracy {:.2f}",
+    "pairs_per_second": "{:.2f} pairs/s",
+    "tokens_per_second": "{:.0f} tokens/s",
+    "mfu": "MFU {:.0%}",
+    "memory_gb": "{:.1f} GB",
+}

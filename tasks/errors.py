@@ -23,6 +23,22 @@ class ModelError(NightshiftError):
     """A model folder is missing, incomplete, or of another kind than the recipe says."""
 
 
+class Unhealthy(NightshiftError):
+    """A training was stopped by a health condition; its last good checkpoint is kept.
+
+    Args:
+        pairs: ids of the training pairs that caused it, where it could be traced to some.
+    """
+
+    def __init__(self, what: str, *, do: str, pairs: tuple[str, ...] = ()) -> None:
+        super().__init__(what, do=do)
+        self.pairs = pairs
+
+
+class Interrupted(NightshiftError):
+    """A training was asked to end before its last step; it can be gone on with."""
+
+
 class SuiteError(NightshiftError):
     """A gate suite can't be read, or an item of it is invalid."""
 

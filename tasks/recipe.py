@@ -8,11 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Record
 from tasks.errors import RecipeError
-
-Loss = Literal[
-    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
-    "apo_zero", "apo_down", "discopop", "sigmoid_norm",
-]  # fmt: skip
+from tasks.phases import Phase
 
 
 class ModelSpec(Record):
@@ -35,25 +31,6 @@ class DataSpec(Record):
         default=100, gt=0, description="fewer new training pairs than this: nothing to learn tonight"
     )
     max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
-
-
-class LoraSpec(Record):
-    r: int = Field(default=16, gt=0, description="rank of the adapter")
-    alpha: int = Field(default=32, gt=0, description="its scale")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout inside the adapter")
-
-
-class Phase(Record):
-    """One alignment step. DPO is the method of this release; its loss is any of TRL's DPO losses."""
-
-    method: Literal["dpo"] = Field(default="dpo", description="how the phase trains")
-    loss: Loss = Field(default="sigmoid", description="one of TRL's DPO losses")
-    beta: float = Field(default=0.1, gt=0, description="how closely the candidate is held to the reference")
-    learning_rate: float = Field(default=1e-4, gt=0, description="peak; falls linearly")
-    batch_size: int = Field(default=4, gt=0, description="pairs a step and process")
-    max_steps: int = Field(gt=0, description="most steps; fewer where the pairs don't fill them")
-    warmup_steps: int = Field(default=0, ge=0, description="steps until the peak")
-    lora: LoraSpec = Field(default_factory=LoraSpec, description="the adapter")
 
 
 class SuiteSpec(Record):

@@ -12,11 +12,14 @@ from infra.digest import Record
 
 OnEvent = Callable[[dict[str, Any]], None]
 
+# in the message of a program that was killed: most often the kernel's answer to memory running out
+KILLED = "killed, most often by the kernel for memory"
+
 
 class Program(Record):
     """A module to run as a process of its own: ``python -m MODULE SPEC RESULT``.
 
-    ``distributed`` programs train and are started through ``accelerate launch``; the others run as one process.
+    ``distributed`` programs train: one process a device, by torchrun where there are several. Others are one process.
     """
 
     module: str

@@ -9,15 +9,15 @@ from collections import deque
 import psutil
 from pydantic import Field
 
-from infra.accelerators import Accelerators, probe
+from infra.accelerators import probe
 from infra.attempts import Device
 from infra.errors import PoolError
 from infra.events import parse
-from infra.pools.base import OnEvent, Pool, Program
+from infra.pools.base import KILLED, OnEvent, Pool, Program
 from infra.settings import ROOT, child_environment, load_settings
 
 _TAIL_LINES = 25
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0  # a training that is asked to end writes a checkpoint within 30
 
 
 class LocalPool(Pool):
@@ -65,22 +65,15 @@ class LocalPool(Pool):
             )
 
     def _command(self, program: Program) -> list[str]:
-        arguments = ["-m", program.module, program.spec, program.result]
-        if not program.distributed:
-            return [sys.executable, *arguments]
-        found = probe()
-        threads = load_settings().threads or os.cpu_count() or 1
-        launch = [sys.executable, "-m", "accelerate.commands.launch", *_launch_options(found, self.processes, threads)]
-        return [*launch, *arguments]
+        processes = self.processes if program.distributed and probe().names else 1
+        return [sys.executable, *_launcher(processes), "-m", program.module, program.spec, program.result]
 
 
-def _launch_options(found: Accelerators, processes: int, threads: int) -> list[str]:
-    """``accelerate launch`` options, all explicit: without them it reads a config file of the user's home."""
-    options = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    if not found.names:
-        return [*options, "--cpu", "--num_processes", "1", "--num_cpu_threads_per_process", str(threads)]
-    multi = ["--multi_gpu"] if processes > 1 else []
-    return [*options, "--num_processes", str(processes), *multi]
+def _launcher(processes: int) -> list[str]:
+    """torchrun's options for several processes; one needs no launcher, and a signal reaches it at once."""
+    if processes == 1:
+        return []
+    return ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
 class _started:
@@ -120,5 +113,5 @@ class _started:
 
 def _meaning(code: int) -> str:
     if code in (-signal.SIGKILL, 128 + signal.SIGKILL):
-        return "killed, most often by the kernel for memory"
+        return KILLED
     return f"signal {-code}" if code < 0 else "its own error"

@@ -5,7 +5,7 @@ import random
 from infra.jsonl import dump_lines, load_lines
 
 
-def choose(lines: bytes, count: int, seed: int) -> bytes:
-    """``count`` distinct pairs as JSON lines (fewer where there are fewer)."""
-    pairs = load_lines(lines)
+def choose(lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset()) -> bytes:
+    """``count`` distinct pairs as JSON lines (fewer where there are fewer), none of ``left_out`` (ids)."""
+    pairs = [pair for pair in load_lines(lines) if pair["id"] not in left_out]
     return dump_lines(random.Random(seed).sample(pairs, min(count, len(pairs))))

@@ -1,11 +1,13 @@
-"""Program: train one phase with TRL. ``accelerate launch -m tasks.align.program SPEC RESULT``.
+"""Program: train one phase with TRL. ``python -m tasks.align.program SPEC RESULT``, by torchrun on several devices.
 
-Spec: {base, pairs, out, seed, threads, phase}. Writes the LoRA adapter to ``out`` and a result with the metrics by
-step; sends one event a step. Imports neither Prefect nor MLflow.
+Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, checkpoints, context, cache, cache_context}. Writes
+the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Killed at any
+step and started again with the same spec, it goes on from its last checkpoint and ends with the same bytes. What ends
+it early is one event ``stopped`` with a kind (``tasks.align.outcome``). Imports neither Prefect nor MLflow.
 """
 
+import gc
 import json
-import math
 import sys
 import time
 from pathlib import Path
@@ -13,104 +15,209 @@ from typing import Any
 
 from infra.events import die_with_parent, emit
 from infra.jsonl import load_lines
-from tasks.errors import ModelError
+from tasks.align import checkpoints
+from tasks.align.methods import Setting, build, quantisation
+from tasks.align.outcome import EXIT, stopped
+from tasks.align.probe import Probe
+from tasks.align.signals import Asked, EndRequests
+from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, explain_unwritable
+from tasks.align.watch import Unhealthy, Watch
+from tasks.errors import ModelError, NightshiftError
+from tasks.lm.flops import matmul_rate, model_sizes, work_of
+from tasks.lm.layout import Document
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
-from tasks.recipe import Phase
+from tasks.lm.reference_cache import NOISE, NOISE_BF16, ReferenceCache
+from tasks.phases import METHODS, Phase
 
 
 def main(spec_path: str, result_path: str) -> None:
     die_with_parent()
+    requests = EndRequests()
     spec = json.loads(Path(spec_path).read_text())
-    use_threads(spec["threads"])
-    phase = Phase.model_validate(spec["phase"])
-    started = time.monotonic()
-    trainer, history = build_trainer(spec, phase)
-    emit(
-        "log",
-        text=f"training {phase.max_steps} steps on {len(trainer.train_dataset)} pairs, "
-        f"setup took {time.monotonic() - started:.0f} s",
-    )
-    trainer.train()
-    check_history(history, phase.max_steps)
-    if trainer.accelerator.is_main_process:
-        trainer.model.save_pretrained(spec["out"])
-        Path(result_path).write_text(json.dumps({"history": history, "steps": phase.max_steps}, allow_nan=False))
+    run: Run | None = None
+    try:
+        run = Run(spec, requests)
+        history = run.train()
+    except Interrupted:
+        stopped("interrupted", **_kept(run), what=f"{requests.received} asked the training to end")
+    except Unhealthy as verdict:
+        stopped("unhealthy", **_kept(run), **verdict.stop.model_dump(exclude={"step"}))
+    except NotFinite as found:
+        stopped("not_finite", **_kept(run), what=found.what, pairs=run.names(found.rows) if run else [])
+    except NightshiftError as error:
+        stopped("refused", what=error.what, do=error.do)
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        stopped("out_of_memory", what=f"{error}".partition("\n")[0])
+    else:
+        if run.trainer.accelerator.is_main_process:
+            result = {"history": history, "steps": spec["steps"], **run.effort()}
+            Path(result_path).write_text(json.dumps(result, allow_nan=False))
+        return
+    sys.exit(EXIT)
 
 
-def build_trainer(spec: dict[str, Any], phase: Phase) -> tuple[Any, list[dict[str, float]]]:
-    """TRL's DPOTrainer with LoRA, and the list its metrics are appended to."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM
-    from trl import DPOConfig, DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
+class Run:
+    """One training: built, resumed where there is something to resume, and taken to its end."""
 
-    device, dtype = best_device()
-    pairs = load_lines(Path(spec["pairs"]).read_bytes())
-    history: list[dict[str, float]] = []
-    config = DPOConfig(
-        output_dir=str(Path(spec["out"]).parent / "trainer"),
-        max_steps=phase.max_steps,
-        per_device_train_batch_size=phase.batch_size,
-        learning_rate=phase.learning_rate,
-        warmup_steps=phase.warmup_steps,
-        lr_scheduler_type="linear",
-        beta=phase.beta,
-        loss_type=[phase.loss],
-        max_length=None,  # validate bounded the tokens already; a silent cut would change the preference
-        bf16=device != "cpu",
-        use_cpu=device == "cpu",
-        gradient_checkpointing=device != "cpu",  # recomputing costs a CPU time, and it has the memory
-        precompute_ref_log_probs=False,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        seed=spec["seed"],
-        data_seed=spec["seed"],
-    )
-    trainer = DPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(spec["base"], dtype=dtype, attn_implementation="sdpa"),
-        args=config,
-        train_dataset=Dataset.from_list(
-            [{name: pair[name] for name in ("prompt", "chosen", "rejected")} for pair in pairs]
-        ),
-        processing_class=load_tokenizer(Path(spec["base"])),
-        peft_config=LoraConfig(
-            r=phase.lora.r,
-            lora_alpha=phase.lora.alpha,
-            lora_dropout=phase.lora.dropout,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        ),
-        callbacks=[streaming_callback(phase.max_steps, history)],
-    )
-    return trainer, history
+    def __init__(self, spec: dict[str, Any], requests: Asked) -> None:
+        use_threads(spec["threads"])
+        self.spec, self.requests = spec, requests
+        self.phase = Phase.model_validate(spec["phase"])
+        self.pairs = load_lines(Path(spec["pairs"]).read_bytes())
+        self.folder = Path(spec["checkpoints"])
+        self.found = checkpoints.newest(self.folder, spec["context"])
+        history = [dict(step) for step in self.found.history] if self.found else []
+        self.watch = Watch(self.phase, spec["steps"], self.folder, spec["context"], history, None)
+        self.trainer = self._build()
 
+    def names(self, rows: list[int]) -> list[str]:
+        """Ids of the pairs in these rows."""
+        return [self.pairs[row]["id"] for row in rows]
 
-def streaming_callback(total: int, history: list[dict[str, float]]) -> Any:
-    """A trainer callback that sends each step's metrics as an event and keeps them."""
-    from transformers import TrainerCallback
+    def effort(self) -> dict[str, float]:
+        """Tokens that went through the model since the (last) start, and the seconds that took."""
+        begun = self.found.step if self.found else 0
+        if self.watch.work is not None:
+            tokens = sum(work.tokens for work in self.watch.work[begun:])
+        else:
+            tokens = self.trainer.state.num_input_tokens_seen or self.watch.history[-1].get("num_tokens", 0)
+        return {"tokens": float(tokens), "seconds": self.watch.seconds}
 
-    class Stream(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            if not logs or "loss" not in logs or not state.is_world_process_zero:
-                return
-            metrics = {
-                key.replace("/", "_"): float(value)
-                for key, value in logs.items()
-                if isinstance(value, (int, float, str))
-            }
-            broken = sorted(key for key, value in metrics.items() if not math.isfinite(value))
-            if broken:
-                raise ModelError(
-                    f"training step {state.global_step}: {', '.join(broken)} is not finite",
-                    do="lower phase.learning_rate, or look for odd pairs in this night's data",
-                )
-            history.append({"step": state.global_step, **metrics})
-            emit("metrics", step=state.global_step, total=total, values=metrics)
+    def train(self) -> list[dict[str, float]]:
+        """Train to the end, save, and return the metrics by step."""
+        if self.found:
+            self._say_resumed()
+        self._prepare_watch()
+        try:
+            self.trainer.train(resume_from_checkpoint=self.found.path if self.found else None)
+        except Interrupted:
+            self._keep_checkpoint()
+            raise
+        if self.requests() and self.trainer.state.global_step < self.spec["steps"]:
+            raise Interrupted
+        check_history(self.watch.history, self.spec["steps"])
+        self._save()
+        return self.watch.history
 
-    return Stream()
+    def _build(self) -> Any:
+        from transformers import AutoModelForCausalLM, set_seed
+
+        # before the adapter is made: its first weights are drawn there, Trainer sets the seed only later
+        set_seed(self.spec["seed"])
+        device, dtype = best_device(full=self.phase.adapter == "full")
+        model = AutoModelForCausalLM.from_pretrained(
+            self.spec["base"],
+            dtype=dtype,
+            attn_implementation="sdpa",
+            quantization_config=quantisation(self.phase, device),
+        )
+        tokenizer = load_tokenizer(Path(self.spec["base"]))
+        cache = None
+        if METHODS[self.phase.method].packed:
+            noise = NOISE if device == "cpu" else NOISE_BF16
+            cache = ReferenceCache(Path(self.spec["cache"]), self.spec["cache_context"], noise=noise)
+        began = time.monotonic()
+        trainer = build(
+            self.phase,
+            Setting(
+                model=model,
+                tokenizer=tokenizer,
+                pairs=self.pairs,
+                arguments=self._arguments(device),
+                callbacks=[self.watch],
+                cache=cache,
+                max_tokens=self.spec["max_tokens"],
+                asked_to_end=self.requests,
+                on_fill=_filling,
+            ),
+        )
+        if isinstance(trainer, NightTrainer) and trainer.accelerator.is_main_process:
+            emit(
+                "log",
+                text=f"reference: {len(self.pairs) - trainer.filled} of {len(self.pairs)} pairs were known; "
+                f"ready after {time.monotonic() - began:.0f} s",
+            )
+            for problem in cache.problems[:5] if cache else ():
+                emit("log", text=f"reference cache: {problem}")
+        gc.collect()
+        return trainer
+
+    def _arguments(self, device: str) -> dict[str, Any]:
+        phase, world = self.phase, _world()
+        if phase.batch_size % world:
+            raise ModelError(
+                f"phase.batch_size {phase.batch_size} can't be shared by {world} processes",
+                do=f"make it a multiple of {world}, or take fewer processes in the pool's block",
+            )
+        return {
+            "output_dir": str(self.folder),
+            "max_steps": self.spec["steps"],
+            "per_device_train_batch_size": phase.batch_size // world,
+            "learning_rate": phase.learning_rate,
+            "warmup_steps": phase.warmup_steps,
+            "lr_scheduler_type": "linear",
+            "max_grad_norm": phase.max_grad_norm,
+            # the pairs come in an order that the seed has chosen already; a resume finds its place by counting
+            "train_sampling_strategy": "sequential",
+            "bf16": device != "cpu",
+            "use_cpu": device == "cpu",
+            "gradient_checkpointing": phase.gradient_checkpointing,
+            "torch_compile": phase.compile,
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "save_strategy": "steps",
+            "save_steps": phase.checkpoint_every,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "seed": self.spec["seed"],
+            "data_seed": self.spec["seed"],
+        }
+
+    def _prepare_watch(self) -> None:
+        trainer, watch, phase = self.trainer, self.watch, self.phase
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        if isinstance(trainer, NightTrainer):
+            rows: Any = trainer.train_dataset
+            documents = [_document(row) for row in rows]
+            size = phase.batch_size
+            watch.work = [work_of(documents[step * size : (step + 1) * size]) for step in range(self.spec["steps"])]
+            watch.sizes = model_sizes(model)
+            device = trainer.accelerator.device.type
+            watch.rate = _world() * matmul_rate(device, model.dtype)
+        # sharded weights can't be sampled from outside the trainer
+        if phase.probe_every and METHODS[phase.method].reference and not trainer.is_fsdp_enabled:
+            prompts = [pair["prompt"] for pair in self.pairs[: phase.probe_prompts]]
+            tokenizer = trainer.processing_class
+            watch.probe = Probe(model, tokenizer, prompts, phase.probe_tokens, self.spec["seed"])
+
+    def _say_resumed(self) -> None:
+        assert self.found is not None
+        step, total = self.found.step, self.spec["steps"]
+        if isinstance(self.trainer, NightTrainer) and self.found.history:
+            self.trainer._total_train_tokens = self.found.history[-1].get("num_tokens", 0)
+        emit("log", text=f"resumed at step {step} of {total} from {self.found.path}")
+        for problem in self.found.damaged:
+            emit("log", text=f"passed over {problem}")
+
+    def _keep_checkpoint(self) -> None:
+        """A sealed checkpoint of the last whole step, unless there is one already."""
+        step = self.trainer.state.global_step
+        if step == 0 or (self.folder / f"checkpoint-{step}" / "sealed.json").exists():
+            return
+        self.trainer._save_checkpoint(self.trainer.model_wrapped, trial=None)
+        self.trainer.accelerator.wait_for_everyone()
+        self.watch.seal(self.trainer.state)
+
+    def _save(self) -> None:
+        out = Path(self.spec["out"])
+        try:
+            self.trainer.save_model(str(out))
+            if self.phase.adapter == "full" and self.trainer.accelerator.is_main_process:
+                self.trainer.processing_class.save_pretrained(out)
+        except (OSError, RuntimeError) as error:
+            raise explain_unwritable(out, error) from error
 
 
 def check_history(history: list[dict[str, float]], steps: int) -> None:
@@ -120,6 +227,32 @@ def check_history(history: list[dict[str, float]], steps: int) -> None:
             f"training logged {len(history)} of {steps} steps",
             do="read the program's output; fewer pairs than one batch?",
         )
+
+
+def _kept(run: Run | None) -> dict[str, Any]:
+    """The step that a later start goes on from."""
+    found = checkpoints.newest(run.folder, run.spec["context"]) if run else None
+    return {"step": found.step if found else 0}
+
+
+def _document(row: dict[str, Any]) -> Document:
+    return Document(len(row["prompt_ids"]), (len(row["chosen_ids"]), len(row["rejected_ids"])))
+
+
+def _filling(done: int, total: int) -> None:
+    emit("progress", done=done, total=total, what="reference log-probabilities")
+
+
+def _world() -> int:
+    from accelerate import PartialState
+
+    return PartialState().num_processes
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":

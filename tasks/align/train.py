@@ -1,58 +1,67 @@
-"""align: train the recipe's phase on tonight's pairs, as a program on the pool, and store the adapter."""
+"""align: train the recipe's phase on tonight's pairs, as a program on the pool, and store what it makes."""
 
-import json
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.digest import Digest, short
-from infra.live import Live
+from infra.digest import Digest, digest_of, short
+from infra.errors import PoolError
+from infra.jsonl import load_lines
+from infra.live import Live, OnMetrics
+from infra.pools.base import Pool
+from infra.price_book import load_price_book
 from infra.programs import fresh_folder, run_program
-from infra.store import Store, Tree
+from infra.step import revision
+from infra.store import Store
 from tasks import place
+from tasks.align.checkpoints import clear
+from tasks.align.ended import error_of, merged, ran_out_of_memory
+from tasks.align.made import store_model
 from tasks.align.pairs import choose
+from tasks.align.quarantine import read_quarantine, send_to_quarantine
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
-from tasks.errors import ModelError
+from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout, parameters
+from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
 from tasks.recipe import Recipe
 
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-
 
 def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
-    """Run the phase and bind its result to recipe, preferences and base model."""
+    """Run the phase and bind its result to recipe, preferences and base model.
+
+    Raises:
+        Unhealthy: a stop condition fired; the last good checkpoint is kept, guilty pairs are in quarantine.
+        Interrupted: the training was asked to end; the same night started again goes on from its checkpoint.
+        ModelError: it can't be trained so. PoolError: the program failed.
+    """
     store, home, tracker = place.store(), place.home(), place.tracking()
     pool = place.pool(recipe.pool)
-    phase = recipe.phase[0]
     run = tracker.nested_run(night.mlflow_run, "align")
-    tracker.params(run, {f"phase.{key}": value for key, value in phase.model_dump().items()})
+    tracker.params(run, {f"phase.{key}": value for key, value in recipe.phase[0].model_dump().items()})
     tracker.dataset(
         run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs}
     )
+    context = course(recipe, plan, preferences, base)
+    checkpoints = home / "checkpoints" / short(context, 32)
+    if night.fresh:
+        clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
-    (work / "pairs.jsonl").write_bytes(choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed))
-    base_folder, _ = checkout(base, home, store)
-    spec = {
-        "base": str(base_folder),
-        "pairs": str(work / "pairs.jsonl"),
-        "out": str(work / "adapter"),
-        "seed": recipe.seed,
-        "threads": place.settings().threads,
-        "phase": phase.model_dump(),
-    }
-    started = time.monotonic()
+    spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
     try:
-        with Live("align", lambda values, step: tracker.metrics(run, values, step)) as on_event:
-            result = run_program(pool, "tasks.align.program", spec, work, on_event, distributed=True)
-    except BaseException:
+        result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step))
+    except BaseException as error:
+        if isinstance(error, Unhealthy):
+            tracker.tags(run, {"nightshift.unhealthy": error.what})
+            send_to_quarantine(home, list(error.pairs), error.what, night.name)
         tracker.end(run, "FAILED")
         raise
-    adapter = store_adapter(work / "adapter", recipe.model.name, store)
-    remember(home, pool.device().kind, _tokens(result["history"]) * parameters(base.base), time.monotonic() - started)
+    model = store_model(recipe, work / "out", base, store)
+    remember(home, pool.device().kind, result["tokens"] * parameters(base.base), result["seconds"])
+    clear(checkpoints)
     tracker.end(run, "FINISHED")
     return Candidate(
-        model=Model(base=base.base, adapter=adapter),
+        model=model,
         preferences=preferences.digest,
         recipe=recipe.digest,
         history=store.put_json(result["history"]),
@@ -60,31 +69,120 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     )
 
 
-def store_adapter(folder: Path, base_name: str, store: Store) -> Tree:
-    """Store what PEFT saved: weights and config, without the path of the machine it was trained on.
+def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model, work: Path) -> dict[str, Any]:
+    """What the program is told, all but where its checkpoints lie. Writes tonight's pairs beside it."""
+    store, home, phase = place.store(), place.home(), recipe.phase[0]
+    pool = place.pool(recipe.pool)
+    chosen = choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed, read_quarantine(home))
+    (work / "pairs.jsonl").write_bytes(chosen)
+    folder, _ = checkout(base, home, store)
+    return {
+        "base": str(folder),
+        "pairs": str(work / "pairs.jsonl"),
+        "out": str(work / "out"),
+        "seed": recipe.seed,
+        "threads": place.settings().threads,
+        "steps": min(plan.steps, len(load_lines(chosen)) // phase.batch_size),
+        "phase": phase.model_dump(mode="json", exclude_unset=True),
+        "max_tokens": phase.tokens_at_once(accelerator=pool.device().accelerator),
+        "cache": str(store.root),
+        "cache_context": reference_context(base, pool, store),
+    }
 
-    Raises:
-        ModelError: a file is missing.
+
+def run_training(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics) -> dict[str, Any]:
+    """The program's result. Out of memory, it is run once more with half the tokens at once."""
+    first = _run_once(pool, spec, work, on_metrics)
+    if isinstance(first, dict):
+        return first
+    half = spec | {"max_tokens": max(spec["max_tokens"] // 2, 1)}
+    half["said"] = (
+        f"out of memory ({first}); once more with {half['max_tokens']} tokens at once, from the last checkpoint: "
+        "that changes rounding, nothing else"
+    )
+    second = _run_once(pool, half, work, on_metrics)
+    if isinstance(second, dict):
+        return second
+    raise ModelError(
+        f"the training ran out of memory twice, with {spec['max_tokens']} and {half['max_tokens']} tokens at once: "
+        f"{second}",
+        do="set phase.gradient_checkpointing = true, lower data.max_*_tokens, or choose another pool",
+    )
+
+
+def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics) -> dict[str, Any] | str:
+    """The program's result, or what it said when it ran out of memory."""
+    stops: list[dict[str, Any]] = []
+    with Live("align", on_metrics, price(pool)) as handle:
+
+        def on_event(event: dict[str, Any]) -> None:
+            if event["event"] == "stopped":
+                stops.append(event)
+            else:
+                handle(event)
+
+        if "said" in spec:
+            handle({"event": "log", "text": spec["said"]})
+        try:
+            return run_program(pool, "tasks.align.program", spec, work, on_event, distributed=True)
+        except PoolError as error:
+            out_of_memory = ran_out_of_memory(stops, error.what)
+            if out_of_memory is not None:
+                return out_of_memory
+            if not stops:
+                raise
+            raise error_of(merged(stops)) from None
+
+
+def price(pool: Pool) -> Callable[[float], str]:
+    """What so many seconds of this pool cost, as text."""
+    book, device = load_price_book(place.settings().price_book), pool.device()
+    one = book.price(device.kind)
+    power = one.watts / 1000 * book.tariff_per_kwh if one.pays_power else 0.0
+    per_second = device.count * (one.per_hour + power) / 3600
+    return lambda seconds: f"{per_second * seconds:.4f} {book.currency}"
+
+
+def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Digest:
+    """What decides a training's course: only with the same can a checkpoint be gone on from.
+
+    Limits of health and looks at answers stop a training or don't: they may be changed, and the training goes on.
     """
-    missing = [name for name in ADAPTER_FILES if not (folder / name).is_file()]
-    if missing:
-        raise ModelError(f"training left no {', '.join(missing)} in {folder}", do="read output.log beside it")
-    clean = fresh_folder(folder.parent / "adapter-clean")
-    config: dict[str, Any] = json.loads((folder / "adapter_config.json").read_text())
-    config["base_model_name_or_path"] = base_name
-    (clean / "adapter_config.json").write_text(json.dumps(config, sort_keys=True))
-    (clean / "adapter_model.safetensors").write_bytes((folder / "adapter_model.safetensors").read_bytes())
-    return store.put_tree(clean)
+    phase = {
+        name: value
+        for name, value in recipe.phase[0].identity().items()
+        if name != "health" and not name.startswith("probe_")
+    }
+    return digest_of(
+        [
+            [preferences.train.digest, sorted(read_quarantine(place.home())), plan.pairs, plan.steps, recipe.seed],
+            [base.digest, phase, library_versions(), revision("align")],
+        ]
+    )
+
+
+def reference_context(base: Model, pool: Pool, store: Store) -> Digest:
+    """What reference log-probabilities depend on: weights, tokenizer, template, and how they are computed."""
+    files = {file.path: file.digest_ for file in base.base.files}
+    number = "bf16" if pool.device().accelerator else "fp32"
+    return context_digest(
+        base=base.base.digest_,
+        adapter=base.adapter.digest_ if base.adapter else None,
+        tokenizer=files["tokenizer.json"],
+        template=files.get("chat_template.jinja", files["tokenizer_config.json"]),
+        truncation=None,
+        measure=f"sum over the answer's tokens, {number}, {', '.join(library_versions())}",
+    )
 
 
 def align_key(
     night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model
 ) -> list[Digest | list[Any]]:
-    """What decides the adapter's bytes: pairs, their number, phase, seed, base model, and the libraries that train."""
+    """What decides the result's bytes: pairs, their number, phase, seed, base model, and the libraries that train."""
     return [
         preferences.train.digest,
         base.digest,
-        [plan.pairs, plan.steps, recipe.seed],
+        [plan.pairs, plan.steps, recipe.seed, sorted(read_quarantine(place.home()))],
         [list(recipe.phase)],
         library_versions(),
     ]
@@ -94,8 +192,3 @@ def library_versions() -> list[str]:
     from importlib.metadata import version
 
     return [f"{name}=={version(name)}" for name in ("torch", "transformers", "trl", "peft", "accelerate")]
-
-
-def _tokens(history: list[dict[str, float]]) -> float:
-    """Tokens the training saw, as TRL counted them."""
-    return history[-1].get("num_tokens", 0.0) if history else 0.0

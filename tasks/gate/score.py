@@ -21,7 +21,7 @@ from tasks.gate.suites import Suite, spread
 from tasks.lm.base import checkout
 from tasks.recipe import Recipe
 
-TOKENS = 2048  # padded tokens a batch: larger ones are no faster on a CPU
+TOKENS = 2048  # packed tokens a batch: larger ones are no faster on a CPU
 SAMPLES = {"count": 6, "max_tokens": 48}
 
 

@@ -11,6 +11,11 @@ from infra.digest import Digest, Record, code_revision, digest_of
 from tasks.gate.suites import Scorer
 
 _HERE = Path(__file__).resolve().parent
+_LM = _HERE.parent / "lm"
+SCORING_CODE = (
+    *(_HERE / name for name in ("scorecard.py", "scoring_program.py")),
+    *(_LM / name for name in ("attention.py", "choices.py", "head.py", "layout.py", "packed.py", "plain.py")),
+)
 
 
 class ItemResult(Record):
@@ -39,8 +44,7 @@ class Scorecard(Record):
 
 def scorer_digest(scorer: Scorer) -> Digest:
     """What a result depends on beside model and items: the scorer's parameters and the code that scores."""
-    code = code_revision(_HERE / "scorecard.py", _HERE / "scoring_program.py", _HERE.parent / "lm" / "choices.py")
-    return digest_of([scorer, code])
+    return digest_of([scorer, code_revision(*SCORING_CODE)])
 
 
 def item_result(id_: str, logprobs: list[float], tokens: list[int], answer: int, scorer: Scorer) -> ItemResult | None:

@@ -19,6 +19,7 @@ from tasks.gate.suites import Suite, spread
 from tasks.lm.choices import batches, choice_logprobs, tokenize_item
 from tasks.lm.generate import answers
 from tasks.lm.loading import best_device, load_model, load_tokenizer, use_threads
+from tasks.lm.packed import switch
 
 PARITY_ITEMS = 8
 PARITY_TOLERANCE = 1e-2  # nats per choice, fp32; a wrong merge is off by whole nats
@@ -74,13 +75,18 @@ def score(model: Any, tokenizer: Any, suite: Suite, digest: str, tokens: int, pr
 
 
 def _load(base: str, adapter: str | None, tokenizer: Any, suite: Suite) -> tuple[Any, float | None]:
-    """The model, its adapter merged. Merging is checked on a few items: what is judged is what is served.
+    """The model, packed where it can be, its adapter merged.
+
+    Merging is checked on a few items: what is judged is what is served.
 
     Raises:
         RuntimeError: merged and unmerged model disagree.
     """
     device, dtype = best_device()
     model = load_model(Path(base), Path(adapter) if adapter else None, dtype, device)
+    reason = switch(model)
+    if reason is not None:
+        emit("log", text=f"choices are scored by the model's own forward, not packed: {reason}")
     if adapter is None:
         return model, None
     rows = [

@@ -1,8 +1,7 @@
-"""Log-probabilities of answer choices, the prompt computed once for all choices of an item.
+"""Gate items as token ids, and the log-probabilities of their answer choices.
 
-An item is laid out in one row as (prompt, choice, choice, …). Positions restart at the end of the prompt for every
-choice, and a mask lets a token see the prompt and its own choice only, so each choice is scored exactly as if it stood
-alone behind the prompt. The LM head runs at the positions that predict a choice's token, and nowhere else.
+An item is one document of the packed layout (prompt, choice, choice, …): the prompt is computed once, and each choice
+scored exactly as if it stood alone behind it. Models that can't be packed are scored by their own forward.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from tasks.errors import ModelError
+from tasks.lm import packed, plain
 
 
 @dataclass(frozen=True)
@@ -50,98 +50,29 @@ def _ids(tokenizer: Any, text: str) -> tuple[int, ...]:
 
 
 def batches(items: Sequence[ChoiceItem], tokens: int) -> Iterator[list[int]]:
-    """Indices of items in batches of similar length, each at most ``tokens`` padded tokens (or one item)."""
-    order = sorted(range(len(items)), key=lambda i: -items[i].length)
+    """Indices of items in batches, in their order, each of at most ``tokens`` packed tokens (or one item)."""
     batch: list[int] = []
-    for index in order:
-        # the first item of a batch is its longest
-        if batch and items[batch[0]].length * (len(batch) + 1) > tokens:
+    total = 0
+    for index, item in enumerate(items):
+        if batch and total + item.length > tokens:
             yield batch
-            batch = []
+            batch, total = [], 0
         batch.append(index)
+        total += item.length
     if batch:
         yield batch
 
 
-@torch.inference_mode()
 def choice_logprobs(model: Any, items: Sequence[ChoiceItem]) -> list[list[torch.Tensor]]:
-    """Per-token log-probabilities of every choice, as one batch.
+    """Per-token log-probabilities of every choice, in nats.
+
+    Packed as one sequence where the model was switched (``packed.switch``), else by the model's own forward.
 
     Args:
-        model: a causal LM of transformers; its attention must accept a 4D boolean mask (SDPA or eager).
+        model: a causal LM of transformers, or a PEFT model of one.
 
     Returns:
-        for each item, for each choice, a float32 tensor of shape (tokens of the choice,).
+        for each item, for each choice, a float32 tensor of shape (tokens of the choice,), on the CPU.
     """
-    device = next(model.parameters()).device
-    layout = _layout(items, device)
-    _refuse_short_window(model.config, layout.ids.shape[1])
-    hidden = backbone(model)(
-        input_ids=layout.ids, attention_mask=layout.mask, position_ids=layout.positions, use_cache=False
-    ).last_hidden_state
-    logits = model.get_output_embeddings()(hidden[layout.rows, layout.sources]).float()
-    cap = getattr(model.config, "final_logit_softcapping", None)
-    if cap:
-        logits = torch.tanh(logits / cap) * cap
-    chosen = logits.gather(1, layout.targets[:, None])[:, 0] - logits.logsumexp(dim=1)
-    parts = iter(chosen.cpu().split([len(choice) for item in items for choice in item.choices]))
-    return [[next(parts) for _ in item.choices] for item in items]
-
-
-def backbone(model: Any) -> Any:
-    """The transformer without its LM head, also inside a PEFT model."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.get_decoder()
-
-
-@dataclass(frozen=True)
-class _Layout:
-    ids: torch.Tensor  # (items, length)
-    positions: torch.Tensor  # (items, length)
-    mask: torch.Tensor  # (items, 1, length, length), True where a query may look
-    rows: torch.Tensor  # (choice tokens,): item of each choice token
-    sources: torch.Tensor  # (choice tokens,): where the hidden state that predicts it stands
-    targets: torch.Tensor  # (choice tokens,): the token itself
-
-
-def _layout(items: Sequence[ChoiceItem], device: torch.device) -> _Layout:
-    width = max(item.length for item in items)
-    ids = torch.zeros(len(items), width, dtype=torch.long)
-    positions = torch.zeros(len(items), width, dtype=torch.long)
-    branch = torch.full((len(items), width), -1, dtype=torch.long)  # -1 padding, 0 prompt, 1.. choices
-    rows, sources, targets = [], [], []
-    for row, item in enumerate(items):
-        end = len(item.prompt)
-        ids[row, :end] = torch.tensor(item.prompt)
-        positions[row, :end] = torch.arange(end)
-        branch[row, :end] = 0
-        for number, choice in enumerate(item.choices, 1):
-            start, end = end, end + len(choice)
-            ids[row, start:end] = torch.tensor(choice)
-            positions[row, start:end] = torch.arange(len(item.prompt), len(item.prompt) + len(choice))
-            branch[row, start:end] = number
-            rows += [row] * len(choice)
-            sources += [len(item.prompt) - 1, *range(start, end - 1)]
-            targets += choice
-    causal = torch.ones(width, width, dtype=torch.bool).tril()
-    query, key = branch[:, :, None], branch[:, None, :]
-    mask = causal & ((key == 0) | (key == query))
-    mask |= torch.eye(width, dtype=torch.bool)  # a padded query sees itself: a row without any key is NaN in SDPA
-    return _Layout(
-        ids.to(device),
-        positions.to(device),
-        mask[:, None].to(device),
-        torch.tensor(rows, device=device),
-        torch.tensor(sources, device=device),
-        torch.tensor(targets, device=device),
-    )
-
-
-def _refuse_short_window(config: Any, width: int) -> None:
-    """Our mask replaces the model's own: refuse where that would lift a sliding window."""
-    window = getattr(config, "sliding_window", None)
-    if window is not None and width > window:
-        raise ModelError(
-            f"an item of {width} tokens is longer than the model's sliding window of {window}",
-            do="shorten the suite's items",
-        )
+    forward = packed.branch_logprobs if packed.is_enabled(model) else plain.branch_logprobs
+    return forward(model, [(item.prompt, item.choices) for item in items])

@@ -80,7 +80,8 @@ def load_model(base: Path, adapter: Path | None, dtype: "torch.dtype", device: s
     """The model in evaluation mode; with an adapter, as a PEFT model."""
     from transformers import AutoModelForCausalLM
 
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation="sdpa")
+    # no attention asked for: transformers takes SDPA, or eager where a model can't (Gemma 2's cap, attention sinks)
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     if adapter is not None:
         from peft import PeftModel
 
@@ -99,12 +100,16 @@ def load_tokenizer(base: Path) -> Any:
     return tokenizer
 
 
-def best_device() -> "tuple[str, torch.dtype]":
-    """Device and dtype: bf16 on accelerators; fp32 on CPUs, where bf16 is emulated and some 40 times slower."""
+def best_device(*, full: bool = False) -> "tuple[str, torch.dtype]":
+    """Device and dtype: bf16 on accelerators; fp32 on CPUs, where bf16 is emulated and some 40 times slower.
+
+    ``full``: all weights are to be trained. They stay in fp32 also on accelerators, where the products run in bf16 by
+    autocast: an update of a millionth is lost on a weight of eight bits.
+    """
     import torch
 
     if torch.cuda.is_available():
-        return "cuda", torch.bfloat16
+        return "cuda", torch.float32 if full else torch.bfloat16
     return "cpu", torch.float32
 
 

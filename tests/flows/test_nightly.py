@@ -25,7 +25,7 @@ from infra.errors import NightshiftError
 from infra.orphans import SERVER
 from infra.settings import child_environment, load_settings
 from infra.store import Store
-from tasks.align import train as align_train
+from tasks.align import made as align_made
 from tasks.errors import DataBreach, NotPromotable, RegistryError
 from tasks.gate import score as gate_score
 from tasks.nights import read_summary
@@ -125,7 +125,7 @@ def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(
     assert run(started)["verdict"] == "PASS"
     call_flow(promote, version=2, name="tiny")
     write_pairs(tmp_path / "pairs.jsonl", 420, seed=1)
-    whole = align_train.store_adapter
+    whole = align_made.store_adapter
 
     def damaged(folder: Path, name: str, store: Store) -> Any:
         weights = load_file(folder / "adapter_model.safetensors")
@@ -134,7 +134,7 @@ def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(
         save_file(noise, folder / "adapter_model.safetensors")
         return whole(folder, name, store)
 
-    monkeypatch.setattr(align_train, "store_adapter", damaged)
+    monkeypatch.setattr(align_made, "store_adapter", damaged)
     summary = run(started)
     assert summary["verdict"] == "FAIL", summary["suites"]
     assert registry_of("tiny").alias("champion") == 2

@@ -15,7 +15,7 @@ from flows.nightly import nightly
 from flows.promotion import promote
 from infra.settings import ROOT
 from infra.store import Store
-from tasks.align import train as align_train
+from tasks.align import made as align_train
 from tasks.registry.steps import registry_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("prefect_server")]

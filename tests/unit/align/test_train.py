@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.store import Store
-from tasks.align.program import check_history, streaming_callback
-from tasks.align.train import store_adapter
+from tasks.align.made import store_adapter
+from tasks.align.program import check_history
 from tasks.errors import ModelError
 
 
@@ -40,22 +40,3 @@ def test_a_training_that_logged_fewer_steps_has_failed() -> None:
     check_history([{"step": 1}], 1)
     with pytest.raises(ModelError, match="logged 1 of 2 steps"):
         check_history([{"step": 1}], 2)
-
-
-class State:
-    is_world_process_zero = True
-    global_step = 3
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "nan"])
-def test_a_metric_that_is_no_number_stops_the_training(value: float | str) -> None:
-    callback = streaming_callback(10, [])
-    with pytest.raises(ModelError, match="training step 3: rewards_margins is not finite"):
-        callback.on_log(None, State(), None, {"loss": 0.5, "rewards/margins": value})
-
-
-def test_each_steps_metrics_are_kept_and_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    history: list[dict[str, float]] = []
-    streaming_callback(10, history).on_log(None, State(), None, {"loss": 0.5, "rewards/margins": "0.25"})
-    assert history == [{"step": 3, "loss": 0.5, "rewards_margins": 0.25}]
-    assert '"total": 10' in capsys.readouterr().out

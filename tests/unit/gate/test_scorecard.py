@@ -1,12 +1,15 @@
 """Results from log-probabilities, and scorecards that can't be half-read."""
 
+import ast
 import json
 import math
+from pathlib import Path
 
 import pytest
 
 from infra.digest import digest_of
-from tasks.gate.scorecard import Scorecard, card_key, item_result, read_card, scorer_digest
+from infra.settings import ROOT
+from tasks.gate.scorecard import SCORING_CODE, Scorecard, card_key, item_result, read_card, scorer_digest
 from tasks.gate.suites import Scorer
 
 SUM, MEAN = Scorer(normalise="none"), Scorer(normalise="tokens")
@@ -78,3 +81,22 @@ def test_the_key_changes_with_model_items_and_scorer() -> None:
     keys = {card_key(digest_of(a), digest_of(b), digest_of(c)) for a in "xy" for b in "xy" for c in "xy"}
     assert len(keys) == 8
     assert scorer_digest(SUM) != scorer_digest(MEAN)
+
+
+def test_all_of_our_code_that_computes_a_result_is_in_the_scorers_digest() -> None:
+    waiting, seen = ["tasks.lm.choices"], set()
+    while waiting:
+        module = waiting.pop()
+        seen.add(module)
+        tree = ast.parse(_file(module).read_text())
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
+        names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names} | {
+            str(node.module) for node in imports
+        }
+        waiting += [name for name in names - seen if name.startswith("tasks.lm.") and _file(name).is_file()]
+    assert {_file(module) for module in seen} <= set(SCORING_CODE)
+    assert len(seen) > 3
+
+
+def _file(module: str) -> Path:
+    return ROOT / Path(*module.split(".")).with_suffix(".py")

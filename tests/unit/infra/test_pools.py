@@ -11,7 +11,7 @@ from infra.accelerators import Accelerators
 from infra.errors import PoolError
 from infra.pools import default_pool
 from infra.pools.base import Program
-from infra.pools.local import LocalPool, _launch_options
+from infra.pools.local import LocalPool
 from infra.programs import run_program
 
 PROGRAM = """
@@ -83,20 +83,22 @@ def test_there_is_no_pool_of_another_name() -> None:
         default_pool("moon")
 
 
-CPU = Accelerators()
 GPUS = Accelerators(torch="2", build="cuda", names=("NVIDIA H200", "NVIDIA H200"), memory_bytes=1)
+PROGRAM_OF = {
+    distributed: Program(module="m", spec="s", result="r", distributed=distributed) for distributed in (True, False)
+}
 
 
-def test_training_is_launched_on_the_cpu_where_there_is_no_accelerator() -> None:
-    options = _launch_options(CPU, 1, 2)
-    assert "--cpu" in options
-    assert options[options.index("--num_processes") + 1] == "1"
+def test_one_process_is_started_without_a_launcher_so_that_a_signal_reaches_it() -> None:
+    assert LocalPool()._command(PROGRAM_OF[True]) == [sys.executable, "-m", "m", "s", "r"]
 
 
-def test_training_is_launched_with_one_process_an_accelerator() -> None:
-    assert "--multi_gpu" in _launch_options(GPUS, 2, 8)
-    assert "--multi_gpu" not in _launch_options(GPUS, 1, 8)
-    assert "--cpu" not in _launch_options(GPUS, 2, 8)
+def test_training_on_several_accelerators_is_one_process_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.pools.local.probe", lambda: GPUS)
+    command = LocalPool(processes=2)._command(PROGRAM_OF[True])
+    assert command[command.index("--nproc-per-node") + 1] == "2"
+    assert "torch.distributed.run" in command
+    assert "torch.distributed.run" not in LocalPool(processes=2)._command(PROGRAM_OF[False])
 
 
 def test_a_pool_that_asks_for_more_than_the_machine_has_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,47 @@
+"""What a training's early end means for the night: the error that a ``stopped`` event of the program stands for."""
+
+from typing import Any
+
+from infra.pools.base import KILLED
+from tasks.errors import Interrupted, ModelError, NightshiftError, Unhealthy
+
+
+def merged(stops: list[dict[str, Any]]) -> dict[str, Any]:
+    """One event of the events that several processes sent: the first, with the pairs of all."""
+    pairs = sorted({pair for stop in stops for pair in stop.get("pairs", [])})
+    return stops[0] | ({"pairs": pairs} if "pairs" in stops[0] else {})
+
+
+def ran_out_of_memory(stops: list[dict[str, Any]], failure: str) -> str | None:
+    """What was said of memory running out; None where the program ended of something else.
+
+    A program that the kernel kills for memory says nothing itself.
+    """
+    for stop in stops:
+        if stop["kind"] == "out_of_memory":
+            return stop["what"]
+    return failure.partition("\n")[0] if not stops and KILLED in failure else None
+
+
+def error_of(event: dict[str, Any]) -> NightshiftError:
+    """The error that a ``stopped`` event stands for."""
+    kept = f"the checkpoint of step {event['step']} is kept" if event.get("step") else "no checkpoint was made yet"
+    match event["kind"]:
+        case "interrupted":
+            return Interrupted(f"{event['what']}; {kept}", do="run the night again: it goes on from there")
+        case "unhealthy":
+            return Unhealthy(f"{event['name'].replace('_', ' ')}: {event['what']}; {kept}", do=event["do"])
+        case "not_finite" if event["pairs"]:
+            named = ", ".join(event["pairs"])
+            return Unhealthy(
+                f"not finite: {event['what']}, alone from the pair(s) {named}, which are in quarantine now; {kept}",
+                do="look at the pair(s); run the night again, and it leaves them out",
+                pairs=tuple(event["pairs"]),
+            )
+        case "not_finite":
+            return Unhealthy(
+                f"not finite: {event['what']}, and no single pair of the batch does it alone; {kept}",
+                do="lower phase.learning_rate or phase.max_grad_norm",
+            )
+        case _:
+            return ModelError(event["what"], do=event["do"])

@@ -1,0 +1,191 @@
+"""From a phase to a TRL trainer: one builder a method (``tasks.phases.METHODS`` says what each takes)."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tasks.align.trainer import NightTrainer
+from tasks.errors import ModelError
+from tasks.lm.reference_cache import ReferenceCache
+from tasks.phases import Phase
+
+
+class Setting(NamedTuple):
+    """What a trainer is built in: files, device, and what it asks and tells."""
+
+    model: Any
+    tokenizer: Any
+    pairs: list[dict[str, Any]]
+    arguments: dict[str, Any]  # of transformers.TrainingArguments
+    callbacks: list[Any]
+    cache: ReferenceCache | None
+    max_tokens: int
+    asked_to_end: Callable[[], bool]
+    on_fill: Callable[[int, int], None]
+
+
+def build(phase: Phase, setting: Setting) -> Any:
+    """The trainer of a phase.
+
+    Raises:
+        ModelError: the phase can't be trained with this model or on this machine.
+    """
+    return _BUILDERS[phase.method](phase, setting)
+
+
+def lora_config(phase: Phase) -> Any:
+    """PEFT's configuration of the phase's adapter; None for full training."""
+    if phase.adapter == "full":
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=phase.lora.r,
+        lora_alpha=phase.lora.alpha,
+        lora_dropout=phase.lora.dropout,
+        use_dora=phase.adapter == "dora",
+        use_rslora=phase.adapter == "rslora",
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def quantisation(phase: Phase, device: str) -> Any:
+    """4-bit weights for QLoRA, else None.
+
+    Raises:
+        ModelError: bitsandbytes or an accelerator is missing.
+    """
+    if phase.adapter != "qlora":
+        return None
+    import importlib.util
+
+    if device == "cpu" or importlib.util.find_spec("bitsandbytes") is None:
+        missing = "an accelerator" if device == "cpu" else "bitsandbytes"
+        raise ModelError(
+            f'adapter "qlora" needs {missing}, which this machine has not',
+            do='take adapter = "lora", or a pool with accelerators and `pip install -e .[qlora]`',
+        )
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _dpo(phase: Phase, setting: Setting) -> Any:
+    from trl import DPOConfig  # pyright: ignore[reportPrivateImportUsage]
+
+    return NightTrainer(
+        cache=setting.cache,
+        max_tokens=setting.max_tokens,
+        packing=phase.packing,
+        asked_to_end=setting.asked_to_end,
+        on_fill=setting.on_fill,
+        **_common(
+            phase,
+            setting,
+            DPOConfig(
+                **setting.arguments,
+                beta=phase.beta,
+                loss_type=list(phase.losses),
+                loss_weights=list(phase.loss_weights) or None,
+                label_smoothing=phase.label_smoothing,
+                discopop_tau=phase.discopop_tau,
+                # TRL's own switch sets every dropout to 0, the adapter's as well, which the recipe may ask for
+                disable_dropout=phase.lora.dropout == 0,
+                max_length=None,  # validate bounded the tokens already; a silent cut would change the preference
+                precompute_ref_log_probs=True,
+            ),
+            setting.pairs,
+        ),
+    )
+
+
+def _kto(phase: Phase, setting: Setting) -> Any:
+    from trl import KTOConfig, KTOTrainer  # pyright: ignore[reportPrivateImportUsage]
+
+    labels = [
+        {"prompt": pair["prompt"], "completion": pair[side], "label": side == "chosen"}
+        for pair in setting.pairs
+        for side in ("chosen", "rejected")
+    ]
+    config = KTOConfig(
+        **setting.arguments,
+        beta=phase.beta,
+        loss_type=phase.losses[0],
+        desirable_weight=phase.desirable_weight,
+        undesirable_weight=phase.undesirable_weight,
+        disable_dropout=phase.lora.dropout == 0,
+        max_length=None,
+    )
+    return KTOTrainer(**_common(phase, setting, config, labels))
+
+
+def _sft(phase: Phase, setting: Setting) -> Any:
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
+
+    examples = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in setting.pairs]
+    config = SFTConfig(**setting.arguments, max_length=None, completion_only_loss=True)
+    return SFTTrainer(**_common(phase, setting, config, examples))
+
+
+def _orpo(phase: Phase, setting: Setting) -> Any:
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    config = ORPOConfig(
+        **setting.arguments, beta=phase.beta, disable_dropout=phase.lora.dropout == 0, max_length=_longest(setting)
+    )
+    return ORPOTrainer(**_common(phase, setting, config, setting.pairs))
+
+
+def _cpo(phase: Phase, setting: Setting) -> Any:
+    from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+    simpo = phase.method == "simpo"
+    config = CPOConfig(
+        **setting.arguments,
+        beta=phase.beta,
+        loss_type="simpo" if simpo else phase.losses[0],  # pyright: ignore[reportArgumentType]
+        cpo_alpha=0.0 if simpo else phase.cpo_alpha,
+        simpo_gamma=phase.simpo_gamma,
+        disable_dropout=phase.lora.dropout == 0,
+        max_length=_longest(setting),
+    )
+    return CPOTrainer(**_common(phase, setting, config, setting.pairs))
+
+
+_BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
+    "dpo": _dpo,
+    "kto": _kto,
+    "sft": _sft,
+    "orpo": _orpo,
+    "cpo": _cpo,
+    "simpo": _cpo,
+}
+
+
+def _common(phase: Phase, setting: Setting, config: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    from datasets import Dataset
+
+    return {
+        "model": setting.model,
+        "args": config,
+        "train_dataset": Dataset.from_list(rows),
+        "processing_class": setting.tokenizer,
+        "peft_config": lora_config(phase),
+        "callbacks": setting.callbacks,
+    }
+
+
+def _longest(setting: Setting) -> int:
+    """A cut that cuts nothing: these trainers take no None."""
+    longest = 0
+    for pair in setting.pairs:
+        for side in ("chosen", "rejected"):
+            ids = setting.tokenizer.apply_chat_template([*pair["prompt"], *pair[side]], tokenize=True)
+            longest = max(longest, len(ids["input_ids"] if hasattr(ids, "keys") else ids))
+    return longest + 8

@@ -1,0 +1,296 @@
+"""TRL's DPOTrainer, fed from the reference cache, in parts that fit the memory, interruptible between two of them."""
+
+import contextlib
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from trl import DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
+
+from tasks.align.budget import COUPLED, shares, split
+from tasks.align.packed_forward import pack_forward
+from tasks.errors import ModelError
+from tasks.lm.reference_cache import ReferenceCache, example_digest
+
+_PER_PAIR = ("ref_chosen_logps", "ref_rejected_logps")
+_FILL_WRITE_EVERY = 256  # pairs; a night killed while filling keeps what was filled
+
+
+class Interrupted(Exception):
+    """The training was asked to end; the model is as it was after the last whole step."""
+
+
+class NotFinite(Exception):
+    """Loss or gradient is NaN or infinite; ``rows`` are the pairs of the data set that make it so, alone."""
+
+    def __init__(self, what: str, rows: list[int]) -> None:
+        super().__init__(what)
+        self.what, self.rows = what, rows
+
+
+def explain_unwritable(where: Path, error: BaseException) -> ModelError:
+    """A disk that is full, or can't be written: what is whole stays, and the next start goes on from it."""
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    return ModelError(
+        f"the training can't write {where}: {reason}",
+        do="free space there or set NIGHTSHIFT_HOME to another disk; the night goes on from its last whole checkpoint",
+    )
+
+
+class NightTrainer(DPOTrainer):
+    """A DPOTrainer whose reference log-probabilities come from a cache and whose steps fit a token budget.
+
+    Args:
+        cache: where reference log-probabilities are kept; None computes them by TRL's own precomputation.
+        max_tokens: tokens that go through the model at once.
+        packing: False keeps TRL's own forward.
+        asked_to_end: whether the training should end now; asked between two parts of a step.
+        on_fill: told (done, total) while the cache is filled.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        cache: ReferenceCache | None,
+        max_tokens: int,
+        packing: bool = True,
+        asked_to_end: Callable[[], bool] = lambda: False,
+        on_fill: Callable[[int, int], None] = lambda done, total: None,
+        **kwargs: Any,
+    ) -> None:
+        self.cache, self.max_tokens, self.asked_to_end, self.on_fill = cache, max_tokens, asked_to_end, on_fill
+        self.packing, self.packed, self.filled = packing, False, 0
+        self._batch: Any = None
+        super().__init__(*args, **kwargs)
+        self._pack()
+        if self._whole_only() and self.args.per_device_train_batch_size > 1:
+            longest = sum(
+                sorted(map(self._pair_length, self.train_dataset), reverse=True)[: self.args.train_batch_size]
+            )
+            if longest > max_tokens:
+                raise ModelError(
+                    f"the loss {', '.join(self.loss_types)} compares all pairs of a batch with each other: "
+                    f"up to {longest} tokens at once, phase.max_tokens is {max_tokens}",
+                    do="lower phase.batch_size, or raise phase.max_tokens where the memory allows",
+                )
+
+    def _pack(self) -> None:
+        """Pack the policy, once TRL has put its fused head on it, and the reference model where there is one."""
+        if not self.packing or self.packed:
+            return
+        extras = ("entropy", "mean_logits", "is_top1") + (("log_sum_sq_probs",) if self.use_weighting else ())
+        self.packed = pack_forward(self.model, extras) is None
+        if self.packed and self.ref_model is not None:
+            pack_forward(self.ref_model, ())
+
+    def _whole_only(self) -> bool:
+        return bool(COUPLED.intersection(self.loss_types))
+
+    # ---- the reference ------------------------------------------------------------------------------------------
+
+    def _precompute_ref_logps(self, dataset: Any, name: str, batch_size: int) -> Any:
+        """TRL's hook for precomputed references: read what is known, compute the rest, keep it."""
+        self._pack()
+        if self.cache is None:
+            return super()._precompute_ref_logps(dataset, name, batch_size)
+        digests = [example_digest(row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]) for row in dataset]
+        known = self.cache.read(set(digests))
+        missing = {digest: index for index, digest in enumerate(digests) if digest not in known}
+        self.filled = len(missing)
+        self._fill(dataset, missing)
+        if missing:
+            self.accelerator.wait_for_everyone()
+            known = self.cache.read(set(digests))
+        lost = [digest for digest in digests if digest not in known]
+        if lost:
+            raise ModelError(
+                f"the reference cache lost {len(lost)} of {len(digests)} entries that were just written",
+                do=f"look at the disk and at these: {'; '.join(self.cache.problems[:3]) or 'no damage was found'}",
+            )
+        columns = zip(*(known[digest] for digest in digests), strict=True)
+        for column, values in zip(_PER_PAIR, columns, strict=True):
+            dataset = dataset.add_column(column, list(values))
+        return dataset
+
+    def _fill(self, dataset: Any, missing: dict[str, int]) -> None:
+        """Compute and write this process's share of the missing entries, longest pairs first."""
+        assert self.cache is not None
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        rows = sorted(missing.items(), key=lambda item: (-self._pair_length(dataset[item[1]]), item[0]))[rank::world]
+        lengths = [self._pair_length(dataset[index]) for _, index in rows]
+        found: dict[str, tuple[float, float]] = {}
+        done = 0
+        model: Any = self.model
+        was = model.training
+        model.eval()
+        for part in split(lengths, self.max_tokens):
+            batch = self.data_collator([dataset[rows[i][1]] for i in part])
+            batch = {key: value.to(self.accelerator.device) for key, value in batch.items()}
+            chosen, rejected = self.compute_ref_log_probs(self.ref_model or model, batch)
+            found |= {
+                rows[i][0]: pair
+                for i, pair in zip(part, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True)
+            }
+            done += len(part)
+            self.on_fill(done, len(rows))
+            if len(found) >= _FILL_WRITE_EVERY:
+                self.cache.write(found)
+                found = {}
+            if self.asked_to_end():
+                self.cache.write(found)
+                raise Interrupted
+        self.cache.write(found)
+        model.train(was)
+
+    # ---- a step in parts ----------------------------------------------------------------------------------------
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        states = self._random_states()
+        if self._asked():
+            raise Interrupted
+        self._batch = inputs = self._prepare_inputs(inputs)
+        parts = [list(range(len(inputs["input_ids"]) // 2))]
+        if not self._whole_only():
+            lengths = _packed_lengths(inputs) if self.packed else _padded_lengths(inputs)
+            parts = self._agree(lengths, split(lengths, self.max_tokens))
+        model.train()
+        weights, total, logged = self.loss_weights, torch.zeros((), device=self.accelerator.device), self._logged()
+        try:
+            for number, part in enumerate(parts):
+                if self.accelerator.num_processes == 1 and self.asked_to_end():
+                    self._set_random_states(states)  # the step will be taken again, with the numbers it began with
+                    raise Interrupted
+                batch = _take(inputs, part)
+                share = self._shares(batch, inputs)
+                self.loss_weights = [weight * one for weight, one in zip(weights, share, strict=True)]
+                last = number == len(parts) - 1
+                with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                    with self.compute_loss_context_manager():
+                        loss = self.compute_loss(model, batch)
+                    self.accelerator.backward(loss)
+                total += loss.detach()
+        finally:
+            self.loss_weights = weights
+        self._merge_metrics(logged, [len(part) for part in parts])
+        return total
+
+    def _asked(self) -> bool:
+        """Whether to end before this step; several processes find out together, or some would wait for ever."""
+        asked = self.asked_to_end()
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor([float(asked)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)  # pyright: ignore
+
+    def _random_states(self) -> tuple[Any, Any]:
+        cuda = self.accelerator.device.type == "cuda"
+        return torch.get_rng_state(), torch.cuda.get_rng_state() if cuda else None
+
+    def _set_random_states(self, states: tuple[Any, Any]) -> None:
+        torch.set_rng_state(states[0])
+        if states[1] is not None:
+            torch.cuda.set_rng_state(states[1])
+
+    def _agree(self, lengths: list[int], parts: list[list[int]]) -> list[list[int]]:
+        """As many parts in every process: TRL gathers its metrics in each."""
+        if self.accelerator.num_processes == 1:
+            return parts
+        count = torch.tensor([len(parts)], device=self.accelerator.device)
+        most = int(self.accelerator.gather(count).max())  # pyright: ignore
+        return split(lengths, self.max_tokens, most)
+
+    def _shares(self, part: Any, whole: Any) -> list[float]:
+        """This part's share of the step, over all processes; gradients and losses are averaged over them later."""
+        mine = torch.tensor([_pairs(part), _chosen_tokens(part)], dtype=torch.float32, device=self.accelerator.device)
+        step = torch.tensor([_pairs(whole), _chosen_tokens(whole)], dtype=torch.float32, device=self.accelerator.device)
+        world = self.accelerator.num_processes
+        pairs, tokens = (self.accelerator.reduce(step, "sum") / world).tolist() if world > 1 else step.tolist()
+        return shares(self.loss_types, (float(mine[0]), pairs), (float(mine[1]), tokens))
+
+    def _logged(self) -> dict[str, int]:
+        return {key: len(values) for key, values in self._metrics["train"].items()}
+
+    def _merge_metrics(self, before: dict[str, int], sizes: list[int]) -> None:
+        """TRL averages what each call of its loss logged: make the parts' values one, weighed by their pairs."""
+        for key, values in self._metrics["train"].items():
+            fresh = values[before.get(key, 0) :]
+            if len(fresh) == len(sizes) > 1:
+                mean = sum(value * size for value, size in zip(fresh, sizes, strict=True)) / sum(sizes)
+                values[before.get(key, 0) :] = [mean]
+
+    def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(folder, ignore_errors=True)  # half of it is worth nothing, and takes the space
+            raise explain_unwritable(folder, error) from error
+
+    # ---- what is not finite -------------------------------------------------------------------------------------
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        # the last look before the optimizer spends the gradient. A loss that isn't finite shows in it, too, and after
+        # the processes' gradients were averaged it shows in all of them, so that all trace it together
+        norm: Any = super()._get_grad_norm(model, grad_norm)
+        if not math.isfinite(float(norm)):
+            raise NotFinite(f"the gradient norm is {float(norm)}", self._culprits())
+        return norm
+
+    def _culprits(self) -> list[int]:
+        """Rows of the data set whose pair alone gives a loss or gradient that isn't finite."""
+        count = _pairs(self._batch)
+        first = (self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index) * count
+        with self.accelerator.no_sync(self.model_wrapped):
+            return [first + index for index in range(count) if not self._finite_alone(_take(self._batch, [index]))]
+
+    def _finite_alone(self, batch: Any) -> bool:
+        model = self.accelerator.unwrap_model(self.model)
+        model.zero_grad()
+        loss = self._compute_loss(model, batch, False)
+        loss.backward()
+        grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        return bool(torch.isfinite(loss)) and all(bool(torch.isfinite(grad).all()) for grad in grads)
+
+    def _pair_length(self, row: Any) -> int:
+        prompt, chosen, rejected = (len(row[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
+        return prompt + chosen + rejected if self.packed else 2 * (prompt + max(chosen, rejected))
+
+
+def _take(inputs: Any, pairs: list[int]) -> dict[str, torch.Tensor]:
+    """These pairs of a batch, without the columns that only others needed."""
+    half = _pairs(inputs)
+    if len(pairs) == half:
+        return inputs
+    index = torch.tensor(pairs)
+    rows = torch.cat((index, index + half))
+    width = int(inputs["attention_mask"][rows].sum(1).max())
+    taken = {}
+    for key, value in inputs.items():
+        taken[key] = value[index] if key in _PER_PAIR else value[rows][:, :width]
+    return taken
+
+
+def _pairs(inputs: Any) -> int:
+    return len(inputs["input_ids"]) // 2
+
+
+def _chosen_tokens(inputs: Any) -> int:
+    return int(inputs["completion_mask"][: _pairs(inputs), 1:].sum())
+
+
+def _packed_lengths(inputs: Any) -> list[int]:
+    """Tokens of each pair behind its common prefix, with the prefix counted once. TRL pads on the right."""
+    ids, mask, half = inputs["input_ids"], inputs["attention_mask"].bool(), _pairs(inputs)
+    same = (ids[:half] == ids[half:]) & mask[:half] & mask[half:]
+    prefix = same.long().cumprod(1).sum(1)
+    return (mask[:half].sum(1) + mask[half:].sum(1) - prefix).tolist()
+
+
+def _padded_lengths(inputs: Any) -> list[int]:
+    width = inputs["attention_mask"].sum(1)
+    half = _pairs(inputs)
+    return (2 * torch.maximum(width[:half], width[half:])).tolist()

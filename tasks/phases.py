@@ -1,0 +1,203 @@
+"""A phase: one alignment step of a recipe. A table says which method takes which fields; one it ignores is an error."""
+
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, field_validator, model_validator
+
+from infra.digest import Record
+
+MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo"]
+Loss = Literal[
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+    "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
+    "kto", "apo_zero_unpaired",
+]  # fmt: skip
+Adapter = Literal["lora", "dora", "rslora", "qlora", "full"]
+
+_DPO = (
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+    "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
+)  # fmt: skip
+_SMOOTHED = frozenset({"exo_pair", "robust", "aot", "aot_unpaired"})
+
+
+class Method(NamedTuple):
+    """A way to train: its losses, the fields it takes beside those all take, whether it holds to a reference."""
+
+    what: str
+    losses: tuple[str, ...]
+    fields: frozenset[str]
+    reference: bool
+    packed: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "dpo": Method(
+        "direct preference optimisation (arXiv 2305.18290) and its family, one loss or a weighted sum",
+        _DPO,
+        frozenset({"beta", "loss_weights", "label_smoothing", "discopop_tau", "max_tokens", "packing"}),
+        reference=True,
+        packed=True,
+    ),
+    "kto": Method(
+        "Kahneman-Tversky optimisation (arXiv 2402.01306) on unpaired labels; pairs are taken apart",
+        ("kto", "apo_zero_unpaired"),
+        frozenset({"beta", "desirable_weight", "undesirable_weight"}),
+        reference=True,
+    ),
+    "sft": Method("supervised fine-tuning on the chosen answers", (), frozenset(), reference=False),
+    "orpo": Method("odds ratio preference optimisation (arXiv 2403.07691)", (), frozenset({"beta"}), reference=False),
+    "cpo": Method(
+        "contrastive preference optimisation (arXiv 2401.08417)",
+        ("sigmoid", "hinge", "ipo"),
+        frozenset({"beta", "cpo_alpha"}),
+        reference=False,
+    ),
+    "simpo": Method("SimPO (arXiv 2405.14734)", (), frozenset({"beta", "simpo_gamma"}), reference=False),
+}
+# what only some methods or losses take; every other field is for all
+_SPECIAL = frozenset().union(*(method.fields for method in METHODS.values()), {"loss"})
+
+
+class LoraSpec(Record):
+    r: int = Field(default=16, gt=0, description="rank of the adapter")
+    alpha: int = Field(default=32, gt=0, description="its scale")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="dropout inside the adapter")
+
+
+class HealthLimits(Record):
+    """Thresholds of the stop conditions. Windows are in steps, log-ratios in nats of a whole answer."""
+
+    displacement_window: int = Field(default=10, ge=2, description="steps a chosen answer's fall is averaged over")
+    displacement_nats: float = Field(
+        default=30.0, gt=0, description="fall of the chosen answers' log-likelihood, a whole answer, that counts"
+    )
+    displacement_share: float = Field(
+        default=0.8, gt=0, lt=1, description="share of the rejected answers' fall that the chosen ones' must exceed"
+    )
+    saturated_window: int = Field(default=50, ge=2, description="steps that every pair must be ranked right for")
+    saturated_accuracy: float = Field(default=0.999, gt=0.5, lt=1, description="reward accuracy that counts as all")
+    saturated_loss: float = Field(default=0.01, gt=0, lt=1, description="share of the first loss that counts as none")
+    max_kl: float = Field(default=0.5, gt=0, description="nats a sampled token, policy to reference")
+    max_length_ratio: float = Field(default=2.5, gt=1, description="mean answer length over the reference's, at most")
+    min_length_ratio: float = Field(default=0.25, gt=0, lt=1, description="mean answer length over it, at least")
+    spike_factor: float = Field(
+        default=10.0, gt=1, description="gradient norm over the usual one; two such are a fault"
+    )
+    spike_factor_alone: float = Field(default=100.0, gt=1, description="over the usual one; a single such is a fault")
+    spike_window: int = Field(default=5, ge=2, description="newest steps that two spikes must lie in")
+    spike_min_steps: int = Field(default=10, ge=2, description="steps after warm-up that make a usual gradient norm")
+    not_moving_window: int = Field(default=100, ge=5, description="steps compared with the start and with no margin")
+    not_moving_min_steps: int = Field(default=200, ge=10, description="steps after warm-up a run is given to move")
+    not_moving_errors: float = Field(default=2.0, gt=0, description="standard errors within which nothing has moved")
+
+
+class Phase(Record):
+    """One alignment step. What a method or loss would ignore can't be set."""
+
+    method: MethodName = Field(default="dpo", description="how the phase trains")
+    loss: tuple[Loss, ...] = Field(
+        default=(), description="DPO: one of TRL's losses or a list of them, `sigmoid` unless set; KTO, CPO: likewise"
+    )
+    loss_weights: tuple[float, ...] = Field(default=(), description="one a loss, where `loss` is a list; else all 1")
+    beta: float = Field(default=0.1, gt=0, description="how closely the candidate is held to the reference")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=0.5, description="share of flipped labels; `robust`, `exo_pair`, `aot`, `aot_unpaired`"
+    )
+    discopop_tau: float = Field(default=0.05, gt=0, description="temperature of `discopop`")
+    desirable_weight: float = Field(default=1.0, gt=0, description="KTO: weight of good answers")
+    undesirable_weight: float = Field(default=1.0, gt=0, description="KTO: weight of bad answers")
+    cpo_alpha: float = Field(default=1.0, ge=0, description="CPO: weight of its SFT term")
+    simpo_gamma: float = Field(default=0.5, ge=0, description="SimPO: the margin that is asked for")
+    adapter: Adapter = Field(
+        default="lora", description="what is trained: a LoRA, DoRA, rsLoRA or QLoRA adapter, or the `full` model"
+    )
+    lora: LoraSpec = Field(default_factory=LoraSpec, description="the adapter; nothing for `full`")
+    learning_rate: float = Field(default=1e-4, gt=0, description="peak; falls linearly")
+    batch_size: int = Field(default=4, gt=0, description="pairs a step and process")
+    max_steps: int = Field(gt=0, description="most steps; fewer where the pairs don't fill them")
+    warmup_steps: int = Field(default=0, ge=0, description="steps until the peak")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="longer gradients are cut to this norm")
+    max_tokens: int | None = Field(
+        default=None,
+        gt=0,
+        description="tokens that go through the model at once; a step takes as many parts as it needs. "
+        "Unset: 16384 on accelerators, 1024 on a CPU",
+    )
+    packing: bool = Field(default=True, description="shared prefixes once and no padding; false is TRL's own forward")
+    gradient_checkpointing: bool = Field(
+        default=False, description="keep less for the backward pass and compute it again: a third slower"
+    )
+    compile: bool = Field(default=False, description="torch.compile; minutes at the start (docs/design/align.md)")
+    checkpoint_every: int = Field(default=50, gt=0, description="steps between checkpoints")
+    probe_every: int = Field(
+        default=100,
+        ge=0,
+        description="steps between looks at the answers' length and divergence; 0: none, else also last",
+    )
+    probe_prompts: int = Field(default=32, gt=0, description="prompts of such a look")
+    probe_tokens: int = Field(default=64, gt=0, description="most tokens of an answer in such a look")
+    health: HealthLimits = Field(default_factory=HealthLimits, description="when the training is stopped as unhealthy")
+
+    def identity(self) -> dict[str, Any]:
+        # how the work is cut and kept changes no result beyond rounding
+        how = {"max_tokens", "packing", "gradient_checkpointing", "compile", "checkpoint_every"}
+        return {name: value for name, value in super().identity().items() if name not in how}
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _nothing_ignored(self) -> "Phase":
+        method = METHODS[self.method]
+        given = self.model_fields_set
+        for name in sorted(given & _SPECIAL - method.fields - {"loss"}):
+            takers = [other for other, one in METHODS.items() if name in one.fields]
+            raise ValueError(f"method {self.method!r} ignores {name}, which is for {', '.join(takers)}: take it out")
+        self._check_losses(method)
+        if self.adapter == "full" and "lora" in given:
+            raise ValueError('adapter "full" ignores lora: take the table out, or choose an adapter')
+        if "probe_every" in given and self.probe_every == 0 and given & {"probe_prompts", "probe_tokens"}:
+            raise ValueError("probe_every = 0 ignores probe_prompts and probe_tokens: take them out")
+        return self
+
+    def tokens_at_once(self, *, accelerator: bool) -> int:
+        """``max_tokens``, or what suits the device: a CPU is as fast in small parts, which take less memory."""
+        return self.max_tokens or (16384 if accelerator else 1024)
+
+    def _check_losses(self, method: Method) -> None:
+        wrong = [loss for loss in self.loss if loss not in method.losses]
+        if wrong and not method.losses:
+            raise ValueError(
+                f"method {self.method!r} has one loss of its own and ignores loss {wrong[0]!r}: take it out"
+            )
+        if wrong:
+            raise ValueError(f"method {self.method!r} has no loss {wrong[0]!r}, only {', '.join(method.losses)}")
+        if len(set(self.loss)) != len(self.loss):
+            raise ValueError(f"losses repeat: {list(self.loss)}")
+        if len(self.loss) > 1 and self.method != "dpo":
+            raise ValueError(f"method {self.method!r} takes one loss, not {len(self.loss)}")
+        if self.loss_weights and len(self.loss_weights) != len(self.losses):
+            raise ValueError(f"{len(self.loss_weights)} loss_weights for {len(self.losses)} losses")
+        if self.method == "dpo":
+            self._check_dpo()
+
+    def _check_dpo(self) -> None:
+        given = self.model_fields_set
+        if "label_smoothing" in given and not _SMOOTHED & set(self.losses):
+            raise ValueError(
+                f"loss {', '.join(self.losses)} ignores label_smoothing, which is for {', '.join(sorted(_SMOOTHED))}"
+            )
+        if "exo_pair" in self.losses and not self.label_smoothing > 0:
+            raise ValueError("the loss 'exo_pair' needs label_smoothing above 0; its paper takes 0.001")
+        if "discopop_tau" in given and "discopop" not in self.losses:
+            raise ValueError(f"loss {', '.join(self.losses)} ignores discopop_tau, which is for discopop")
+        if self.losses == ("sft",):
+            raise ValueError("loss 'sft' alone makes no use of preferences: write method = \"sft\"")
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """The losses that are trained; the method's first where none is named."""
+        return self.loss or METHODS[self.method].losses[:1]

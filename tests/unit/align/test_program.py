@@ -1,0 +1,355 @@
+"""The training program: killed anywhere it goes on to the same bytes; every method trains; an early end says why."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from infra.digest import digest_of
+from infra.events import parse
+from infra.jsonl import dump_lines, load_lines
+from infra.settings import ROOT
+from tasks.align import checkpoints
+from tasks.align.program import Run
+from tasks.align.trainer import Interrupted, NotFinite
+from tasks.align.watch import Unhealthy
+from tasks.errors import ModelError
+from tests.conftest import write_pairs
+
+STEPS = 12
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    write_pairs(tmp_path / "source.jsonl", 8 * STEPS)
+    rows = load_lines((tmp_path / "source.jsonl").read_bytes())
+    names = ("id", "prompt", "chosen", "rejected")
+    (tmp_path / "pairs.jsonl").write_bytes(dump_lines({name: row[name] for name in names} for row in rows))
+    return tmp_path / "pairs.jsonl"
+
+
+@pytest.fixture
+def spec(tmp_path: Path, tiny_model: Path, pairs: Path) -> Any:
+    """Makes the spec of a small training; keyword arguments change it, ``phase`` its phase."""
+
+    def make(name: str = "run", phase: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        small = {"max_steps": STEPS, "batch_size": 8, "learning_rate": 5e-3, "checkpoint_every": 5, "probe_every": 0}
+        return {
+            "base": str(tiny_model),
+            "pairs": str(pairs),
+            "out": str(folder / "out"),
+            "seed": 3,
+            "threads": 1,
+            "steps": STEPS,
+            "phase": small | (phase or {}),
+            "max_tokens": 60,  # four parts a step, so that AskAfter counts five questions a step
+            "cache": str(tmp_path / "store"),
+            "cache_context": digest_of("cache"),
+            "context": digest_of("course"),
+            "checkpoints": str(folder / "checkpoints"),
+        } | changes
+
+    return make
+
+
+class AskAfter:
+    """Asks the training to end when it has been asked so many times (once a part, and once a step)."""
+
+    received: str | None = "SIGTERM"
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+def never() -> Any:
+    return AskAfter(10**9)
+
+
+def adapter(made: dict[str, Any]) -> bytes:
+    return (Path(made["out"]) / "adapter_model.safetensors").read_bytes()
+
+
+# ---- resume --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("questions", [1, 14, 33, 47, 59])
+def test_a_training_ended_between_any_two_parts_of_a_step_goes_on_to_the_same_bytes(questions: int, spec: Any) -> None:
+    whole = spec("whole")
+    true = Run(whole, never()).train()
+    cut = spec("cut")
+    with pytest.raises(Interrupted):
+        Run(cut, AskAfter(questions)).train()
+    again = Run(cut, never())
+    assert (again.found is not None) == any(Path(cut["checkpoints"]).glob("checkpoint-*"))
+    assert again.train() == true
+    assert adapter(cut) == adapter(whole)
+
+
+def test_dropout_draws_the_same_numbers_after_a_resume(spec: Any) -> None:
+    phase = {"lora": {"dropout": 0.3}}
+    whole, cut = spec("whole", phase), spec("cut", phase)
+    true = Run(whole, never()).train()
+    with pytest.raises(Interrupted):
+        Run(cut, AskAfter(38)).train()
+    assert Run(cut, never()).train() == true
+    assert adapter(cut) == adapter(whole)
+    plain = spec("plain")
+    assert Run(plain, never()).train() != true  # the recipe's dropout does something
+
+
+def test_full_training_goes_on_to_the_same_bytes(spec: Any) -> None:
+    whole, cut = spec("whole", {"adapter": "full"}), spec("cut", {"adapter": "full"})
+    true = Run(whole, never()).train()
+    with pytest.raises(Interrupted):
+        Run(cut, AskAfter(38)).train()
+    assert Run(cut, never()).train() == true
+    one, other = (load_file(Path(made["out"]) / "model.safetensors") for made in (whole, cut))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, cut = spec("whole"), spec("cut")
+    true = Run(whole, never()).train()
+    with pytest.raises(Interrupted):
+        Run(cut, AskAfter(57)).train()
+    newest = max(Path(cut["checkpoints"]).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    with (newest / "optimizer.pt").open("r+b") as file:
+        file.truncate(100)
+    run = Run(cut, never())
+    assert run.train() == true
+    assert adapter(cut) == adapter(whole)
+    assert f"passed over {newest.name}" in capsys.readouterr().out.replace(str(newest.parent) + "/", "")
+
+
+def test_a_checkpoint_of_another_course_is_refused_not_started_over(spec: Any) -> None:
+    cut = spec("cut")
+    Run(cut, never())  # the cache is filled
+    with pytest.raises(Interrupted):
+        Run(cut, AskAfter(40)).train()
+    with pytest.raises(ModelError, match="checkpoint-") as refused:
+        Run(cut | {"context": digest_of("another course")}, never())
+    assert "--fresh" in refused.value.do
+
+
+def test_a_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = spec("cut")
+    run = Run(cut, never())
+    real = torch.save
+
+    def full(value: Any, where: Any, *args: Any, **kwargs: Any) -> None:
+        if "checkpoint-10" in str(where):
+            raise OSError(28, "No space left on device")
+        real(value, where, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(ModelError, match=r"checkpoint-10: No space left on device") as stopped:
+        run.train()
+    assert "NIGHTSHIFT_HOME" in stopped.value.do
+    monkeypatch.undo()
+    found = checkpoints.newest(Path(cut["checkpoints"]), cut["context"])
+    assert found is not None
+    assert found.step == 5
+    whole = spec("whole")
+    assert Run(cut, never()).train() == Run(whole, never()).train()
+    assert adapter(cut) == adapter(whole)
+
+
+def start(made: dict[str, Any], folder: Path) -> subprocess.Popen[str]:
+    (folder / "spec.json").write_text(json.dumps(made))
+    command = [sys.executable, "-m", "tasks.align.program", str(folder / "spec.json"), str(folder / "result.json")]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def events_until(process: subprocess.Popen[str], kind: str, step: int) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = parse(line)
+        if event and event["event"] == kind and event["step"] >= step:
+            return
+    raise AssertionError(f"ended before {kind} of step {step}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
+def test_a_process_that_is_signalled_keeps_a_checkpoint_and_goes_on_to_the_same_bytes(
+    number: signal.Signals, spec: Any, tmp_path: Path
+) -> None:
+    whole, cut = spec("whole"), spec("cut", steps=STEPS)
+    Run(whole, never()).train()
+    process = start(cut, tmp_path / "cut")
+    events_until(process, "metrics", 6)
+    began = time.monotonic()
+    os.kill(process.pid, number)
+    assert process.stdout is not None
+    rest = [event for line in process.stdout if (event := parse(line))]
+    code = process.wait()
+    if code == 0:
+        pytest.skip("it was faster than the signal")
+    if number != signal.SIGKILL:
+        assert time.monotonic() - began < 30
+        stop = next(event for event in rest if event["event"] == "stopped")
+        assert stop["kind"] == "interrupted"
+        assert stop["what"].startswith(number.name)
+        assert stop["step"] >= 6
+    assert not (tmp_path / "cut" / "result.json").exists()
+    again = start(cut, tmp_path / "cut")
+    assert again.stdout is not None
+    again.stdout.read()  # its stdin stays open meanwhile: closed, it would end
+    assert again.wait() == 0
+    assert adapter(cut) == adapter(whole)
+
+
+# ---- methods -------------------------------------------------------------------------------------------------------
+
+LOSSES = [
+    "sigmoid", "hinge", "ipo", "nca_pair", "bco_pair", "sppo_hard", "aot", "aot_unpaired", "apo_zero", "apo_down",
+    "discopop", "sigmoid_norm",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_dpo_loss_trains(loss: str, spec: Any) -> None:
+    made = spec(phase={"loss": loss, "max_steps": 3}, steps=3, max_tokens=4000)
+    history = Run(made, never()).train()
+    assert len(history) == 3
+    assert history[0]["loss"] != history[-1]["loss"]
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        {"loss": "robust", "label_smoothing": 0.1},
+        {"loss": "exo_pair", "label_smoothing": 0.001},
+        {"loss": ["sigmoid", "sft"], "loss_weights": [1.0, 0.2]},
+        {"adapter": "dora"},
+        {"adapter": "rslora"},
+        {"adapter": "full", "gradient_checkpointing": True},
+        {"packing": False},
+        {"method": "kto", "desirable_weight": 1.2},
+        {"method": "kto", "loss": "apo_zero_unpaired"},
+        {"method": "sft"},
+        {"method": "orpo"},
+        {"method": "cpo", "loss": "hinge"},
+        {"method": "simpo", "simpo_gamma": 1.0},
+    ],
+    ids=str,
+)
+def test_every_method_and_adapter_trains_and_leaves_its_weights(phase: dict[str, Any], spec: Any) -> None:
+    made = spec(phase=phase | {"max_steps": 3}, steps=3)
+    history = Run(made, never()).train()
+    assert len(history) == 3
+    name = "model.safetensors" if phase.get("adapter") == "full" else "adapter_model.safetensors"
+    assert (Path(made["out"]) / name).is_file()
+
+
+def test_qlora_says_what_it_needs_where_there_is_no_accelerator(spec: Any) -> None:
+    with pytest.raises(ModelError, match=r"qlora.*needs an accelerator"):
+        Run(spec(phase={"adapter": "qlora"}), never())
+
+
+def test_a_loss_that_compares_all_pairs_is_not_cut_silently(spec: Any) -> None:
+    with pytest.raises(ModelError, match=r"compares all pairs.*max_tokens is 50"):
+        Run(spec(phase={"loss": "aot"}, max_tokens=50), never())
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [{}, {"loss": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}, {"loss": "ipo"}, {"packing": False}],
+    ids=str,
+)
+def test_a_step_in_parts_is_the_step(phase: dict[str, Any], spec: Any) -> None:
+    whole = Run(spec("whole", phase, max_tokens=100_000), never()).train()
+    parts = Run(spec("parts", phase, max_tokens=60), never()).train()
+    for one, other in zip(whole, parts, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=2e-5)
+        assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=2e-4)
+        assert other["rewards_margins"] == pytest.approx(one["rewards_margins"], rel=1e-3, abs=1e-5)
+
+
+def test_the_reference_is_computed_once_and_only_for_new_pairs(spec: Any, pairs: Path) -> None:
+    first = Run(spec("first"), never())
+    assert first.trainer.filled == 8 * STEPS
+    assert Run(spec("second"), never()).trainer.filled == 0
+    rows = load_lines(pairs.read_bytes())
+    changed = [
+        row | {"prompt": [{"role": "user", "content": "red tea"}]} if i < 9 else row for i, row in enumerate(rows)
+    ]
+    pairs.write_bytes(dump_lines(changed))
+    assert Run(spec("third"), never()).trainer.filled == 9
+
+
+def test_another_base_reads_nothing_of_the_cache(spec: Any) -> None:
+    Run(spec("first"), never())
+    other = Run(spec("second", cache_context=digest_of("another base")), never())
+    assert other.trainer.filled == 8 * STEPS
+
+
+# ---- health --------------------------------------------------------------------------------------------------------
+
+
+def test_a_pair_that_makes_the_gradient_not_finite_is_named(
+    spec: Any, tmp_path: Path, tiny_model: Path, pairs: Path
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    word = tokenizer.convert_tokens_to_ids("salt")
+    with torch.no_grad():
+        model.get_input_embeddings().weight[word] = 3e38  # overflows where it is read, and nowhere else
+    model.save_pretrained(tmp_path / "broken")
+    tokenizer.save_pretrained(tmp_path / "broken")
+    rows = load_lines(pairs.read_bytes())
+    for number, row in enumerate(rows):
+        text = row["prompt"][0]["content"].replace("salt", "tea")
+        row["prompt"] = [{"role": "user", "content": f"{text} salt" if number == 27 else text}]
+    pairs.write_bytes(dump_lines(rows))
+    made = spec(base=str(tmp_path / "broken"), phase={"probe_every": 0}, cache_context=digest_of("broken"))
+    run = Run(made, never())
+    with pytest.raises(NotFinite) as found:
+        run.train()
+    assert [rows[row]["id"] for row in found.value.rows] == ["pair-27"]
+
+
+def test_an_unhealthy_training_stops_with_its_last_good_checkpoint_kept(spec: Any) -> None:
+    made = spec(phase={"learning_rate": 5e-3, "probe_every": 6, "probe_prompts": 8, "probe_tokens": 8,
+                       "health": {"max_kl": 1e-6}})  # fmt: skip
+    with pytest.raises(Unhealthy) as stop:
+        Run(made, never()).train()
+    assert stop.value.stop.name == "kl_too_large"
+    assert stop.value.stop.step == 6
+    found = checkpoints.newest(Path(made["checkpoints"]), made["context"])
+    assert found is not None
+    assert found.step == 5
+    # with another limit it goes on from there, and ends as if nothing had been
+    calm = made | {"phase": made["phase"] | {"health": {}}}
+    whole = spec("whole")
+    Run(calm, never()).train()
+    Run(whole, never()).train()
+    assert adapter(calm) == adapter(whole)
+
+
+def test_a_look_at_the_answers_changes_no_training(spec: Any) -> None:
+    plain, looked = spec("plain"), spec("looked", {"probe_every": 4, "probe_prompts": 4, "probe_tokens": 6})
+    Run(plain, never()).train()
+    history = Run(looked, never()).train()
+    assert adapter(plain) == adapter(looked)
+    assert ["probe_kl" in step for step in history] == [step % 4 == 0 for step in range(1, STEPS + 1)]
