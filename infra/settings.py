@@ -141,3 +141,8 @@ def visibility_variables() -> dict[str, str]:
     """Which variables that hide accelerators are set."""
     names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
     return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def launched_processes() -> int:
+    """How many processes torchrun started this program as; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))

@@ -43,6 +43,10 @@ class Pool(Block):
     def memory_bytes(self) -> int:
         """Memory one program may use: of the accelerator, or of the machine where it has none."""
 
+    def shares_weights(self) -> bool:
+        """Whether its training processes share a model's weights (FSDP2) rather than hold all of them each (DDP)."""
+        return False
+
     @abstractmethod
     def check(self) -> list[str]:
         """What is wrong with the pool, one sentence a problem; empty when it can run."""

@@ -29,6 +29,13 @@ class LocalPool(Pool):
 
     processes: int = Field(default=1, ge=1, description="Training processes: one an accelerator; 1 on a CPU.")
 
+    share_weights: bool = Field(
+        default=False, description="Share weights among the processes (FSDP2), for models too large for one."
+    )
+
+    def shares_weights(self) -> bool:
+        return self.share_weights and self.processes > 1
+
     def device(self) -> Device:
         found = probe()
         count = self.processes if found.names else 1

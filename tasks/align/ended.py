@@ -5,6 +5,8 @@ from typing import Any
 from infra.pools.base import KILLED
 from tasks.errors import Interrupted, ModelError, NightshiftError, Unhealthy
 
+MEMORY_DO = "set phase.gradient_checkpointing = true, lower data.max_*_tokens, or choose another pool"
+
 
 def merged(stops: list[dict[str, Any]]) -> dict[str, Any]:
     """One event of the events that several processes sent: the first, with the pairs of all."""
@@ -43,5 +45,7 @@ def error_of(event: dict[str, Any]) -> NightshiftError:
                 f"not finite: {event['what']}, and no single pair of the batch does it alone; {kept}",
                 do="lower phase.learning_rate or phase.max_grad_norm",
             )
+        case "out_of_memory":
+            return ModelError(f"the training ran out of memory: {event['what']}; {kept}", do=MEMORY_DO)
         case _:
             return ModelError(event["what"], do=event["do"])

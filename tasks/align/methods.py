@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tasks.align.pairs import pair_tokens, refuse_too_long
 from tasks.align.trainer import NightTrainer
 from tasks.errors import ModelError
 from tasks.lm.reference_cache import ReferenceCache
@@ -29,6 +30,8 @@ def build(phase: Phase, setting: Setting) -> Any:
     Raises:
         ModelError: the phase can't be trained with this model or on this machine.
     """
+    context = getattr(setting.model.config.get_text_config(), "max_position_embeddings", None)
+    refuse_too_long(setting.pairs, setting.tokenizer, context)
     return _BUILDERS[phase.method](phase, setting)
 
 
@@ -183,9 +186,4 @@ def _common(phase: Phase, setting: Setting, config: Any, rows: list[dict[str, An
 
 def _longest(setting: Setting) -> int:
     """A cut that cuts nothing: these trainers take no None."""
-    longest = 0
-    for pair in setting.pairs:
-        for side in ("chosen", "rejected"):
-            ids = setting.tokenizer.apply_chat_template([*pair["prompt"], *pair[side]], tokenize=True)
-            longest = max(longest, len(ids["input_ids"] if hasattr(ids, "keys") else ids))
-    return longest + 8
+    return max(pair_tokens(setting.tokenizer, pair) for pair in setting.pairs) + 8

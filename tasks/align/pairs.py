@@ -1,11 +1,68 @@
-"""Which pairs a phase trains on: as many as its steps take, in an order the seed decides."""
+"""Which pairs a phase trains on: as many as its steps take, in an order the seed decides; none that can't be."""
 
 import random
+from pathlib import Path
+from typing import Any
 
 from infra.jsonl import dump_lines, load_lines
+from tasks.errors import ModelError
 
 
 def choose(lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset()) -> bytes:
     """``count`` distinct pairs as JSON lines (fewer where there are fewer), none of ``left_out`` (ids)."""
     pairs = [pair for pair in load_lines(lines) if pair["id"] not in left_out]
     return dump_lines(random.Random(seed).sample(pairs, min(count, len(pairs))))
+
+
+def whole_steps(asked: int, count: int, batch_size: int, quarantine: Path) -> int:
+    """Steps that ``count`` pairs fill, at most as many as asked.
+
+    Raises:
+        ModelError: not even one, once those in quarantine are left out.
+    """
+    steps = min(asked, count // batch_size)
+    if steps < 1:
+        raise ModelError(
+            f"{count} training pairs are left beside those in quarantine, fewer than one batch of {batch_size} "
+            "(phase.batch_size)",
+            do=f"bring more pairs, lower phase.batch_size, or take lines out of {quarantine}",
+        )
+    return steps
+
+
+def refuse_too_few(count: int, steps: int, batch_size: int) -> None:
+    """Fewer pairs than the steps take would be gone through twice; TRL takes no step for three times all pairs.
+
+    Raises:
+        ModelError: there are too few, or no step at all.
+    """
+    if steps < 1 or count < steps * batch_size:
+        raise ModelError(
+            f"{count} training pairs for {steps} step(s) of {batch_size} (phase.batch_size)",
+            do="bring more pairs, or lower phase.batch_size or phase.max_steps",
+        )
+
+
+def pair_tokens(tokenizer: Any, pair: dict[str, Any]) -> int:
+    """Tokens of the longer of a pair's two conversations, the chat template's among them."""
+    both = [[*pair["prompt"], *pair[side]] for side in ("chosen", "rejected")]
+    return max(map(len, tokenizer.apply_chat_template(both, tokenize=True, return_dict=True)["input_ids"]))
+
+
+def refuse_too_long(pairs: list[dict[str, Any]], tokenizer: Any, context: int | None) -> None:
+    """A model reads no further than its context, or reads nonsense there.
+
+    Raises:
+        ModelError: a pair is longer; the message names the longest.
+    """
+    if context is None:  # the model knows no bound
+        return
+    lengths = [pair_tokens(tokenizer, pair) for pair in pairs]
+    longer = sum(length > context for length in lengths)
+    if longer:
+        most = max(lengths)
+        raise ModelError(
+            f"the pair {pairs[lengths.index(most)]['id']} has {most} tokens with the chat template, the model's "
+            f"context (max_position_embeddings) is {context}; {longer} of {len(pairs)} pairs are longer than it",
+            do="lower data.max_prompt_tokens or data.max_answer_tokens, or take a model with a longer context",
+        )

@@ -1,9 +1,9 @@
 """Program: train one phase with TRL. ``python -m tasks.align.program SPEC RESULT``, by torchrun on several devices.
 
-Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, checkpoints, context, cache, cache_context}. Writes
-the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Killed at any
-step and started again with the same spec, it goes on from its last checkpoint and ends with the same bytes. What ends
-it early is one event ``stopped`` with a kind (``tasks.align.outcome``). Imports neither Prefect nor MLflow.
+Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context}.
+Writes the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Killed
+at any step and started again with the same spec, it goes on from its last checkpoint and ends with the same bytes.
+What ends it early is one event ``stopped`` with a kind (``tasks.align.outcome``). Imports neither Prefect nor MLflow.
 """
 
 import gc
@@ -13,14 +13,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from infra.events import die_with_parent, emit
 from infra.jsonl import load_lines
+from infra.settings import launched_processes
 from tasks.align import checkpoints
 from tasks.align.methods import Setting, build, quantisation
 from tasks.align.outcome import EXIT, stopped
+from tasks.align.pairs import refuse_too_few
 from tasks.align.probe import Probe
 from tasks.align.signals import Asked, EndRequests
-from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, explain_unwritable
+from tasks.align.trainer import (
+    Interrupted,
+    NightTrainer,
+    NotFinite,
+    explain_unwritable,
+    is_io_error,
+    out_of_memory,
+    refuse_unwritable,
+)
 from tasks.align.watch import Unhealthy, Watch
 from tasks.errors import ModelError, NightshiftError
 from tasks.lm.flops import matmul_rate, model_sizes, work_of
@@ -47,9 +59,9 @@ def main(spec_path: str, result_path: str) -> None:
     except NightshiftError as error:
         stopped("refused", what=error.what, do=error.do)
     except (RuntimeError, MemoryError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
-        stopped("out_of_memory", what=f"{error}".partition("\n")[0])
+        stopped("out_of_memory", what=str(error).partition("\n")[0] or type(error).__name__)
     else:
         if run.trainer.accelerator.is_main_process:
             result = {"history": history, "steps": spec["steps"], **run.effort()}
@@ -67,7 +79,9 @@ class Run:
         self.phase = Phase.model_validate(spec["phase"])
         self.pairs = load_lines(Path(spec["pairs"]).read_bytes())
         self.folder = Path(spec["checkpoints"])
+        refuse_too_few(len(self.pairs), spec["steps"], self.phase.batch_size)
         self.found = checkpoints.newest(self.folder, spec["context"])
+        refuse_unwritable(self.folder)
         history = [dict(step) for step in self.found.history] if self.found else []
         self.watch = Watch(self.phase, spec["steps"], self.folder, spec["context"], history, None)
         self.trainer = self._build()
@@ -145,7 +159,7 @@ class Run:
         return trainer
 
     def _arguments(self, device: str) -> dict[str, Any]:
-        phase, world = self.phase, _world()
+        phase, world = self.phase, launched_processes()
         if phase.batch_size % world:
             raise ModelError(
                 f"phase.batch_size {phase.batch_size} can't be shared by {world} processes",
@@ -164,6 +178,8 @@ class Run:
             "bf16": device != "cpu",
             "use_cpu": device == "cpu",
             "gradient_checkpointing": phase.gradient_checkpointing,
+            # FSDP2: each process holds a share of weights, gradients and optimizer, and gathers a layer at a time
+            **({"fsdp": "full_shard", "fsdp_config": {"fsdp_version": 2}} if self.spec["shard"] else {}),
             "torch_compile": phase.compile,
             "logging_steps": 1,
             "logging_nan_inf_filter": False,
@@ -185,7 +201,7 @@ class Run:
             watch.work = [work_of(documents[step * size : (step + 1) * size]) for step in range(self.spec["steps"])]
             watch.sizes = model_sizes(model)
             device = trainer.accelerator.device.type
-            watch.rate = _world() * matmul_rate(device, model.dtype)
+            watch.rate = launched_processes() * matmul_rate(device, model.dtype)
         # sharded weights can't be sampled from outside the trainer
         if phase.probe_every and METHODS[phase.method].reference and not trainer.is_fsdp_enabled:
             prompts = [pair["prompt"] for pair in self.pairs[: phase.probe_prompts]]
@@ -216,7 +232,9 @@ class Run:
             self.trainer.save_model(str(out))
             if self.phase.adapter == "full" and self.trainer.accelerator.is_main_process:
                 self.trainer.processing_class.save_pretrained(out)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if not is_io_error(error):
+                raise
             raise explain_unwritable(out, error) from error
 
 
@@ -241,18 +259,6 @@ def _document(row: dict[str, Any]) -> Document:
 
 def _filling(done: int, total: int) -> None:
     emit("progress", done=done, total=total, what="reference log-probabilities")
-
-
-def _world() -> int:
-    from accelerate import PartialState
-
-    return PartialState().num_processes
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":

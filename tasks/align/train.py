@@ -15,10 +15,10 @@ from infra.step import revision
 from infra.store import Store
 from tasks import place
 from tasks.align.checkpoints import clear
-from tasks.align.ended import error_of, merged, ran_out_of_memory
+from tasks.align.ended import MEMORY_DO, error_of, merged, ran_out_of_memory
 from tasks.align.made import store_model
-from tasks.align.pairs import choose
-from tasks.align.quarantine import read_quarantine, send_to_quarantine
+from tasks.align.pairs import choose, whole_steps
+from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
 from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout, parameters
@@ -74,6 +74,7 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     store, home, phase = place.store(), place.home(), recipe.phase[0]
     pool = place.pool(recipe.pool)
     chosen = choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed, read_quarantine(home))
+    steps = whole_steps(plan.steps, len(load_lines(chosen)), phase.batch_size, quarantine_file(home))
     (work / "pairs.jsonl").write_bytes(chosen)
     folder, _ = checkout(base, home, store)
     return {
@@ -82,9 +83,10 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
         "out": str(work / "out"),
         "seed": recipe.seed,
         "threads": place.settings().threads,
-        "steps": min(plan.steps, len(load_lines(chosen)) // phase.batch_size),
+        "steps": steps,
         "phase": phase.model_dump(mode="json", exclude_unset=True),
         "max_tokens": phase.tokens_at_once(accelerator=pool.device().accelerator),
+        "shard": pool.shares_weights(),
         "cache": str(store.root),
         "cache_context": reference_context(base, pool, store),
     }
@@ -106,7 +108,7 @@ def run_training(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMet
     raise ModelError(
         f"the training ran out of memory twice, with {spec['max_tokens']} and {half['max_tokens']} tokens at once: "
         f"{second}",
-        do="set phase.gradient_checkpointing = true, lower data.max_*_tokens, or choose another pool",
+        do=MEMORY_DO,
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,42 @@ class NotFinite(Exception):
         self.what, self.rows = what, rows
 
 
+# how torch's and safetensors' writers name an I/O error of the operating system
+_IO_WORDS = ("PytorchStreamWriter", "unexpected pos", "os error", "I/O error")
+
+
+def is_io_error(error: BaseException) -> bool:
+    """Whether a file could not be written, by the error that Python, torch or safetensors raise."""
+    return isinstance(error, OSError) or any(word in str(error) for word in _IO_WORDS)
+
+
 def explain_unwritable(where: Path, error: BaseException) -> ModelError:
     """A disk that is full, or can't be written: what is whole stays, and the next start goes on from it."""
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return ModelError(
         f"the training can't write {where}: {reason}",
-        do="free space there or set NIGHTSHIFT_HOME to another disk; the night goes on from its last whole checkpoint",
+        do="free space or fix permissions there, or set NIGHTSHIFT_HOME to another disk; the night goes on from its "
+        "last whole checkpoint",
     )
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Find out before hours of training, not at the first checkpoint.
+
+    Raises:
+        ModelError: no file can be written in the folder.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise explain_unwritable(folder, error) from error
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out: PyTorch's CPU allocator has no type of its own for it."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 class NightTrainer(DPOTrainer):
@@ -84,7 +114,8 @@ class NightTrainer(DPOTrainer):
             return
         extras = ("entropy", "mean_logits", "is_top1") + (("log_sum_sq_probs",) if self.use_weighting else ())
         self.packed = pack_forward(self.model, extras) is None
-        if self.packed and self.ref_model is not None:
+        # TRL has sharded a reference model already under FSDP: there its own forward computes the few references
+        if self.packed and self.ref_model is not None and not self.is_fsdp_enabled:
             pack_forward(self.ref_model, ())
 
     def _whole_only(self) -> bool:
@@ -227,6 +258,8 @@ class NightTrainer(DPOTrainer):
         try:
             super()._save_checkpoint(model, trial)
         except (OSError, RuntimeError, SafetensorError) as error:
+            if not is_io_error(error):
+                raise
             shutil.rmtree(folder, ignore_errors=True)  # half of it is worth nothing, and takes the space
             raise explain_unwritable(folder, error) from error
 

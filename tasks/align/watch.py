@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
 from infra.digest import Digest
@@ -56,8 +57,10 @@ class Watch(TrainerCallback):
         self._begun = self._first = time.monotonic()
         self._before = len(history)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         self._first = time.monotonic()
+        if state.is_world_process_zero and any(isinstance(one, DTensor) for one in model.parameters()):
+            emit("log", text="the weights are shared among the processes (FSDP2)")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.seconds = time.monotonic() - self._first

@@ -57,7 +57,10 @@ class Attending:
             def mask(_batch: Any, _head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
                 return may_see(layout, query, key, window)
 
-            self._masks[window] = create_block_mask(mask, None, None, length, length, device=layout.positions.device)
+            device = layout.positions.device
+            self._masks[window] = create_block_mask(
+                mask, None, None, length, length, device=device, _compile=device.type != "cpu"
+            )  # compiled, it doesn't hold length × length values
         return self._masks[window]
 
 

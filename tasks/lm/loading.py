@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
+Shapes = dict[str, tuple[int, ...]]
 REQUIRED = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
@@ -77,16 +78,75 @@ def import_model(source: Path, folder: Path) -> None:
 
 
 def load_model(base: Path, adapter: Path | None, dtype: "torch.dtype", device: str) -> Any:
-    """The model in evaluation mode; with an adapter, as a PEFT model."""
+    """The model in evaluation mode; with an adapter, as a PEFT model.
+
+    Raises:
+        ModelError: the adapter is damaged or of another base model.
+    """
     from transformers import AutoModelForCausalLM
 
     # no attention asked for: transformers takes SDPA, or eager where a model can't (Gemma 2's cap, attention sinks)
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     if adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, adapter)
+        model = _put_on(model, base, adapter)
     return model.to(device).eval()
+
+
+def _put_on(model: Any, base: Path, adapter: Path) -> Any:
+    """The model with the adapter. PEFT would leave out weights that fit nowhere, and draw missing ones at random."""
+    from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+    from safetensors import SafetensorError
+
+    try:
+        found = _shapes(adapter / "adapter_model.safetensors")
+        config = PeftConfig.from_pretrained(str(adapter), inference_mode=True)
+        worn: Any = get_peft_model(model, config)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unfit(adapter, base, str(error).partition("\n")[0]) from error
+    wanted = {
+        name: tuple(tensor.shape)
+        for name, tensor in get_peft_model_state_dict(worn, save_embedding_layers=False).items()
+    }
+    # an adapter may hold whole weights beside its own, like those of an embedding that grew
+    places = {name: tuple(tensor.shape) for name, tensor in worn.state_dict().items()} | wanted
+    misfit = first_misfit(found, wanted, places)
+    if misfit is not None:
+        raise _unfit(adapter, base, misfit)
+    worn.load_adapter(str(adapter), "default")
+    return worn
+
+
+def first_misfit(found: "Shapes", wanted: "Shapes", places: "Shapes") -> str | None:
+    """What is wrong with the first weight that doesn't fit, or None.
+
+    Args:
+        found: in the file.
+        wanted: what has to be there.
+        places: where a weight can go; ``wanted`` and more.
+    """
+    for name in sorted(found.keys() | wanted.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in places:
+            return f"the base model has no place for {name}"
+        if found[name] != places[name]:
+            return f"{name} has the shape {list(found[name])} and would have to have {list(places[name])}"
+    return None
+
+
+def _shapes(file: Path) -> "Shapes":
+    """The names and shapes of a safetensors file, from its header."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as weights:
+        return {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+
+
+def _unfit(adapter: Path, base: Path, why: str) -> ModelError:
+    return ModelError(
+        f"the adapter {adapter} doesn't fit the base model {base}: {why}",
+        do="put it on the base model it was trained on (its adapter_config.json says which), or train one on this",
+    )
 
 
 def load_tokenizer(base: Path) -> Any:

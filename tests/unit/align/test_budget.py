@@ -1,6 +1,7 @@
 """Parts of a step: every pair in one of them, within the memory, and together the step itself."""
 
 import math
+from inspect import getsource
 
 import pytest
 from hypothesis import given, settings
@@ -121,8 +122,6 @@ def test_losses_keep_their_order_and_a_step_without_tokens_has_no_share() -> Non
 
 def test_losses_that_look_beyond_a_pair_are_those_of_trl() -> None:
     """In TRL's own code: what sorts a batch, and what averages over all of its tokens."""
-    from inspect import getsource
-
     from trl.trainer import dpo_trainer
 
     branches = getsource(dpo_trainer).split('if loss_type == "')[1:]

@@ -3,6 +3,7 @@
 import gc
 import random
 from collections.abc import Iterator
+from inspect import getsource, signature
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ CLOCKS = {"train_runtime", "train_samples_per_second", "train_steps_per_second",
 MODELS: dict[str, dict[str, Any]] = {
     "llama": {},
     "qwen3": {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1},
-    "gemma2": {"sliding_window": 5},
+    # caps low enough to bend the scores of so small a model
+    "gemma2": {"sliding_window": 5, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 4.0},
     "gemma3_text": {"sliding_window": 5, "layer_types": ["sliding_attention", "full_attention"]},
     "mistral": {"sliding_window": 5},
 }
@@ -212,8 +214,6 @@ def test_every_loss_of_trl_trains_as_in_trl(loss: Any, folders: Any, tmp_path: P
 
 
 def test_no_loss_of_trl_is_missing_here() -> None:
-    from inspect import getsource
-
     from trl.trainer import dpo_trainer
 
     unknown = getsource(dpo_trainer).split("Unknown loss type:")[1].split("]")[0].split("[")[1]
@@ -385,12 +385,15 @@ def test_a_packed_model_still_writes(kind: str, folders: Any, tmp_path: Path) ->
     loaded: Any = [AutoModelForCausalLM.from_pretrained(folders(kind)) for _ in range(2)]
     plain, ours = loaded
     assert pack_forward(ours) is None
-    # no mask is passed: `generate` makes one of the padding, if it finds that the model takes one
-    ids = torch.tensor([[PAD, PAD, PAD, 5, 6, 7], [8, 9, 10, 11, 12, 13]])
+    # `generate` looks up there what the model takes, an attention mask for one
+    assert signature(ours.forward) == signature(plain.forward)
+    ids = torch.tensor([[3, 4, 14, 5, 6, 7], [8, 9, 10, 11, 12, 13]])
+    options = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False}
     written = [
-        one.generate(input_ids=ids, max_new_tokens=8, min_new_tokens=8, do_sample=False) for one in (ours, plain)
+        one.generate(input_ids=ids, output_logits=True, return_dict_in_generate=True, **options).logits
+        for one in (ours, plain)
     ]
-    assert written[0].equal(written[1])
+    torch.testing.assert_close(*written, rtol=1e-4, atol=1e-4)
 
 
 # ---- models that aren't understood

@@ -53,6 +53,7 @@ def spec(tmp_path: Path, tiny_model: Path, pairs: Path) -> Any:
             "steps": STEPS,
             "phase": small | (phase or {}),
             "max_tokens": 60,  # four parts a step, so that AskAfter counts five questions a step
+            "shard": False,
             "cache": str(tmp_path / "store"),
             "cache_context": digest_of("cache"),
             "context": digest_of("course"),

@@ -22,12 +22,12 @@ WINDOWED: dict[str, dict[str, Any]] = {
     "mistral": {},
     "qwen2": {"use_sliding_window": True, "max_window_layers": 1},
     "qwen3": {"use_sliding_window": True, "max_window_layers": 1},
-    "gemma2": {"layer_types": LAYERS},
+    # caps low enough to bend the scores of so small a model
+    "gemma2": {"layer_types": LAYERS, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 4.0},
     "gemma3_text": {"layer_types": LAYERS},
     "smollm3": {"use_sliding_window": True, "no_rope_layer_interval": 2, "layer_types": LAYERS},
     "phi3": {},
 }
-CAPPED = "gemma2"
 PLAIN: dict[str, Any] = {"rtol": 1e-4, "atol": 3e-5}
 
 # (prompt, answers): ragged, without a prompt, the same answer twice, one the other's beginning, one token, four choices
@@ -177,11 +177,17 @@ def test_called_without_a_layout_a_switched_model_computes_and_generates_as_befo
             # token by token, from the cache
             written = [
                 one.generate(
-                    input_ids=ids, attention_mask=attention_mask, max_new_tokens=9, min_new_tokens=9, do_sample=False
-                )
+                    input_ids=ids,
+                    attention_mask=attention_mask,
+                    max_new_tokens=9,
+                    min_new_tokens=9,
+                    do_sample=False,
+                    output_logits=True,
+                    return_dict_in_generate=True,
+                ).logits
                 for one in (model, plain)
             ]
-            assert written[0].equal(written[1])
+            torch.testing.assert_close(*written, **PLAIN)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "gemma3_text"])
