@@ -7,6 +7,9 @@ from tasks.errors import Interrupted, ModelError, NightshiftError, Unhealthy
 
 MEMORY_DO = "set phase.gradient_checkpointing = true, lower data.max_*_tokens, or choose another pool"
 
+# torchrun's report of a process that was killed; it asks the others to end, and they say so
+_ONE_KILLED = "Signal 9 (SIGKILL) received by PID"
+
 
 def merged(stops: list[dict[str, Any]]) -> dict[str, Any]:
     """One event of the events that several processes sent: the first, with the pairs of all."""
@@ -22,6 +25,8 @@ def ran_out_of_memory(stops: list[dict[str, Any]], failure: str) -> str | None:
     for stop in stops:
         if stop["kind"] == "out_of_memory":
             return stop["what"]
+    if _ONE_KILLED in failure and all(stop["kind"] == "interrupted" for stop in stops):
+        return f"one of the processes was {KILLED}"
     return failure.partition("\n")[0] if not stops and KILLED in failure else None
 
 

@@ -99,7 +99,8 @@ def _put_on(model: Any, base: Path, adapter: Path) -> Any:
 
     try:
         found = _shapes(adapter / "adapter_model.safetensors")
-        config = PeftConfig.from_pretrained(str(adapter), inference_mode=True)
+        config = PeftConfig.from_pretrained(str(adapter))
+        config.inference_mode = True
         worn: Any = get_peft_model(model, config)
     except (OSError, ValueError, SafetensorError) as error:
         raise _unfit(adapter, base, str(error).partition("\n")[0]) from error

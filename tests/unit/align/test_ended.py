@@ -94,6 +94,25 @@ def test_memory_ran_out_where_one_process_says_so_whatever_the_others_say(capsys
     assert ran_out_of_memory(said[:1], f"ended with exit code -9 ({KILLED})") is None
 
 
+TORCHRUN = """tasks.align.program ended with exit code 1 (its own error); its last output:
+Root Cause (first observed failure):
+[0]:
+  rank      : 1 (local_rank: 1)
+  exitcode  : -9 (pid: 6714)  (SIGKILL)
+  error_file: <N/A>
+  traceback : Signal 9 (SIGKILL) received by PID 6714
+"""
+
+
+def test_one_of_several_processes_killed_is_memory_though_the_others_say_they_were_asked_to_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    killed = f"one of the processes was {KILLED}"
+    assert ran_out_of_memory([], TORCHRUN) == killed
+    assert ran_out_of_memory([sent("interrupted", capsys)], TORCHRUN) == killed
+    assert ran_out_of_memory([sent("refused", capsys), sent("interrupted", capsys)], TORCHRUN) is None
+
+
 def test_a_program_killed_without_a_word_ran_out_of_memory_and_any_other_failure_did_not() -> None:
     killed = f"tasks.align.program ended with exit code -9 ({KILLED}); its last output:\nLoading weights"
     assert ran_out_of_memory([], killed) == killed.partition("\n")[0]
