@@ -98,12 +98,12 @@ def _prepare(arguments: argparse.Namespace) -> None:
         with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
             model = LlamaForCausalLM(config).bfloat16()
         model.save_pretrained(folder / "model")
-        _save_tokenizer(folder / "model")
+        save_tokenizer(folder / "model")
         words = shape["vocab_size"]
     (folder / "pairs.json").write_text(json.dumps(_pairs(arguments.batch * arguments.steps, words)))
 
 
-def _save_tokenizer(folder: Path) -> None:
+def save_tokenizer(folder: Path) -> None:
     """TRL wants one for its padding token; the pairs are tokens already."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast

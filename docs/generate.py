@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from flows.cli import parser  # noqa: E402
 from infra.settings import ROOT, Settings  # noqa: E402
+from tasks.phases import METHODS  # noqa: E402
 from tasks.recipe import Recipe  # noqa: E402
 
 
@@ -44,6 +45,8 @@ def recipes_page() -> str:
         "Written by `python docs/generate.py`.\n\n| key | default | what |\n|---|---|---|\n"
         + "\n".join(_keys(Recipe, ""))
         + "\n"
+        "\n## Methods\n\nWhat a method or a loss ignores can't be set.\n\n"
+        "| `method` | what | losses | fields of its own |\n|---|---|---|---|\n" + "\n".join(_methods()) + "\n"
         "\n## Sources\n\nA file or a folder of files: `.jsonl`, `.jsonl.gz`, `.csv`, `.csv.gz`, `.parquet`. "
         "One record a row, in any of these forms:\n\n"
         "- TRL conversational: `prompt`, `chosen`, `rejected` as lists of `{role, content}`\n"
@@ -77,6 +80,14 @@ def _keys(model: type[BaseModel], prefix: str) -> list[str]:
     return rows
 
 
+def _methods() -> list[str]:
+    return [
+        f"| `{name}` | {one.what} | {', '.join(f'`{loss}`' for loss in one.losses) or 'its own'} "
+        f"| {', '.join(f'`{field}`' for field in sorted(one.fields)) or 'none'} |"
+        for name, one in METHODS.items()
+    ]
+
+
 def _inner(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     for one in (annotation, *get_args(annotation)):
         if isinstance(one, type) and issubclass(one, BaseModel):
@@ -89,7 +100,7 @@ def _default(value: Any) -> str:
         return "required"
     if isinstance(value, Path):
         return f"`{value.relative_to(ROOT)}`"
-    return "unset" if value is None else f"`{value}`"
+    return "unset" if value is None or value == () else f"`{value}`"
 
 
 PAGES = {"settings.md": settings_page, "recipes.md": recipes_page, "cli.md": cli_page}

@@ -28,8 +28,10 @@ class Live:
         self._log = get_run_logger()
         self._artifact: Any = None
         self._bar: tqdm[Any] | None = None
-        self._logged = 0.0
         self._began = time.monotonic()
+        self._kind = ""
+        self._logged = 0.0
+        self._since = self._began
 
     def __enter__(self) -> OnEvent:
         self._artifact = create_progress_artifact(progress=0.0, description=f"{self._step}: share done")
@@ -40,7 +42,10 @@ class Live:
             self._bar.close()
 
     def handle(self, event: dict[str, Any]) -> None:
-        match event["event"]:
+        kind = event["event"]
+        if kind in ("metrics", "progress") and kind != self._kind:
+            self._start_over(kind)
+        match kind:
             case "metrics":
                 values = event["values"]
                 if self._on_metrics is not None:
@@ -50,6 +55,12 @@ class Live:
                 self._show(event["done"], event["total"], event["what"])
             case "log":
                 self._log.info("%s: %s", self._step, event["text"])
+
+    def _start_over(self, kind: str) -> None:
+        """Another count begins: what is prepared is not counted in what is trained."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._kind, self._logged, self._since = None, kind, 0.0, time.monotonic()
 
     def _show(self, done: int, total: int, text: str, left: float | None = None) -> None:
         if self._bar is None:
@@ -62,7 +73,7 @@ class Live:
         if share >= self._logged + _LOG_EVERY or done == total:
             self._logged = share
             if left is None:
-                left = (time.monotonic() - self._began) / done * (total - done)
+                left = (time.monotonic() - self._since) / done * (total - done)
             self._log.info("%s %d/%d  %s  (%.0f s left)", self._step, done, total, text, left)
             update_progress_artifact(self._artifact, progress=100.0 * share)
 

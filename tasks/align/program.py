@@ -213,6 +213,8 @@ class Run:
         step, total = self.found.step, self.spec["steps"]
         if isinstance(self.trainer, NightTrainer) and self.found.history:
             self.trainer._total_train_tokens = self.found.history[-1].get("num_tokens", 0)
+        if not self.trainer.accelerator.is_main_process:
+            return
         emit("log", text=f"resumed at step {step} of {total} from {self.found.path}")
         for problem in self.found.damaged:
             emit("log", text=f"passed over {problem}")
@@ -258,7 +260,7 @@ def _document(row: dict[str, Any]) -> Document:
 
 
 def _filling(done: int, total: int) -> None:
-    emit("progress", done=done, total=total, what="reference log-probabilities")
+    emit("progress", done=done, total=total, what="pairs' reference log-probabilities")
 
 
 if __name__ == "__main__":

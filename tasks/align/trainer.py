@@ -130,11 +130,12 @@ class NightTrainer(DPOTrainer):
             return super()._precompute_ref_logps(dataset, name, batch_size)
         digests = [example_digest(row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]) for row in dataset]
         known = self.cache.read(set(digests))
+        self.accelerator.wait_for_everyone()  # nobody writes before all have read: they share the same list
         missing = {digest: index for index, digest in enumerate(digests) if digest not in known}
         self.filled = len(missing)
         self._fill(dataset, missing)
+        self.accelerator.wait_for_everyone()
         if missing:
-            self.accelerator.wait_for_everyone()
             known = self.cache.read(set(digests))
         lost = [digest for digest in digests if digest not in known]
         if lost:
@@ -167,7 +168,8 @@ class NightTrainer(DPOTrainer):
                 for i, pair in zip(part, zip(chosen.tolist(), rejected.tolist(), strict=True), strict=True)
             }
             done += len(part)
-            self.on_fill(done, len(rows))
+            if rank == 0:
+                self.on_fill(done, len(rows))
             if len(found) >= _FILL_WRITE_EVERY:
                 self.cache.write(found)
                 found = {}

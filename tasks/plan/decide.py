@@ -5,15 +5,11 @@ from infra.digest import Record
 from infra.price_book import PriceBook
 from tasks.contracts import Plan
 from tasks.errors import PlanError
+from tasks.phases import METHODS, Phase
+from tasks.plan.memory import Shape, changes_that_fit, training_bytes
 from tasks.recipe import Recipe
 
-BYTES = 4  # fp32; on accelerators bf16 halves this, so the forecast errs on the safe side
-BACKWARD = 3.0  # forward and backward of a LoRA step, in forward passes
-REFERENCE = 1.0  # the reference's forward
-# activations kept for the backward pass, in units of tokens × hidden × layers: attention and MLP inputs, and SDPA's
-ACTIVATIONS = 34.0
-LOGITS = 4.0  # logits, their log-softmax, its gradient and a copy for the metrics
-OVERHEAD = 1.2e9  # interpreter, libraries, allocator
+FORWARD = 1 / 3  # of a training step's time: the reference's pass over a new pair, a scored item
 
 
 class Facts(Record):
@@ -23,12 +19,12 @@ class Facts(Record):
     train_pairs: int
     house_items: int
     gate_items: int
-    parameters: int
-    hidden: int
-    layers: int
-    vocabulary: int
-    mean_pair_tokens: float  # prompt twice, chosen and rejected
-    max_pair_tokens: float
+    shape: Shape
+    context: int  # positions the model was made for
+    mean_item_tokens: float  # of a gate item, about
+    mean_pair_tokens: float  # prompt, chosen and rejected, as they go through the model
+    max_pair_tokens: int
+    max_sequence_tokens: int  # prompt and the longer answer
     memory_bytes: int
     device: Device
     speed: float  # tokens × parameters per second of training
@@ -44,7 +40,8 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     phase = recipe.phase[0]
     steps = min(phase.max_steps, facts.train_pairs // phase.batch_size)
     pairs = steps * phase.batch_size
-    memory = forecast_memory(facts, phase.batch_size)
+    tokens = largest_part(phase, facts)
+    memory = training_bytes(facts.shape, phase, tokens, accelerator=facts.device.accelerator)
     seconds = forecast_seconds(facts, pairs)
     price = prices.price(facts.device.kind)
     hours = seconds / 3600 * facts.device.count
@@ -92,11 +89,28 @@ def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
             f"the pool {recipe.pool} can't run: {'; '.join(facts.pool_problems)}",
             do="mend the pool's block (Prefect UI, Blocks) or choose another pool",
         )
+    if not facts.max_sequence_tokens <= facts.context:
+        raise PlanError(
+            f"the longest pair has {facts.max_sequence_tokens} tokens of prompt and answer, "
+            f"the model was made for {facts.context}",
+            do="lower data.max_prompt_tokens or data.max_answer_tokens, or take a model with a longer context",
+        )
     if not plan.memory_bytes <= facts.memory_bytes:
+        phase = recipe.phase[0]
+        ways = changes_that_fit(
+            facts.shape,
+            phase,
+            largest_part(phase, facts),
+            facts.max_pair_tokens,
+            facts.memory_bytes,
+            accelerator=facts.device.accelerator,
+        )
         raise PlanError(
             f"training needs about {plan.memory_bytes / 1e9:.1f} GB, "
             f"the pool {recipe.pool} has {facts.memory_bytes / 1e9:.1f} GB free",
-            do="lower phase.batch_size or data.max_*_tokens, or choose another pool",
+            do=f"each of these makes it fit, the cheapest first: {'; '.join(ways)}"
+            if ways
+            else "choose another pool or a smaller model: no single change of the recipe makes it fit",
         )
     if not plan.seconds <= recipe.budget.max_hours * 3600:
         raise PlanError(
@@ -112,15 +126,15 @@ def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
         )
 
 
-def forecast_memory(facts: Facts, batch_size: int) -> int:
-    """Bytes: weights, the activations of the longest batch (every pair padded to it), its logits, and overhead."""
-    tokens = batch_size * facts.max_pair_tokens
-    activations = tokens * facts.hidden * facts.layers * ACTIVATIONS
-    logits = tokens * facts.vocabulary * LOGITS
-    return int((facts.parameters + activations + logits) * BYTES + OVERHEAD)
+def largest_part(phase: Phase, facts: Facts) -> int:
+    """Tokens that go through the model at once, at most."""
+    whole = phase.batch_size * facts.max_pair_tokens
+    if not METHODS[phase.method].packed:
+        return whole
+    return max(facts.max_pair_tokens, min(phase.tokens_at_once(accelerator=facts.device.accelerator), whole))
 
 
 def forecast_seconds(facts: Facts, pairs: int) -> float:
-    """Training (at the device's speed) and scoring the candidate (one forward pass a token)."""
-    token_passes = pairs * facts.mean_pair_tokens + facts.gate_items * facts.mean_pair_tokens / (BACKWARD + REFERENCE)
-    return token_passes * facts.parameters / (facts.speed * facts.device.count)
+    """Training and its reference, at the device's speed, and scoring the candidate: one forward pass a token."""
+    token_passes = pairs * facts.mean_pair_tokens * (1 + FORWARD) + facts.gate_items * facts.mean_item_tokens * FORWARD
+    return token_passes * facts.shape.parameters / (facts.speed * facts.device.count)

@@ -9,16 +9,29 @@ from infra.store import Blob, Store
 from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import speed
+from tasks.phases import METHODS
 from tasks.plan.decide import Facts
+from tasks.plan.memory import Shape
+from tasks.recipe import Recipe
+
+TEMPLATE_TOKENS = 32  # roles and turn marks of a chat template, about; validate counts the words
 
 
 def gather(
-    preferences: Preferences, base: Model, baselines: Baselines, suites: Suites, pool: Pool, store: Store, home: Path
+    recipe: Recipe,
+    preferences: Preferences,
+    base: Model,
+    baselines: Baselines,
+    suites: Suites,
+    pool: Pool,
+    store: Store,
+    home: Path,
 ) -> Facts:
     """All facts of tonight's decision."""
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
     device = pool.device()
+    prompts = 1 if METHODS[recipe.phase[0].method].packed and recipe.phase[0].packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
         new_pairs=count_new(preferences.train, baselines.champion.trained_on if baselines.champion else None, store),
@@ -26,16 +39,31 @@ def gather(
         house_items=preferences.n_house,
         gate_items=preferences.n_house
         + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
-        parameters=parameters(base.base),
-        hidden=_integer(shape, "hidden_size"),
-        layers=_integer(shape, "num_hidden_layers"),
-        vocabulary=_integer(shape, "vocab_size"),
-        mean_pair_tokens=2 * figures["mean_prompt_tokens"] + answers,
-        max_pair_tokens=2 * figures["max_prompt_tokens"] + 2 * figures["max_answer_tokens"],
+        shape=shape_of(shape, parameters(base.base)),
+        context=_integer(shape, "max_position_embeddings") or 10**9,
+        mean_item_tokens=2 * figures["mean_prompt_tokens"] + answers,
+        mean_pair_tokens=prompts * figures["mean_prompt_tokens"] + answers,
+        max_pair_tokens=prompts * figures["max_prompt_tokens"] + 2 * figures["max_answer_tokens"] + TEMPLATE_TOKENS,
+        max_sequence_tokens=figures["max_prompt_tokens"] + figures["max_answer_tokens"] + TEMPLATE_TOKENS,
         memory_bytes=pool.memory_bytes(),
         device=device,
         speed=speed(home, device.kind)[0],
         pool_problems=tuple(pool.check()),
+    )
+
+
+def shape_of(config: dict[str, Any], parameters: int) -> Shape:
+    """A model's sizes from its ``config.json``."""
+    hidden, heads = _integer(config, "hidden_size"), _integer(config, "num_attention_heads") or 1
+    width = _integer(config, "head_dim") or hidden // heads
+    return Shape(
+        parameters=parameters,
+        hidden=hidden,
+        intermediate=_integer(config, "intermediate_size"),
+        layers=_integer(config, "num_hidden_layers"),
+        query_width=heads * width,
+        key_width=(_integer(config, "num_key_value_heads") or heads) * width,
+        vocabulary=_integer(config, "vocab_size"),
     )
 
 

@@ -23,5 +23,5 @@ def decide(
 ) -> Plan:
     """Train tonight? With how many pairs, in what time, for how much?"""
     pool = place.pool(recipe.pool)
-    facts = gather(preferences, base, baselines, suites, pool, place.store(), place.home())
+    facts = gather(recipe, preferences, base, baselines, suites, pool, place.store(), place.home())
     return decide_plan(recipe, facts, load_price_book(place.settings().price_book))

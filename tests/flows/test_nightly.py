@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -267,7 +268,9 @@ def of(process: psutil.Process, home: Path) -> bool:
 
 
 def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: Path) -> None:
-    command = [sys.executable, "-m", "flows.cli", "run", str(started), "--set", "phase.0.max_steps=400"]
+    command = [sys.executable, "-m", "flows.cli", "run", str(started)]
+    for override in ("max_steps=200", "batch_size=1", "checkpoint_every=20", "learning_rate=5e-4", "probe_every=0"):
+        command += ["--set", f"phase.0.{override}"]
     process = subprocess.Popen(
         command,
         env=child_environment(load_settings()),
@@ -278,7 +281,7 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if "align 40/400" in line:
+        if "align 60/200" in line:
             break
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -299,6 +302,7 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "was killed; it is marked Crashed now" in finished.stdout + finished.stderr
+    assert re.search(r"resumed at step (60|80|100|120) of 200", finished.stdout + finished.stderr)
     assert psutil.wait_procs(left, 20)[1] == [], "the killed night's temporary server still runs"
     folder = Path((home / "last-night").read_text())
     summary = json.loads((folder / "summary.json").read_text())

@@ -33,8 +33,13 @@ state.AcceleratorState.__init__ = init
 import torch
 from accelerate import Accelerator
 gathered = Accelerator.get_state_dict
-# gathered on a CPU, tensors are still waiting for their bytes
-Accelerator.get_state_dict = lambda *a, **k: {key: one.full_tensor().detach().clone() if hasattr(one, "full_tensor") else one for key, one in gathered(*a, **k).items()}
+# gathered on a CPU, tensors are still shares
+def whole(*args, **kwargs):
+    return {
+        key: one.full_tensor().detach().clone() if hasattr(one, "full_tensor") else one
+        for key, one in gathered(*args, **kwargs).items()
+    }
+Accelerator.get_state_dict = whole
 from tasks.align.program import main
 main(*sys.argv[1:])
 """

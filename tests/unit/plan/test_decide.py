@@ -14,9 +14,10 @@ from infra.price_book import DevicePrice, PriceBook
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.errors import PlanError
-from tasks.plan.decide import Facts, decide_plan, forecast_memory, forecast_seconds
+from tasks.plan.decide import Facts, decide_plan, forecast_seconds, largest_part
 from tasks.plan.facts import count_new
-from tasks.recipe import load_recipe
+from tasks.plan.memory import Shape
+from tasks.recipe import Recipe, load_recipe
 
 RECIPE = load_recipe(ROOT / "recipes" / "demo.toml")
 PRICES = PriceBook(
@@ -28,12 +29,23 @@ PRICES = PriceBook(
 )
 
 
+SMOLLM2_135M = Shape(
+    parameters=134_515_008,
+    hidden=576,
+    intermediate=1536,
+    layers=30,
+    query_width=576,
+    key_width=192,
+    vocabulary=49152,
+)
+
+
 def facts(**changes: Any) -> Facts:
     """The demo on a desktop, in round numbers."""
     values = {
-        "new_pairs": 470, "train_pairs": 470, "house_items": 160, "gate_items": 640, "parameters": 135_000_000,
-        "hidden": 576, "layers": 30, "vocabulary": 49152, "mean_pair_tokens": 200.0, "max_pair_tokens": 400.0,
-        "memory_bytes": 24_000_000_000, "speed": 9e9,
+        "new_pairs": 470, "train_pairs": 470, "house_items": 160, "gate_items": 640, "shape": SMOLLM2_135M,
+        "context": 8192, "mean_pair_tokens": 200.0, "mean_item_tokens": 150.0, "max_pair_tokens": 400,
+        "max_sequence_tokens": 300, "memory_bytes": 24_000_000_000, "speed": 9e9,
         "device": Device(pool="local", kind="cpu", count=1, accelerator=False),
     }  # fmt: skip
     return Facts.model_validate({**values, **changes})
@@ -76,7 +88,8 @@ def test_a_night_with_nothing_to_learn_is_skipped_even_where_it_would_not_fit() 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"memory_bytes": 2_000_000_000}, r"needs about \d+\.\d GB, the pool local has 2\.0 GB free"),
+        ({"memory_bytes": 1_200_000_000}, r"needs about \d+\.\d GB, the pool local has 1\.2 GB free"),
+        ({"max_sequence_tokens": 9000}, r"longest pair has 9000 tokens of prompt and answer, .* made for 8192"),
         ({"speed": 1e8}, r"needs about \d+\.\d+ h on the pool local, the budget is 1\.0 h"),
         ({"pool_problems": ("it is on fire",)}, r"the pool local can't run: it is on fire"),
     ],
@@ -92,9 +105,37 @@ def test_a_night_over_the_budget_is_refused() -> None:
         decide_plan(poor, facts(), PRICES)
 
 
-@given(st.integers(1, 64), st.integers(1, 4000), st.integers(1, 4000))
-def test_a_larger_batch_never_needs_less_memory_or_time(batch: int, fewer: int, more: int) -> None:
-    assert forecast_memory(facts(), batch + 1) > forecast_memory(facts(), batch)
+def phase_of(**changes: Any) -> Any:
+    return Recipe.model_validate(RECIPE.model_dump() | {"phase": [{"max_steps": 10, **changes}]}).phase[0]
+
+
+def test_a_step_goes_through_the_model_in_parts_no_smaller_than_its_longest_pair() -> None:
+    assert largest_part(phase_of(batch_size=64), facts()) == 1024
+    assert largest_part(phase_of(batch_size=64, max_tokens=2000), facts()) == 2000
+    assert largest_part(phase_of(batch_size=64, max_tokens=100), facts()) == 400
+    assert largest_part(phase_of(batch_size=2), facts()) == 800
+    assert largest_part(phase_of(batch_size=64, method="orpo"), facts()) == 64 * 400  # nothing cuts that step
+
+
+def test_a_recipe_that_cannot_fit_is_refused_with_changes_that_make_it_fit() -> None:
+    large = facts(memory_bytes=2_600_000_000, max_pair_tokens=900)
+    with pytest.raises(PlanError) as refused:
+        decide_plan(RECIPE, large, PRICES)
+    ways = refused.value.do.partition(": ")[2].split("; ")
+    assert 1 <= len(ways) <= 3
+    assert "phase.gradient_checkpointing = true" in ways
+    lighter = load_recipe(ROOT / "recipes" / "demo.toml", ("phase.0.gradient_checkpointing=true",))
+    assert decide_plan(lighter, large, PRICES).train
+
+
+def test_a_recipe_that_no_change_makes_fit_says_so() -> None:
+    with pytest.raises(PlanError) as refused:
+        decide_plan(RECIPE, facts(memory_bytes=600_000_000), PRICES)
+    assert "no single change" in refused.value.do
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000))
+def test_more_pairs_never_take_less_time(fewer: int, more: int) -> None:
     low, high = sorted((fewer, more))
     assert forecast_seconds(facts(), low) <= forecast_seconds(facts(), high)
 

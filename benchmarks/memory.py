@@ -1,0 +1,163 @@
+"""Peak memory of DPO training against the plan's forecast (tasks/plan/memory.py), by model size, adapter and tokens.
+
+    python benchmarks/memory.py             # on a CPU: peak resident memory of a process
+    python benchmarks/memory.py --shapes 1b # on a GPU: peak of PyTorch's allocator
+
+Every case is a process of its own: random weights of the named shape, one pair a step of exactly so many tokens, three
+steps. The last line is one JSON object; ``off`` is forecast over measured, less 1.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "30m": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6,
+            "num_key_value_heads": 2, "vocab_size": 32000, "tie_word_embeddings": True},
+    "135m": {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9,
+             "num_key_value_heads": 3, "vocab_size": 49152, "tie_word_embeddings": True},
+    "360m": {"hidden_size": 960, "intermediate_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 15,
+             "num_key_value_heads": 5, "vocab_size": 49152, "tie_word_embeddings": True},
+    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+           "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256, "tie_word_embeddings": True},
+}  # fmt: skip
+# shape, adapter, tokens of a pair, recomputed
+CASES = [
+    ("30m", "lora", 500, False), ("30m", "lora", 2000, False), ("30m", "full", 1000, False),
+    ("135m", "lora", 250, False), ("135m", "lora", 500, False), ("135m", "lora", 1000, False),
+    ("135m", "lora", 2000, False), ("135m", "lora", 2000, True), ("135m", "full", 500, False),
+    ("135m", "full", 1000, False), ("360m", "lora", 500, False), ("360m", "lora", 1000, False),
+    ("360m", "full", 500, False),
+    ("1b", "lora", 4000, False), ("1b", "full", 4000, False), ("1b", "full", 16000, True),
+]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="*", default=["30m", "135m", "360m"], choices=list(SHAPES))
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.case:
+        _measure(json.loads(arguments.case), Path(arguments.folder))
+        return
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for case in CASES:
+            if case[0] in arguments.shapes:
+                found.append(_child(case, folder))
+                print(found[-1], flush=True)
+    worst = max(abs(one["off"]) for one in found)
+    print(json.dumps({"cases": found, "worst": worst}))
+
+
+def _child(case: tuple[str, str, int, bool], folder: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--case", json.dumps(case), "--folder", folder]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _measure(case: tuple[str, str, int, bool], folder: Path) -> None:
+    name, adapter, tokens, recompute = case
+    import torch
+    from datasets import Dataset
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from trl import DPOConfig  # pyright: ignore[reportPrivateImportUsage]
+
+    from benchmarks.dpo import save_tokenizer
+    from infra.digest import digest_of
+    from tasks.align.methods import lora_config
+    from tasks.align.trainer import NightTrainer
+    from tasks.lm.reference_cache import ReferenceCache
+    from tasks.phases import Phase
+    from tasks.plan.facts import shape_of
+    from tasks.plan.memory import training_bytes
+
+    class Tokens(NightTrainer):
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:  # pyright: ignore
+            return dataset
+
+    cuda = torch.cuda.is_available()
+    config = LlamaConfig(**SHAPES[name], max_position_embeddings=32768)
+    model_folder = folder / name
+    if not model_folder.exists():  # in a process of its own: made here, it would count
+        script = f"""
+import json, torch
+from transformers import LlamaConfig, LlamaForCausalLM
+config = LlamaConfig(**json.loads({json.dumps(json.dumps(SHAPES[name]))}), max_position_embeddings=32768)
+LlamaForCausalLM(config).save_pretrained({str(model_folder)!r})
+"""
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        save_tokenizer(model_folder)
+    dtype = torch.bfloat16 if cuda and adapter == "lora" else torch.float32
+    model = LlamaForCausalLM.from_pretrained(model_folder, dtype=dtype)
+    from transformers import AutoTokenizer
+
+    numbers = random.Random(0)
+    prompt, chosen = int(tokens * 0.45), int(tokens * 0.275)
+    rows = [
+        {
+            "prompt_ids": [numbers.randrange(3, 9000) for _ in range(prompt)],
+            "chosen_ids": [numbers.randrange(3, 9000) for _ in range(chosen)],
+            "rejected_ids": [numbers.randrange(3, 9000) for _ in range(tokens - prompt - chosen)],
+        }
+        for _ in range(3)
+    ]
+    phase = Phase.model_validate({"max_steps": 3, "adapter": adapter, "gradient_checkpointing": recompute})
+    trainer = Tokens(
+        cache=ReferenceCache(folder / "cache", digest_of([name, adapter, tokens, recompute])),
+        max_tokens=tokens,
+        model=model,
+        args=DPOConfig(
+            output_dir=str(folder / "out"),
+            max_steps=3,
+            per_device_train_batch_size=1,
+            use_cpu=not cuda,
+            bf16=cuda,
+            gradient_checkpointing=recompute,
+            precompute_ref_log_probs=True,
+            max_length=None,
+            train_sampling_strategy="sequential",
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoTokenizer.from_pretrained(model_folder),
+        peft_config=lora_config(phase),
+    )
+    assert trainer.packed
+    trainer.train()
+    measured = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
+    parameters = sum(one.numel() for key, one in model.named_parameters() if "lora_" not in key)
+    forecast = training_bytes(shape_of(config.to_dict(), parameters), phase, tokens, accelerator=cuda)
+    print(
+        json.dumps(
+            {
+                "shape": name,
+                "adapter": adapter,
+                "tokens": tokens,
+                "recompute": recompute,
+                "measured_gb": round(measured / 1e9, 2),
+                "forecast_gb": round(forecast / 1e9, 2),
+                "off": round(forecast / measured - 1, 3),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

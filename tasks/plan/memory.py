@@ -1,0 +1,115 @@
+"""Memory that a training takes at its peak, from the model's shape: a sum of parts, each with its reason. Pure.
+
+Checked against peaks measured by benchmarks/memory.py (benchmarks/results/memory.md): within 10 % on the sizes there.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+from infra.digest import Record
+from tasks.phases import METHODS, Phase
+
+# interpreter and libraries of the training program; on an accelerator its context, and a share of it the driver keeps
+PROGRAM = {False: 0.50e9, True: 0.9e9}
+# the C library's allocator keeps holes among tensors of many sizes; PyTorch's on accelerators hardly does
+HOLES = {False: 1.68, True: 1.1}
+# a CPU keeps keys and values of every branch behind its own copy of the prefix, for all heads
+BRANCH_COPIES = 1.45
+GRADIENT_AND_ADAM = 3 * 4  # bytes a trained parameter: gradient and two moments, fp32
+
+
+class Shape(Record):
+    """A decoder's sizes, from its configuration and weight files."""
+
+    parameters: int
+    hidden: int
+    intermediate: int
+    layers: int
+    query_width: int  # attention heads × width of one
+    key_width: int  # key-value heads × width of one
+    vocabulary: int
+
+
+def training_bytes(shape: Shape, phase: Phase, tokens: int, *, accelerator: bool) -> int:
+    """Peak memory of a phase whose largest part has ``tokens`` tokens (packed where the method packs)."""
+    full = phase.adapter == "full"
+    trained = shape.parameters if full else adapter_parameters(shape, phase.lora.r)
+    weight = _weight_bytes(phase, accelerator)
+    number = 2 if accelerator else 4  # bytes of an activation
+    weights = shape.parameters * weight + (0 if full else trained * 4)
+    state = trained * GRADIENT_AND_ADAM
+    kept = tokens * saved_a_token(shape, phase, accelerator=accelerator) * number
+    logits = 0 if METHODS[phase.method].packed else 3 * tokens * shape.vocabulary * 4
+    return int(PROGRAM[accelerator] + weights + state + HOLES[accelerator] * kept + logits)
+
+
+def _weight_bytes(phase: Phase, accelerator: bool) -> float:
+    if phase.adapter == "qlora":
+        return 0.6  # four bits, their scales, and what is left unquantised
+    return 2 if accelerator and phase.adapter != "full" else 4
+
+
+def saved_a_token(shape: Shape, phase: Phase, *, accelerator: bool) -> float:
+    """Numbers that the backward pass keeps of a token: counted from what autograd saves in a Llama layer.
+
+    Two norms keep their input and the layers behind them their output; attention keeps queries, keys, values, its
+    output and the copy that the output projection reads; the MLP keeps gate, its activation, up, and their product;
+    an adapter keeps its inner values.
+    """
+    copies, keys = (1, shape.key_width) if accelerator else (BRANCH_COPIES, shape.query_width)
+    adapter = 0 if phase.adapter == "full" else 7 * phase.lora.r
+    layer = 4 * shape.hidden + 3 * shape.query_width + 2 * copies * keys + 4 * shape.intermediate + adapter
+    if not phase.gradient_checkpointing:
+        return shape.layers * layer
+    return shape.layers * shape.hidden + layer  # every layer's input, and one layer that is computed again
+
+
+def adapter_parameters(shape: Shape, r: int) -> int:
+    """Of LoRA on all linear layers."""
+    attention = 2 * (shape.hidden + shape.query_width) + 2 * (shape.hidden + shape.key_width)
+    return shape.layers * r * (attention + 3 * (shape.hidden + shape.intermediate))
+
+
+def changes_that_fit(
+    shape: Shape, phase: Phase, tokens: int, longest_pair: int, memory: int, *, accelerator: bool
+) -> list[str]:
+    """Recipe changes that each, alone, make the phase fit, the cheapest first; at most three.
+
+    Cheap is what costs least of the night: fewer tokens at once cost nothing, recomputation a third of the time,
+    shorter pairs some of the data, an adapter in place of the whole model something of what can be learnt.
+    """
+
+    def fits(changed: Phase, at_once: int) -> bool:
+        return training_bytes(shape, changed, at_once, accelerator=accelerator) <= memory
+
+    found = []
+    if METHODS[phase.method].packed and (fewer := _most(lambda count: fits(phase, count), longest_pair, tokens)):
+        found.append(f"phase.max_tokens = {fewer}")
+    lighter = phase.model_copy(update={"gradient_checkpointing": True})
+    if not phase.gradient_checkpointing and fits(lighter, tokens):
+        found.append("phase.gradient_checkpointing = true")
+    if shorter := _most(lambda count: fits(phase, count), 32, min(longest_pair, tokens)):
+        found.append(
+            f"data.max_prompt_tokens + 2 × data.max_answer_tokens ≤ {shorter}, with phase.max_tokens = {shorter}"
+        )
+    if not phase.gradient_checkpointing and (
+        at_once := _most(lambda count: fits(lighter, count), longest_pair, tokens)
+    ):
+        found.append(f"phase.gradient_checkpointing = true with phase.max_tokens = {at_once}")
+    if phase.adapter == "full":
+        small = phase.model_copy(update={"adapter": "lora"})
+        if fits(small, tokens):
+            found.append('phase.adapter = "lora"')
+    quantised = phase.model_copy(update={"adapter": "qlora"})
+    if accelerator and phase.adapter in ("lora", "dora", "rslora") and fits(quantised, tokens):
+        found.append('phase.adapter = "qlora"')
+    return found[:3]
+
+
+def _most(fits: Callable[[int], bool], least: int, most: int) -> int | None:
+    """The most tokens in [least, most) that fit, as ``least`` and a multiple of 32; None where ``least`` doesn't."""
+    if least >= most or not fits(least):
+        return None
+    # what fits, fits with less: so the number of those that fit is the place of the first that doesn't
+    counts = range(least, most, 32)
+    return counts[bisect_left(counts, True, key=lambda count: not fits(count)) - 1]

@@ -1,0 +1,85 @@
+"""The memory forecast: near what was measured, and its changes really make a phase fit."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.phases import Phase
+from tasks.plan.memory import Shape, adapter_parameters, changes_that_fit, training_bytes
+
+SHAPES = {
+    "30m": Shape(
+        parameters=24_872_832, hidden=384, intermediate=1024, layers=8, query_width=384, key_width=128, vocabulary=32000
+    ),
+    "135m": Shape(
+        parameters=134_515_008, hidden=576, intermediate=1536, layers=30, query_width=576, key_width=192,
+        vocabulary=49152,
+    ),
+    "360m": Shape(
+        parameters=361_821_120, hidden=960, intermediate=2560, layers=32, query_width=960, key_width=320,
+        vocabulary=49152,
+    ),
+}  # fmt: skip
+
+
+def phase(**fields: Any) -> Phase:
+    return Phase.model_validate({"max_steps": 1, **fields})
+
+
+def gigabytes(shape: str, tokens: int, **fields: Any) -> float:
+    return training_bytes(SHAPES[shape], phase(**fields), tokens, accelerator=False) / 1e9
+
+
+MEASURED: list[tuple[str, str, int, bool, float]] = []
+
+
+@pytest.mark.parametrize(("shape", "adapter", "tokens", "recompute", "peak"), MEASURED)
+def test_the_forecast_is_within_a_tenth_of_the_measured_peak(
+    shape: str, adapter: str, tokens: int, recompute: bool, peak: float
+) -> None:
+    found = gigabytes(shape, tokens, adapter=adapter, gradient_checkpointing=recompute)
+    assert found == pytest.approx(peak, rel=0.1)
+
+
+def test_the_parameters_of_an_adapter_are_those_that_peft_counts() -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    with torch.device("meta"):
+        config = LlamaConfig(
+            hidden_size=96, intermediate_size=256, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
+            vocab_size=100,
+        )  # fmt: skip
+        model = get_peft_model(
+            LlamaForCausalLM(config), LoraConfig(r=5, target_modules="all-linear", task_type="CAUSAL_LM")
+        )
+    shape = Shape(parameters=0, hidden=96, intermediate=256, layers=3, query_width=96, key_width=32, vocabulary=100)
+    assert adapter_parameters(shape, 5) == model.get_nb_trainable_parameters()[0]
+
+
+@given(st.sampled_from(sorted(SHAPES)), st.integers(64, 8192), st.sampled_from(["lora", "full"]))
+def test_more_tokens_never_need_less_and_recomputing_never_more(shape: str, tokens: int, adapter: str) -> None:
+    assert gigabytes(shape, tokens + 64, adapter=adapter) > gigabytes(shape, tokens, adapter=adapter)
+    assert gigabytes(shape, tokens, adapter=adapter, gradient_checkpointing=True) < gigabytes(
+        shape, tokens, adapter=adapter
+    )
+
+
+@given(st.integers(600, 16384), st.floats(0.9, 20), st.sampled_from(["lora", "full"]))
+def test_every_change_that_is_named_makes_the_phase_fit(tokens: int, room: float, adapter: str) -> None:
+    shape, memory = SHAPES["135m"], int(room * 1e9)
+    longest = 500
+    for way in changes_that_fit(shape, phase(adapter=adapter), tokens, longest, memory, accelerator=False):
+        fields: dict[str, Any] = {"adapter": "lora" if '"lora"' in way else adapter}
+        fields["gradient_checkpointing"] = "gradient_checkpointing = true" in way
+        at_once = int(way.rpartition("= ")[2]) if "max_tokens" in way else tokens
+        assert training_bytes(shape, phase(**fields), at_once, accelerator=False) <= memory, way
+
+
+def test_the_cheapest_change_comes_first() -> None:
+    ways = changes_that_fit(SHAPES["135m"], phase(), 4096, 500, int(4e9), accelerator=False)
+    assert ways[0].startswith("phase.max_tokens = ")
+    assert ways[1] == "phase.gradient_checkpointing = true"
