@@ -44,11 +44,12 @@ VARIANTS = {
     "trl_default": (False, False, True, False),
     "trl_no_checkpointing": (False, False, False, False),
     "trl_precomputed": (False, True, False, False),
+    "trl_precomputed_checkpointing": (False, True, True, False),
     "trl_compiled": (False, True, False, True),
     "packed": (True, False, False, False),
     "packed_cached": (True, True, False, False),
 }
-TRL_BEST = ("trl_default", "trl_no_checkpointing", "trl_precomputed", "trl_compiled")
+TRL_BEST = tuple(name for name in VARIANTS if name.startswith("trl_"))
 
 
 def main() -> None:

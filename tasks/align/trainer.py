@@ -1,15 +1,18 @@
 """TRL's DPOTrainer, fed from the reference cache, in parts that fit the memory, interruptible between two of them."""
 
 import contextlib
+import functools
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch.utils.checkpoint import checkpoint
+from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from tasks.align.budget import COUPLED, shares, split
@@ -186,9 +189,9 @@ class NightTrainer(DPOTrainer):
         if self._asked():
             raise Interrupted
         self._batch = inputs = self._prepare_inputs(inputs)
-        parts = [list(range(len(inputs["input_ids"]) // 2))]
+        lengths = _packed_lengths(inputs) if self.packed else _padded_lengths(inputs)
+        parts = [list(range(len(lengths)))]
         if not self._whole_only():
-            lengths = _packed_lengths(inputs) if self.packed else _padded_lengths(inputs)
             parts = self._agree(lengths, split(lengths, self.max_tokens))
         model.train()
         weights, total, logged = self.loss_weights, torch.zeros((), device=self.accelerator.device), self._logged()
@@ -201,7 +204,11 @@ class NightTrainer(DPOTrainer):
                 share = self._shares(batch, inputs)
                 self.loss_weights = [weight * one for weight, one in zip(weights, share, strict=True)]
                 last = number == len(parts) - 1
-                with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                long = sum(lengths[pair] for pair in part) > self.max_tokens
+                with (
+                    self._recomputing(model, long),
+                    contextlib.nullcontext() if last else self.accelerator.no_sync(model),
+                ):
                     with self.compute_loss_context_manager():
                         loss = self.compute_loss(model, batch)
                     self.accelerator.backward(loss)
@@ -210,6 +217,26 @@ class NightTrainer(DPOTrainer):
             self.loss_weights = weights
         self._merge_metrics(logged, [len(part) for part in parts])
         return total
+
+    @contextlib.contextmanager
+    def _recomputing(self, model: Any, long: bool) -> Iterator[None]:
+        """Keep only the layers' inputs of a part that is one pair longer than ``max_tokens``: it can't be cut.
+
+        So a few long pairs don't decide how much memory a training takes.
+        """
+        layers = [one for one in model.modules() if isinstance(one, GradientCheckpointingLayer)]
+        if not long or self.args.gradient_checkpointing or not layers:
+            yield
+            return
+        before = [one.gradient_checkpointing for one in layers]
+        for layer in layers:
+            layer.gradient_checkpointing = True
+            layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
+        try:
+            yield
+        finally:
+            for layer, was in zip(layers, before, strict=True):
+                layer.gradient_checkpointing = was
 
     def _asked(self) -> bool:
         """Whether to end before this step; several processes find out together, or some would wait for ever."""

@@ -5,8 +5,8 @@ from infra.digest import Record
 from infra.price_book import PriceBook
 from tasks.contracts import Plan
 from tasks.errors import PlanError
-from tasks.phases import METHODS, Phase
-from tasks.plan.memory import Shape, changes_that_fit, training_bytes
+from tasks.phases import Phase
+from tasks.plan.memory import Shape, changes_that_fit, peak_bytes
 from tasks.recipe import Recipe
 
 FORWARD = 1 / 3  # of a training step's time: the reference's pass over a new pair, a scored item
@@ -40,8 +40,9 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     phase = recipe.phase[0]
     steps = min(phase.max_steps, facts.train_pairs // phase.batch_size)
     pairs = steps * phase.batch_size
-    tokens = largest_part(phase, facts)
-    memory = training_bytes(facts.shape, phase, tokens, accelerator=facts.device.accelerator)
+    memory = peak_bytes(
+        facts.shape, phase, whole_step(phase, facts), facts.max_pair_tokens, accelerator=facts.device.accelerator
+    )
     seconds = forecast_seconds(facts, pairs)
     price = prices.price(facts.device.kind)
     hours = seconds / 3600 * facts.device.count
@@ -100,7 +101,7 @@ def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
         ways = changes_that_fit(
             facts.shape,
             phase,
-            largest_part(phase, facts),
+            whole_step(phase, facts),
             facts.max_pair_tokens,
             facts.memory_bytes,
             accelerator=facts.device.accelerator,
@@ -126,12 +127,9 @@ def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
         )
 
 
-def largest_part(phase: Phase, facts: Facts) -> int:
-    """Tokens that go through the model at once, at most."""
-    whole = phase.batch_size * facts.max_pair_tokens
-    if not METHODS[phase.method].packed:
-        return whole
-    return max(facts.max_pair_tokens, min(phase.tokens_at_once(accelerator=facts.device.accelerator), whole))
+def whole_step(phase: Phase, facts: Facts) -> int:
+    """Tokens of a step, at most."""
+    return phase.batch_size * facts.max_pair_tokens
 
 
 def forecast_seconds(facts: Facts, pairs: int) -> float:

@@ -70,38 +70,48 @@ def adapter_parameters(shape: Shape, r: int) -> int:
     return shape.layers * r * (attention + 3 * (shape.hidden + shape.intermediate))
 
 
+def peak_bytes(shape: Shape, phase: Phase, step: int, longest_pair: int, *, accelerator: bool) -> int:
+    """Peak memory of a phase, whose steps go through the model in parts where its method cuts them.
+
+    Args:
+        step: tokens of a whole step, at most.
+        longest_pair: tokens; one that is longer than a part is recomputed rather than kept.
+    """
+    if not METHODS[phase.method].packed:
+        return training_bytes(shape, phase, step, accelerator=accelerator)
+    part = min(phase.tokens_at_once(accelerator=accelerator), step)
+    peak = training_bytes(shape, phase, part, accelerator=accelerator)
+    if longest_pair > part:
+        lighter = phase.model_copy(update={"gradient_checkpointing": True})
+        peak = max(peak, training_bytes(shape, lighter, longest_pair, accelerator=accelerator))
+    return peak
+
+
 def changes_that_fit(
-    shape: Shape, phase: Phase, tokens: int, longest_pair: int, memory: int, *, accelerator: bool
+    shape: Shape, phase: Phase, step: int, longest_pair: int, memory: int, *, accelerator: bool
 ) -> list[str]:
     """Recipe changes that each, alone, make the phase fit, the cheapest first; at most three.
 
-    Cheap is what costs least of the night: fewer tokens at once cost nothing, recomputation a third of the time,
+    Cheap is what costs least of the night: fewer tokens at once cost little, recomputation a third of the time,
     shorter pairs some of the data, an adapter in place of the whole model something of what can be learnt.
     """
 
-    def fits(changed: Phase, at_once: int) -> bool:
-        return training_bytes(shape, changed, at_once, accelerator=accelerator) <= memory
+    def fits(longest: int = longest_pair, tokens: int = step, **fields: object) -> bool:
+        changed = phase.model_copy(update=fields)
+        return peak_bytes(shape, changed, tokens, longest, accelerator=accelerator) <= memory
 
     found = []
-    if METHODS[phase.method].packed and (fewer := _most(lambda count: fits(phase, count), longest_pair, tokens)):
-        found.append(f"phase.max_tokens = {fewer}")
-    lighter = phase.model_copy(update={"gradient_checkpointing": True})
-    if not phase.gradient_checkpointing and fits(lighter, tokens):
+    if METHODS[phase.method].packed:
+        now = min(phase.tokens_at_once(accelerator=accelerator), step)
+        if fewer := _most(lambda count: fits(max_tokens=count), 32, now):
+            found.append(f"phase.max_tokens = {fewer}")
+    if not phase.gradient_checkpointing and fits(gradient_checkpointing=True):
         found.append("phase.gradient_checkpointing = true")
-    if shorter := _most(lambda count: fits(phase, count), 32, min(longest_pair, tokens)):
-        found.append(
-            f"data.max_prompt_tokens + 2 × data.max_answer_tokens ≤ {shorter}, with phase.max_tokens = {shorter}"
-        )
-    if not phase.gradient_checkpointing and (
-        at_once := _most(lambda count: fits(lighter, count), longest_pair, tokens)
-    ):
-        found.append(f"phase.gradient_checkpointing = true with phase.max_tokens = {at_once}")
-    if phase.adapter == "full":
-        small = phase.model_copy(update={"adapter": "lora"})
-        if fits(small, tokens):
-            found.append('phase.adapter = "lora"')
-    quantised = phase.model_copy(update={"adapter": "qlora"})
-    if accelerator and phase.adapter in ("lora", "dora", "rslora") and fits(quantised, tokens):
+    if shorter := _most(lambda count: fits(count, phase.batch_size * count), 32, longest_pair):
+        found.append(f"data.max_prompt_tokens + 2 × data.max_answer_tokens ≤ {shorter}")
+    if phase.adapter == "full" and fits(adapter="lora"):
+        found.append('phase.adapter = "lora"')
+    if accelerator and phase.adapter in ("lora", "dora", "rslora") and fits(adapter="qlora"):
         found.append('phase.adapter = "qlora"')
     return found[:3]
 

@@ -271,6 +271,21 @@ def test_a_loss_that_compares_all_pairs_is_not_cut_silently(spec: Any) -> None:
 # ---- parts ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_pair_longer_than_a_part_is_computed_again_and_trains_the_same(
+    spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.align import trainer
+
+    real, counted = trainer.checkpoint, []
+    monkeypatch.setattr(trainer, "checkpoint", lambda *a, **k: counted.append(1) or real(*a, **k))
+    whole, short = spec("whole", max_tokens=100_000), spec("short", max_tokens=20)
+    true = Run(whole, never()).train()
+    assert not counted
+    found = Run(short, never()).train()
+    assert counted
+    assert [step["loss"] for step in found] == pytest.approx([step["loss"] for step in true], rel=2e-5)
+
+
 @pytest.mark.parametrize(
     "phase",
     [{}, {"loss": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}, {"loss": "ipo"}, {"packing": False}],

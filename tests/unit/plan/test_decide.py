@@ -14,10 +14,10 @@ from infra.price_book import DevicePrice, PriceBook
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.errors import PlanError
-from tasks.plan.decide import Facts, decide_plan, forecast_seconds, largest_part
+from tasks.plan.decide import Facts, decide_plan, forecast_seconds
 from tasks.plan.facts import count_new
 from tasks.plan.memory import Shape
-from tasks.recipe import Recipe, load_recipe
+from tasks.recipe import load_recipe
 
 RECIPE = load_recipe(ROOT / "recipes" / "demo.toml")
 PRICES = PriceBook(
@@ -103,18 +103,6 @@ def test_a_night_over_the_budget_is_refused() -> None:
     poor = load_recipe(ROOT / "recipes" / "demo.toml", ("budget.max_amount=0.01",))
     with pytest.raises(PlanError, match=r"would cost about \d\.\d\d EUR, the budget is 0\.01"):
         decide_plan(poor, facts(), PRICES)
-
-
-def phase_of(**changes: Any) -> Any:
-    return Recipe.model_validate(RECIPE.model_dump() | {"phase": [{"max_steps": 10, **changes}]}).phase[0]
-
-
-def test_a_step_goes_through_the_model_in_parts_no_smaller_than_its_longest_pair() -> None:
-    assert largest_part(phase_of(batch_size=64), facts()) == 1024
-    assert largest_part(phase_of(batch_size=64, max_tokens=2000), facts()) == 2000
-    assert largest_part(phase_of(batch_size=64, max_tokens=100), facts()) == 400
-    assert largest_part(phase_of(batch_size=2), facts()) == 800
-    assert largest_part(phase_of(batch_size=64, method="orpo"), facts()) == 64 * 400  # nothing cuts that step
 
 
 def test_a_recipe_that_cannot_fit_is_refused_with_changes_that_make_it_fit() -> None:

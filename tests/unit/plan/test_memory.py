@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.phases import Phase
-from tasks.plan.memory import Shape, adapter_parameters, changes_that_fit, training_bytes
+from tasks.plan.memory import Shape, adapter_parameters, changes_that_fit, peak_bytes, training_bytes
 
 SHAPES = {
     "30m": Shape(
@@ -69,17 +69,35 @@ def test_more_tokens_never_need_less_and_recomputing_never_more(shape: str, toke
 
 
 @given(st.integers(600, 16384), st.floats(0.9, 20), st.sampled_from(["lora", "full"]))
-def test_every_change_that_is_named_makes_the_phase_fit(tokens: int, room: float, adapter: str) -> None:
-    shape, memory = SHAPES["135m"], int(room * 1e9)
-    longest = 500
-    for way in changes_that_fit(shape, phase(adapter=adapter), tokens, longest, memory, accelerator=False):
-        fields: dict[str, Any] = {"adapter": "lora" if '"lora"' in way else adapter}
-        fields["gradient_checkpointing"] = "gradient_checkpointing = true" in way
-        at_once = int(way.rpartition("= ")[2]) if "max_tokens" in way else tokens
-        assert training_bytes(shape, phase(**fields), at_once, accelerator=False) <= memory, way
+def test_every_change_that_is_named_makes_the_phase_fit(step: int, room: float, adapter: str) -> None:
+    shape, memory, longest = SHAPES["135m"], int(room * 1e9), 500
+    whole = {"adapter": adapter, "max_tokens": 8192, "batch_size": 4}
+    for way in changes_that_fit(shape, phase(**whole), step, longest, memory, accelerator=False):
+        changed: dict[str, Any] = dict(whole)
+        pair, tokens, number = longest, step, int(way.rpartition(" ")[2]) if way[-1].isdigit() else 0
+        if "max_tokens = " in way:
+            changed["max_tokens"] = number
+        elif "≤" in way:
+            pair, tokens = number, 4 * number
+        elif "gradient" in way:
+            changed["gradient_checkpointing"] = True
+        else:
+            changed["adapter"] = "lora"
+        assert peak_bytes(shape, phase(**changed), tokens, pair, accelerator=False) <= memory, way
 
 
 def test_the_cheapest_change_comes_first() -> None:
-    ways = changes_that_fit(SHAPES["135m"], phase(), 4096, 500, int(4e9), accelerator=False)
+    ways = changes_that_fit(SHAPES["135m"], phase(max_tokens=8192), 4096, 500, int(4e9), accelerator=False)
     assert ways[0].startswith("phase.max_tokens = ")
     assert ways[1] == "phase.gradient_checkpointing = true"
+
+
+def test_a_pair_longer_than_a_part_is_recomputed_and_a_step_that_is_not_cut_counts_whole() -> None:
+    shape = SHAPES["135m"]
+    parts = peak_bytes(shape, phase(max_tokens=512), 4000, 500, accelerator=False)
+    assert parts == training_bytes(shape, phase(), 512, accelerator=False)
+    assert peak_bytes(shape, phase(max_tokens=512), 300, 300, accelerator=False) < parts
+    longer = peak_bytes(shape, phase(max_tokens=512), 20000, 5000, accelerator=False)
+    assert parts < longer < training_bytes(shape, phase(), 5000, accelerator=False)
+    whole = peak_bytes(shape, phase(method="orpo"), 4000, 500, accelerator=False)
+    assert whole > training_bytes(shape, phase(), 4000, accelerator=False)
