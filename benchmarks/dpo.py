@@ -14,6 +14,7 @@ import json
 import os
 import random
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,8 @@ def main() -> None:
         arguments.folder = folder
         _prepare(arguments)
         names = [name for name in VARIANTS if name not in arguments.without]
-        found = {name: _child(name, arguments) for name in names}
+        tried = {name: _child(name, arguments) for name in names}
+        found = {name: one for name, one in tried.items() if one is not None}
     print(json.dumps(_summary(found, arguments), allow_nan=False))
 
 
@@ -128,11 +130,14 @@ def _pairs(count: int, words: int) -> list[dict[str, list[int]]]:
     return made
 
 
-def _child(variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def _child(variant: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
     command = [sys.executable, __file__, "--variant", variant, "--folder", arguments.folder]
     for name in ("shape", "method", "batch", "steps", "max_tokens", "threads"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    if done.returncode == -signal.SIGKILL and variant != "trl_default":
+        print(f"{variant:22s} was killed: it doesn't fit this machine's memory", flush=True)
+        return None
     if done.returncode != 0:
         print(f"{variant} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}", file=sys.stderr)
         raise SystemExit(1)

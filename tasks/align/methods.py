@@ -116,8 +116,10 @@ def _kto(phase: Phase, setting: Setting) -> Any:
         for pair in setting.pairs
         for side in ("chosen", "rejected")
     ]
+    # a step is so many pairs for every method, and each is two labels here
+    batch = {"per_device_train_batch_size": 2 * setting.arguments["per_device_train_batch_size"]}
     config = KTOConfig(
-        **setting.arguments,
+        **{**setting.arguments, **batch},
         beta=phase.beta,
         loss_type=phase.losses[0],
         desirable_weight=phase.desirable_weight,

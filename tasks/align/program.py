@@ -19,20 +19,13 @@ from infra.events import die_with_parent, emit
 from infra.jsonl import load_lines
 from infra.settings import launched_processes
 from tasks.align import checkpoints
+from tasks.align.faults import explain_unwritable, is_io_error, out_of_memory, refuse_unwritable
 from tasks.align.methods import Setting, build, quantisation
 from tasks.align.outcome import EXIT, stopped
 from tasks.align.pairs import refuse_too_few
 from tasks.align.probe import Probe
 from tasks.align.signals import Asked, EndRequests
-from tasks.align.trainer import (
-    Interrupted,
-    NightTrainer,
-    NotFinite,
-    explain_unwritable,
-    is_io_error,
-    out_of_memory,
-    refuse_unwritable,
-)
+from tasks.align.trainer import Interrupted, NightTrainer, NotFinite
 from tasks.align.watch import Unhealthy, Watch
 from tasks.errors import ModelError, NightshiftError
 from tasks.lm.flops import matmul_rate, model_sizes, work_of
@@ -124,7 +117,6 @@ class Run:
         model = AutoModelForCausalLM.from_pretrained(
             self.spec["base"],
             dtype=dtype,
-            attn_implementation="sdpa",
             quantization_config=quantisation(self.phase, device),
         )
         tokenizer = load_tokenizer(Path(self.spec["base"]))
@@ -147,7 +139,9 @@ class Run:
                 on_fill=_filling,
             ),
         )
-        if isinstance(trainer, NightTrainer) and trainer.accelerator.is_main_process:
+        if not isinstance(trainer, NightTrainer):
+            self.watch.asked = self.requests  # NightTrainer asks between the parts of a step, too
+        elif trainer.accelerator.is_main_process:
             emit(
                 "log",
                 text=f"reference: {len(self.pairs) - trainer.filled} of {len(self.pairs)} pairs were known; "

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,13 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
+from tasks.align.batches import PER_PAIR, chosen_tokens, packed_lengths, padded_lengths, pairs_of, take
 from tasks.align.budget import COUPLED, shares, split
+from tasks.align.faults import explain_unwritable, is_io_error
 from tasks.align.packed_forward import pack_forward
 from tasks.errors import ModelError
 from tasks.lm.reference_cache import ReferenceCache, example_digest
 
-_PER_PAIR = ("ref_chosen_logps", "ref_rejected_logps")
 _FILL_WRITE_EVERY = 256  # pairs; a night killed while filling keeps what was filled
 
 
@@ -34,44 +34,6 @@ class NotFinite(Exception):
     def __init__(self, what: str, rows: list[int]) -> None:
         super().__init__(what)
         self.what, self.rows = what, rows
-
-
-# how torch's and safetensors' writers name an I/O error of the operating system
-_IO_WORDS = ("PytorchStreamWriter", "unexpected pos", "os error", "I/O error")
-
-
-def is_io_error(error: BaseException) -> bool:
-    """Whether a file could not be written, by the error that Python, torch or safetensors raise."""
-    return isinstance(error, OSError) or any(word in str(error) for word in _IO_WORDS)
-
-
-def explain_unwritable(where: Path, error: BaseException) -> ModelError:
-    """A disk that is full, or can't be written: what is whole stays, and the next start goes on from it."""
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    return ModelError(
-        f"the training can't write {where}: {reason}",
-        do="free space or fix permissions there, or set NIGHTSHIFT_HOME to another disk; the night goes on from its "
-        "last whole checkpoint",
-    )
-
-
-def refuse_unwritable(folder: Path) -> None:
-    """Find out before hours of training, not at the first checkpoint.
-
-    Raises:
-        ModelError: no file can be written in the folder.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise explain_unwritable(folder, error) from error
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out: PyTorch's CPU allocator has no type of its own for it."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 class NightTrainer(DPOTrainer):
@@ -147,7 +109,7 @@ class NightTrainer(DPOTrainer):
                 do=f"look at the disk and at these: {'; '.join(self.cache.problems[:3]) or 'no damage was found'}",
             )
         columns = zip(*(known[digest] for digest in digests), strict=True)
-        for column, values in zip(_PER_PAIR, columns, strict=True):
+        for column, values in zip(PER_PAIR, columns, strict=True):
             dataset = dataset.add_column(column, list(values))
         return dataset
 
@@ -189,7 +151,7 @@ class NightTrainer(DPOTrainer):
         if self._asked():
             raise Interrupted
         self._batch = inputs = self._prepare_inputs(inputs)
-        lengths = _packed_lengths(inputs) if self.packed else _padded_lengths(inputs)
+        lengths = packed_lengths(inputs) if self.packed else padded_lengths(inputs)
         parts = [list(range(len(lengths)))]
         if not self._whole_only():
             parts = self._agree(lengths, split(lengths, self.max_tokens))
@@ -200,7 +162,7 @@ class NightTrainer(DPOTrainer):
                 if self.accelerator.num_processes == 1 and self.asked_to_end():
                     self._set_random_states(states)  # the step will be taken again, with the numbers it began with
                     raise Interrupted
-                batch = _take(inputs, part)
+                batch = take(inputs, part)
                 share = self._shares(batch, inputs)
                 self.loss_weights = [weight * one for weight, one in zip(weights, share, strict=True)]
                 last = number == len(parts) - 1
@@ -229,9 +191,10 @@ class NightTrainer(DPOTrainer):
             yield
             return
         before = [one.gradient_checkpointing for one in layers]
+        again: Any = functools.partial(checkpoint, use_reentrant=False)
         for layer in layers:
             layer.gradient_checkpointing = True
-            layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
+            layer._gradient_checkpointing_func = again
         try:
             yield
         finally:
@@ -265,8 +228,10 @@ class NightTrainer(DPOTrainer):
 
     def _shares(self, part: Any, whole: Any) -> list[float]:
         """This part's share of the step, over all processes; gradients and losses are averaged over them later."""
-        mine = torch.tensor([_pairs(part), _chosen_tokens(part)], dtype=torch.float32, device=self.accelerator.device)
-        step = torch.tensor([_pairs(whole), _chosen_tokens(whole)], dtype=torch.float32, device=self.accelerator.device)
+        mine = torch.tensor([pairs_of(part), chosen_tokens(part)], dtype=torch.float32, device=self.accelerator.device)
+        step = torch.tensor(
+            [pairs_of(whole), chosen_tokens(whole)], dtype=torch.float32, device=self.accelerator.device
+        )
         world = self.accelerator.num_processes
         pairs, tokens = (self.accelerator.reduce(step, "sum") / world).tolist() if world > 1 else step.tolist()
         return shares(self.loss_types, (float(mine[0]), pairs), (float(mine[1]), tokens))
@@ -304,10 +269,10 @@ class NightTrainer(DPOTrainer):
 
     def _culprits(self) -> list[int]:
         """Rows of the data set whose pair alone gives a loss or gradient that isn't finite."""
-        count = _pairs(self._batch)
+        count = pairs_of(self._batch)
         first = (self.state.global_step * self.accelerator.num_processes + self.accelerator.process_index) * count
         with self.accelerator.no_sync(self.model_wrapped):
-            return [first + index for index in range(count) if not self._finite_alone(_take(self._batch, [index]))]
+            return [first + index for index in range(count) if not self._finite_alone(take(self._batch, [index]))]
 
     def _finite_alone(self, batch: Any) -> bool:
         model = self.accelerator.unwrap_model(self.model)
@@ -320,39 +285,3 @@ class NightTrainer(DPOTrainer):
     def _pair_length(self, row: Any) -> int:
         prompt, chosen, rejected = (len(row[name]) for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
         return prompt + chosen + rejected if self.packed else 2 * (prompt + max(chosen, rejected))
-
-
-def _take(inputs: Any, pairs: list[int]) -> dict[str, torch.Tensor]:
-    """These pairs of a batch, without the columns that only others needed."""
-    half = _pairs(inputs)
-    if len(pairs) == half:
-        return inputs
-    index = torch.tensor(pairs)
-    rows = torch.cat((index, index + half))
-    width = int(inputs["attention_mask"][rows].sum(1).max())
-    taken = {}
-    for key, value in inputs.items():
-        taken[key] = value[index] if key in _PER_PAIR else value[rows][:, :width]
-    return taken
-
-
-def _pairs(inputs: Any) -> int:
-    return len(inputs["input_ids"]) // 2
-
-
-def _chosen_tokens(inputs: Any) -> int:
-    return int(inputs["completion_mask"][: _pairs(inputs), 1:].sum())
-
-
-def _packed_lengths(inputs: Any) -> list[int]:
-    """Tokens of each pair behind its common prefix, with the prefix counted once. TRL pads on the right."""
-    ids, mask, half = inputs["input_ids"], inputs["attention_mask"].bool(), _pairs(inputs)
-    same = (ids[:half] == ids[half:]) & mask[:half] & mask[half:]
-    prefix = same.long().cumprod(1).sum(1)
-    return (mask[:half].sum(1) + mask[half:].sum(1) - prefix).tolist()
-
-
-def _padded_lengths(inputs: Any) -> list[int]:
-    width = inputs["attention_mask"].sum(1)
-    half = _pairs(inputs)
-    return (2 * torch.maximum(width[:half], width[half:])).tolist()

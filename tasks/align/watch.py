@@ -1,6 +1,7 @@
 """What watches a training: keeps the metrics by step, sends progress, seals checkpoints, stops an unhealthy run."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Watch(TrainerCallback):
         self.rate = 0.0
         self.seconds = 0.0  # of the training loop, known when it is over
         self.probe: Probe | None = None
+        self.asked: Callable[[], bool] = lambda: False
         self._begun = self._first = time.monotonic()
         self._before = len(history)
 
@@ -67,6 +69,10 @@ class Watch(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._begun = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step < self.steps and self.asked():
+            control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not logs or "loss" not in logs:

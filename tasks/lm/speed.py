@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-# first night on an unknown device: a desktop CPU core pair was measured at 9e9 (docs/design/plan.md)
-ASSUMED = {"cpu": 9e9}
+# first night on an unknown device: two server cores were measured at 3e10 (docs/design/plan.md)
+ASSUMED = {"cpu": 3e10}
 ASSUMED_ACCELERATOR = 2e13
 
 

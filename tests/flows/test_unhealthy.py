@@ -12,7 +12,7 @@ from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
 from infra.jsonl import load_lines
-from tasks.data.rows import prompt_bucket
+from tasks.data.validate import prompt_bucket
 from tasks.errors import Unhealthy
 from tasks.nights import read_summary
 from tasks.registry.steps import registry_of
@@ -61,7 +61,8 @@ def test_a_pair_that_breaks_the_training_is_named_and_left_out_of_the_next_night
     # a model that overflows on one word, and one pair that has it in its prompt
     model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny_model), AutoTokenizer.from_pretrained(tiny_model)
     with torch.no_grad():
-        model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(".")] = 3e38
+        embeddings: Any = model.get_input_embeddings()
+        embeddings.weight[tokenizer.convert_tokens_to_ids(".")] = 3e38
     model.save_pretrained(tmp_path / "broken")
     tokenizer.save_pretrained(tmp_path / "broken")
     tiny_recipe.write_text(tiny_recipe.read_text().replace(str(tiny_model), str(tmp_path / "broken")))

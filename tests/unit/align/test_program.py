@@ -122,6 +122,19 @@ def test_full_training_goes_on_to_the_same_bytes(spec: Any) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("method", ["kto", "sft", "simpo"])
+def test_other_methods_end_after_the_step_and_go_on_to_the_same_bytes(method: str, spec: Any) -> None:
+    whole, cut = spec("whole", {"method": method}), spec("cut", {"method": method})
+    true = Run(whole, never()).train()
+    with pytest.raises(Interrupted):
+        Run(cut, AskAfter(6)).train()
+    again = Run(cut, never())
+    assert again.found is not None
+    assert again.found.step == 7
+    assert again.train() == true
+    assert adapter(cut) == adapter(whole)
+
+
 def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys: pytest.CaptureFixture[str]) -> None:
     whole, cut = spec("whole"), spec("cut")
     true = Run(whole, never()).train()
@@ -330,7 +343,8 @@ def test_a_pair_that_makes_the_gradient_not_finite_is_named(
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     word = tokenizer.convert_tokens_to_ids("salt")
     with torch.no_grad():
-        model.get_input_embeddings().weight[word] = 3e38  # overflows where it is read, and nowhere else
+        embeddings: Any = model.get_input_embeddings()
+        embeddings.weight[word] = 3e38  # overflows where it is read, and nowhere else
     model.save_pretrained(tmp_path / "broken")
     tokenizer.save_pretrained(tmp_path / "broken")
     rows = load_lines(pairs.read_bytes())

@@ -97,7 +97,7 @@ def test_a_pair_longer_than_a_part_is_recomputed_and_a_step_that_is_not_cut_coun
     parts = peak_bytes(shape, phase(max_tokens=512), 4000, 500, accelerator=False)
     assert parts == training_bytes(shape, phase(), 512, accelerator=False)
     assert peak_bytes(shape, phase(max_tokens=512), 300, 300, accelerator=False) < parts
-    longer = peak_bytes(shape, phase(max_tokens=512), 20000, 5000, accelerator=False)
-    assert parts < longer < training_bytes(shape, phase(), 5000, accelerator=False)
+    longer = peak_bytes(shape, phase(max_tokens=512), 40000, 10000, accelerator=False)
+    assert parts < longer < training_bytes(shape, phase(), 10000, accelerator=False)
     whole = peak_bytes(shape, phase(method="orpo"), 4000, 500, accelerator=False)
     assert whole > training_bytes(shape, phase(), 4000, accelerator=False)
