@@ -84,7 +84,7 @@ def _measure(case: tuple[str, str, int, bool], folder: Path) -> None:
     from tasks.lm.reference_cache import ReferenceCache
     from tasks.phases import Phase
     from tasks.plan.facts import shape_of
-    from tasks.plan.memory import training_bytes
+    from tasks.plan.memory import Place, training_bytes
 
     class Tokens(NightTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:  # pyright: ignore
@@ -143,7 +143,7 @@ LlamaForCausalLM(config).save_pretrained({str(model_folder)!r})
     trainer.train()
     measured = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1000
     parameters = sum(one.numel() for key, one in model.named_parameters() if "lora_" not in key)
-    forecast = training_bytes(shape_of(config.to_dict(), parameters), phase, tokens, accelerator=cuda)
+    forecast = training_bytes(shape_of(config.to_dict(), parameters), phase, tokens, Place(accelerator=cuda))
     print(
         json.dumps(
             {

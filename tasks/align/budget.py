@@ -12,11 +12,9 @@ COUPLED = frozenset({"aot", "aot_unpaired"})
 BY_TOKENS = frozenset({"sft"})
 
 
-def split(lengths: Sequence[int], max_tokens: int, parts: int = 1) -> list[list[int]]:
-    """Indices of pairs in parts of at most ``max_tokens`` tokens (or one pair), at least ``parts`` of them.
-
-    Pairs of like length come together (first fit, longest first). ``parts`` is for several processes, which must all
-    take as many parts as the one that needs most; it can't be more than there are pairs.
+def split(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Indices of pairs in parts of at most ``max_tokens`` tokens (or one pair). Pure first fit, longest first, so that
+    pairs of like length come together.
 
     Args:
         lengths: tokens of each pair.
@@ -32,9 +30,6 @@ def split(lengths: Sequence[int], max_tokens: int, parts: int = 1) -> list[list[
         else:
             found.append([index])
             rooms.append(max_tokens - lengths[index])
-    while len(found) < min(parts, len(lengths)):
-        fullest = max(found, key=len)
-        found.append([fullest.pop()])
     return [sorted(part) for part in found]
 
 

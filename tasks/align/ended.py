@@ -41,8 +41,8 @@ def error_of(event: dict[str, Any]) -> NightshiftError:
         case "not_finite" if event["pairs"]:
             named = ", ".join(event["pairs"])
             return Unhealthy(
-                f"not finite: {event['what']}, alone from the pair(s) {named}, which are in quarantine now; {kept}",
-                do="look at the pair(s); run the night again, and it leaves them out",
+                f"not finite: {event['what']}, alone from the pair(s) {named}, which are in quarantine now",
+                do="look at the pair(s); run the night again: it leaves them out, and begins anew",
                 pairs=tuple(event["pairs"]),
             )
         case "not_finite":

@@ -111,13 +111,23 @@ def _dpo(phase: Phase, setting: Setting) -> Any:
 def _kto(phase: Phase, setting: Setting) -> Any:
     from trl import KTOConfig, KTOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
+    size = setting.arguments["per_device_train_batch_size"]
+    if size < 2:
+        raise ModelError(
+            "KTO compares answers with other prompts' answers of the same batch, and phase.batch_size leaves each "
+            "process one pair",
+            do="raise phase.batch_size to two pairs a process at least",
+        )
+    # of each batch first all chosen, then all rejected answers: TRL makes its unrelated answers by moving each one row
+    # on, and chosen beside rejected would get its own prompt's
     labels = [
         {"prompt": pair["prompt"], "completion": pair[side], "label": side == "chosen"}
-        for pair in setting.pairs
+        for begin in range(0, len(setting.pairs), size)
         for side in ("chosen", "rejected")
+        for pair in setting.pairs[begin : begin + size]
     ]
     # a step is so many pairs for every method, and each is two labels here
-    batch = {"per_device_train_batch_size": 2 * setting.arguments["per_device_train_batch_size"]}
+    batch = {"per_device_train_batch_size": 2 * size}
     config = KTOConfig(
         **{**setting.arguments, **batch},
         beta=phase.beta,
@@ -176,6 +186,8 @@ _BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
 def _common(phase: Phase, setting: Setting, config: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
     from datasets import Dataset
 
+    if config.device.type == "cuda":
+        config._n_gpu = 1  # one process a device: Trainer would spread a single process over all it sees (DataParallel)
     return {
         "model": setting.model,
         "args": config,

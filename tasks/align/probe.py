@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from tasks.lm import packed, plain
 from tasks.lm.generate import sample
-from tasks.lm.packed import branch_logprobs
 
 
 class Probe:
@@ -51,6 +51,8 @@ class Probe:
 
     def _divergence(self, rows: list[tuple[list[int], list[int]]]) -> float:
         documents = [(prompt, [answer]) for prompt, answer in rows if answer]
+        # only DPO's models are packed, and not all of them
+        branch_logprobs = packed.branch_logprobs if packed.is_enabled(self.model) else plain.branch_logprobs
         was = self.model.training
         self.model.eval()
         try:

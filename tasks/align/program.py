@@ -6,6 +6,7 @@ at any step and started again with the same spec, it goes on from its last check
 What ends it early is one event ``stopped`` with a kind (``tasks.align.outcome``). Imports neither Prefect nor MLflow.
 """
 
+import functools
 import gc
 import json
 import sys
@@ -25,7 +26,7 @@ from tasks.align.outcome import EXIT, stopped
 from tasks.align.pairs import refuse_too_few
 from tasks.align.probe import Probe
 from tasks.align.signals import Asked, EndRequests
-from tasks.align.trainer import Interrupted, NightTrainer, NotFinite
+from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
 from tasks.align.watch import Unhealthy, Watch
 from tasks.errors import ModelError, NightshiftError
 from tasks.lm.flops import matmul_rate, model_sizes, work_of
@@ -89,7 +90,8 @@ class Run:
         if self.watch.work is not None:
             tokens = sum(work.tokens for work in self.watch.work[begun:])
         else:
-            tokens = self.trainer.state.num_input_tokens_seen or self.watch.history[-1].get("num_tokens", 0)
+            before = self.watch.history[begun - 1].get("num_tokens", 0) if begun else 0
+            tokens = self.watch.history[-1].get("num_tokens", 0) - before
         return {"tokens": float(tokens), "seconds": self.watch.seconds}
 
     def train(self) -> list[dict[str, float]]:
@@ -140,7 +142,8 @@ class Run:
             ),
         )
         if not isinstance(trainer, NightTrainer):
-            self.watch.asked = self.requests  # NightTrainer asks between the parts of a step, too
+            # NightTrainer asks by itself, between the parts of a step too
+            self.watch.asked = functools.partial(asked_together, trainer.accelerator, self.requests)
         elif trainer.accelerator.is_main_process:
             emit(
                 "log",
@@ -205,7 +208,7 @@ class Run:
     def _say_resumed(self) -> None:
         assert self.found is not None
         step, total = self.found.step, self.spec["steps"]
-        if isinstance(self.trainer, NightTrainer) and self.found.history:
+        if hasattr(self.trainer, "_total_train_tokens") and self.found.history:
             self.trainer._total_train_tokens = self.found.history[-1].get("num_tokens", 0)
         if not self.trainer.accelerator.is_main_process:
             return

@@ -6,14 +6,14 @@ from typing import Any
 
 from infra.digest import Digest, digest_of, short
 from infra.errors import PoolError
-from infra.jsonl import load_lines
+from infra.jsonl import dump_lines, load_lines
 from infra.live import Live, OnMetrics
 from infra.pools.base import Pool
 from infra.price_book import load_price_book
 from infra.programs import fresh_folder, run_program
 from infra.step import revision
-from infra.store import Store
 from tasks import place
+from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear
 from tasks.align.ended import MEMORY_DO, error_of, merged, ran_out_of_memory
 from tasks.align.made import store_model
@@ -24,6 +24,7 @@ from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout, parameters
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
+from tasks.phases import METHODS, Phase
 from tasks.recipe import Recipe
 
 
@@ -57,7 +58,9 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         tracker.end(run, "FAILED")
         raise
     model = store_model(recipe, work / "out", base, store)
-    remember(home, pool.device().kind, result["tokens"] * parameters(base.base), result["seconds"])
+    remember(
+        home, pool.device().kind, result["tokens"] * parameters(base.base) / pool.device().count, result["seconds"]
+    )
     clear(checkpoints)
     tracker.end(run, "FINISHED")
     return Candidate(
@@ -74,8 +77,10 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     store, home, phase = place.store(), place.home(), recipe.phase[0]
     pool = place.pool(recipe.pool)
     chosen = choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed, read_quarantine(home))
-    steps = whole_steps(plan.steps, len(load_lines(chosen)), phase.batch_size, quarantine_file(home))
-    (work / "pairs.jsonl").write_bytes(chosen)
+    pairs = load_lines(chosen)
+    steps = whole_steps(plan.steps, len(pairs), phase.batch_size, quarantine_file(home))
+    # no more than the steps take: a resume at the last step would begin another with the rest
+    (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: steps * phase.batch_size]))
     folder, _ = checkout(base, home, store)
     return {
         "base": str(folder),
@@ -88,7 +93,7 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
         "max_tokens": phase.tokens_at_once(accelerator=pool.device().accelerator),
         "shard": pool.shares_weights(),
         "cache": str(store.root),
-        "cache_context": reference_context(base, pool, store),
+        "cache_context": reference_context(base, phase, pool),
     }
 
 
@@ -97,6 +102,12 @@ def run_training(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMet
     first = _run_once(pool, spec, work, on_metrics)
     if isinstance(first, dict):
         return first
+    if not phase_is_cut(Phase.model_validate(spec["phase"])):
+        raise ModelError(
+            f"the training ran out of memory ({first}), and its steps can't be cut",
+            do="lower phase.batch_size or data.max_*_tokens, set phase.gradient_checkpointing = true, "
+            "or choose another pool",
+        )
     half = spec | {"max_tokens": max(spec["max_tokens"] // 2, 1)}
     half["said"] = (
         f"out of memory ({first}); once more with {half['max_tokens']} tokens at once, from the last checkpoint: "
@@ -110,6 +121,11 @@ def run_training(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMet
         f"{second}",
         do=MEMORY_DO,
     )
+
+
+def phase_is_cut(phase: Phase) -> bool:
+    """Whether its steps go through the model in parts of ``max_tokens``."""
+    return METHODS[phase.method].packed and not COUPLED.intersection(phase.losses)
 
 
 def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics) -> dict[str, Any] | str:
@@ -157,16 +173,26 @@ def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) ->
     }
     return digest_of(
         [
-            [preferences.train.digest, sorted(read_quarantine(place.home())), plan.pairs, plan.steps, recipe.seed],
+            [preferences.train.digest, left_out_tonight(preferences), plan.pairs, plan.steps, recipe.seed],
             [base.digest, phase, library_versions(), revision("align")],
         ]
     )
 
 
-def reference_context(base: Model, pool: Pool, store: Store) -> Digest:
+def left_out_tonight(preferences: Preferences) -> list[str]:
+    """Ids of tonight's pairs that are in quarantine: what another night put there changes nothing here."""
+    left_out = read_quarantine(place.home())
+    if not left_out:
+        return []
+    return sorted(left_out & {pair["id"] for pair in load_lines(place.store().read_bytes(preferences.train))})
+
+
+def reference_context(base: Model, phase: Phase, pool: Pool) -> Digest:
     """What reference log-probabilities depend on: weights, tokenizer, template, and how they are computed."""
     files = {file.path: file.digest_ for file in base.base.files}
-    number = "bf16" if pool.device().accelerator else "fp32"
+    # how the weights are held while they are the reference
+    held = {"qlora": "nf4 weights, ", "full": "fp32 weights, "}.get(phase.adapter, "")
+    number = f"{held}bf16" if pool.device().accelerator else "fp32"
     return context_digest(
         base=base.base.digest_,
         adapter=base.adapter.digest_ if base.adapter else None,
@@ -184,7 +210,7 @@ def align_key(
     return [
         preferences.train.digest,
         base.digest,
-        [plan.pairs, plan.steps, recipe.seed, sorted(read_quarantine(place.home()))],
+        [plan.pairs, plan.steps, recipe.seed, left_out_tonight(preferences)],
         [list(recipe.phase)],
         library_versions(),
     ]

@@ -36,6 +36,14 @@ class NotFinite(Exception):
         self.what, self.rows = what, rows
 
 
+def asked_together(accelerator: Any, asked_to_end: Callable[[], bool]) -> bool:
+    """Whether any process is to end: a signal reaches them at different times, and one alone would wait for ever."""
+    asked = asked_to_end()
+    if accelerator.num_processes == 1:
+        return asked
+    return bool(accelerator.reduce(torch.tensor([float(asked)], device=accelerator.device), "sum") > 0)
+
+
 class NightTrainer(DPOTrainer):
     """A DPOTrainer whose reference log-probabilities come from a cache and whose steps fit a token budget.
 
@@ -62,6 +70,12 @@ class NightTrainer(DPOTrainer):
         self._batch: Any = None
         super().__init__(*args, **kwargs)
         self._pack()
+        if self._whole_only() and self.accelerator.num_processes > 1:
+            raise ModelError(
+                f"the loss {', '.join(self.loss_types)} compares all pairs of a batch with each other; "
+                f"{self.accelerator.num_processes} processes would each compare their own",
+                do="take one process in the pool's block, or another loss",
+            )
         if self._whole_only() and self.args.per_device_train_batch_size > 1:
             longest = sum(
                 sorted(map(self._pair_length, self.train_dataset), reverse=True)[: self.args.train_batch_size]
@@ -154,7 +168,7 @@ class NightTrainer(DPOTrainer):
         lengths = packed_lengths(inputs) if self.packed else padded_lengths(inputs)
         parts = [list(range(len(lengths)))]
         if not self._whole_only():
-            parts = self._agree(lengths, split(lengths, self.max_tokens))
+            parts = self._parts(lengths)
         model.train()
         weights, total, logged = self.loss_weights, torch.zeros((), device=self.accelerator.device), self._logged()
         try:
@@ -202,12 +216,7 @@ class NightTrainer(DPOTrainer):
                 layer.gradient_checkpointing = was
 
     def _asked(self) -> bool:
-        """Whether to end before this step; several processes find out together, or some would wait for ever."""
-        asked = self.asked_to_end()
-        if self.accelerator.num_processes == 1:
-            return asked
-        flag = torch.tensor([float(asked)], device=self.accelerator.device)
-        return bool(self.accelerator.reduce(flag, "sum") > 0)  # pyright: ignore
+        return asked_together(self.accelerator, self.asked_to_end)
 
     def _random_states(self) -> tuple[Any, Any]:
         cuda = self.accelerator.device.type == "cuda"
@@ -218,13 +227,18 @@ class NightTrainer(DPOTrainer):
         if states[1] is not None:
             torch.cuda.set_rng_state(states[1])
 
-    def _agree(self, lengths: list[int], parts: list[list[int]]) -> list[list[int]]:
-        """As many parts in every process: TRL gathers its metrics in each."""
+    def _parts(self, lengths: list[int]) -> list[list[int]]:
+        """The step's parts: of the same sizes in every process, because TRL gathers its metrics in each.
+
+        Each process puts its pairs in order of length; the longest in each place decides, so that all parts fit.
+        """
         if self.accelerator.num_processes == 1:
-            return parts
-        count = torch.tensor([len(parts)], device=self.accelerator.device)
-        most = int(self.accelerator.gather(count).max())  # pyright: ignore
-        return split(lengths, self.max_tokens, most)
+            return split(lengths, self.max_tokens)
+        order = sorted(range(len(lengths)), key=lambda pair: -lengths[pair])
+        mine = torch.tensor([lengths[pair] for pair in order], device=self.accelerator.device)
+        all_lengths: Any = self.accelerator.gather(mine)
+        longest = all_lengths.view(self.accelerator.num_processes, -1).amax(0).tolist()
+        return [sorted(order[place] for place in part) for part in split(longest, self.max_tokens)]
 
     def _shares(self, part: Any, whole: Any) -> list[float]:
         """This part's share of the step, over all processes; gradients and losses are averaged over them later."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.distributed
 from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
@@ -90,7 +92,8 @@ class Watch(TrainerCallback):
             emit("metrics", step=state.global_step, total=self.steps, values=shown | speed)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        # Trainer's processes have all written their part when it says so: it waits for them
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # each process writes its own random state, and Trainer doesn't wait for them
         self.seal(state)
 
     def seal(self, state: Any) -> None:
@@ -127,8 +130,6 @@ def _plain(logs: dict[str, Any]) -> dict[str, float]:
 
 def _memory() -> int:
     """Bytes in use: of the accelerator where there is one, else of the process."""
-    import torch
-
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return memory_in_use()

@@ -6,7 +6,7 @@ from infra.price_book import PriceBook
 from tasks.contracts import Plan
 from tasks.errors import PlanError
 from tasks.phases import Phase
-from tasks.plan.memory import Shape, changes_that_fit, peak_bytes
+from tasks.plan.memory import Place, Shape, changes_that_fit, peak_bytes
 from tasks.recipe import Recipe
 
 FORWARD = 1 / 3  # of a training step's time: the reference's pass over a new pair, a scored item
@@ -28,6 +28,8 @@ class Facts(Record):
     memory_bytes: int
     device: Device
     speed: float  # tokens × parameters per second of training
+    sharing: int = 1  # processes that share the weights
+    prompts_a_pair: int = 1  # how often a pair's prompt goes through the model
     pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
 
 
@@ -40,9 +42,7 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     phase = recipe.phase[0]
     steps = min(phase.max_steps, facts.train_pairs // phase.batch_size)
     pairs = steps * phase.batch_size
-    memory = peak_bytes(
-        facts.shape, phase, whole_step(phase, facts), facts.max_pair_tokens, accelerator=facts.device.accelerator
-    )
+    memory = peak_bytes(facts.shape, phase, whole_step(phase, facts), facts.max_pair_tokens, place_of(facts))
     seconds = forecast_seconds(facts, pairs)
     price = prices.price(facts.device.kind)
     hours = seconds / 3600 * facts.device.count
@@ -104,7 +104,7 @@ def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
             whole_step(phase, facts),
             facts.max_pair_tokens,
             facts.memory_bytes,
-            accelerator=facts.device.accelerator,
+            place_of(facts),
         )
         raise PlanError(
             f"training needs about {plan.memory_bytes / 1e9:.1f} GB, "
@@ -125,6 +125,10 @@ def refuse_misfit(recipe: Recipe, plan: Plan, facts: Facts) -> None:
             f"the budget is {recipe.budget.max_amount} (budget.max_amount)",
             do="lower phase.max_steps or raise the budget",
         )
+
+
+def place_of(facts: Facts) -> Place:
+    return Place(accelerator=facts.device.accelerator, sharing=facts.sharing, prompts=facts.prompts_a_pair)
 
 
 def whole_step(phase: Phase, facts: Facts) -> int:

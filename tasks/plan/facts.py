@@ -11,10 +11,8 @@ from tasks.lm.base import config, parameters
 from tasks.lm.speed import speed
 from tasks.phases import METHODS
 from tasks.plan.decide import Facts
-from tasks.plan.memory import Shape
+from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
-
-TEMPLATE_TOKENS = 32  # roles and turn marks of a chat template, about; validate counts the words
 
 
 def gather(
@@ -48,6 +46,8 @@ def gather(
         memory_bytes=pool.memory_bytes(),
         device=device,
         speed=speed(home, device.kind)[0],
+        sharing=device.count if pool.shares_weights() else 1,
+        prompts_a_pair=prompts,
         pool_problems=tuple(pool.check()),
     )
 

@@ -5,6 +5,7 @@ Checked against peaks measured by benchmarks/memory.py (benchmarks/results/memor
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import NamedTuple
 
 from infra.digest import Record
 from tasks.phases import METHODS, Phase
@@ -30,8 +31,20 @@ class Shape(Record):
     vocabulary: int
 
 
-def training_bytes(shape: Shape, phase: Phase, tokens: int, *, accelerator: bool) -> int:
+class Place(NamedTuple):
+    """Where and how a phase runs, as far as its memory goes."""
+
+    accelerator: bool
+    sharing: int = 1  # processes that share weights, gradients and optimizer (FSDP2)
+    prompts: int = 1  # how often a pair's prompt goes through the model: twice where nothing is packed
+
+
+TEMPLATE_TOKENS = 32  # roles and turn marks of a chat template, about; data's bounds count the words
+
+
+def training_bytes(shape: Shape, phase: Phase, tokens: int, place: Place) -> int:
     """Peak memory of a phase whose largest part has ``tokens`` tokens (packed where the method packs)."""
+    accelerator = place.accelerator
     full = phase.adapter == "full"
     trained = shape.parameters if full else adapter_parameters(shape, phase.lora.r)
     weight = _weight_bytes(phase, accelerator)
@@ -40,7 +53,7 @@ def training_bytes(shape: Shape, phase: Phase, tokens: int, *, accelerator: bool
     state = trained * GRADIENT_AND_ADAM
     kept = tokens * saved_a_token(shape, phase, accelerator=accelerator) * number
     logits = 0 if METHODS[phase.method].packed else 3 * tokens * shape.vocabulary * 4
-    return int(PROGRAM[accelerator] + weights + state + HOLES[accelerator] * kept + logits)
+    return int(PROGRAM[accelerator] + (weights + state) / place.sharing + HOLES[accelerator] * kept + logits)
 
 
 def _weight_bytes(phase: Phase, accelerator: bool) -> float:
@@ -70,7 +83,7 @@ def adapter_parameters(shape: Shape, r: int) -> int:
     return shape.layers * r * (attention + 3 * (shape.hidden + shape.intermediate))
 
 
-def peak_bytes(shape: Shape, phase: Phase, step: int, longest_pair: int, *, accelerator: bool) -> int:
+def peak_bytes(shape: Shape, phase: Phase, step: int, longest_pair: int, place: Place) -> int:
     """Peak memory of a phase, whose steps go through the model in parts where its method cuts them.
 
     Args:
@@ -78,18 +91,16 @@ def peak_bytes(shape: Shape, phase: Phase, step: int, longest_pair: int, *, acce
         longest_pair: tokens; one that is longer than a part is recomputed rather than kept.
     """
     if not METHODS[phase.method].packed:
-        return training_bytes(shape, phase, step, accelerator=accelerator)
-    part = min(phase.tokens_at_once(accelerator=accelerator), step)
-    peak = training_bytes(shape, phase, part, accelerator=accelerator)
+        return training_bytes(shape, phase, step, place)
+    part = min(phase.tokens_at_once(accelerator=place.accelerator), step)
+    peak = training_bytes(shape, phase, part, place)
     if longest_pair > part:
         lighter = phase.model_copy(update={"gradient_checkpointing": True})
-        peak = max(peak, training_bytes(shape, lighter, longest_pair, accelerator=accelerator))
+        peak = max(peak, training_bytes(shape, lighter, longest_pair, place))
     return peak
 
 
-def changes_that_fit(
-    shape: Shape, phase: Phase, step: int, longest_pair: int, memory: int, *, accelerator: bool
-) -> list[str]:
+def changes_that_fit(shape: Shape, phase: Phase, step: int, longest_pair: int, memory: int, place: Place) -> list[str]:
     """Recipe changes that each, alone, make the phase fit, the cheapest first; at most three.
 
     Cheap is what costs least of the night: fewer tokens at once cost little, recomputation a third of the time,
@@ -98,20 +109,21 @@ def changes_that_fit(
 
     def fits(longest: int = longest_pair, tokens: int = step, **fields: object) -> bool:
         changed = phase.model_copy(update=fields)
-        return peak_bytes(shape, changed, tokens, longest, accelerator=accelerator) <= memory
+        return peak_bytes(shape, changed, tokens, longest, place) <= memory
 
     found = []
     if METHODS[phase.method].packed:
-        now = min(phase.tokens_at_once(accelerator=accelerator), step)
+        now = min(phase.tokens_at_once(accelerator=place.accelerator), step)
         if fewer := _most(lambda count: fits(max_tokens=count), 32, now):
             found.append(f"phase.max_tokens = {fewer}")
     if not phase.gradient_checkpointing and fits(gradient_checkpointing=True):
         found.append("phase.gradient_checkpointing = true")
-    if shorter := _most(lambda count: fits(count, phase.batch_size * count), 32, longest_pair):
-        found.append(f"data.max_prompt_tokens + 2 × data.max_answer_tokens ≤ {shorter}")
+    if shorter := _most(lambda count: fits(count, phase.batch_size * count), 2 * TEMPLATE_TOKENS, longest_pair):
+        prompt = "data.max_prompt_tokens" if place.prompts == 1 else "2 × data.max_prompt_tokens"
+        found.append(f"{prompt} + 2 × data.max_answer_tokens ≤ {shorter - TEMPLATE_TOKENS}")
     if phase.adapter == "full" and fits(adapter="lora"):
         found.append('phase.adapter = "lora"')
-    if accelerator and phase.adapter in ("lora", "dora", "rslora") and fits(adapter="qlora"):
+    if place.accelerator and phase.adapter in ("lora", "dora", "rslora") and fits(adapter="qlora"):
         found.append('phase.adapter = "qlora"')
     return found[:3]
 

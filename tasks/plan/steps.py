@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from infra.digest import digest_file
 from infra.price_book import load_price_book
 from infra.step import step
 from tasks import place
@@ -14,7 +15,10 @@ from tasks.recipe import Recipe
 def _key(
     night: Night, recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites
 ) -> list[Any]:
-    return [recipe, recipe.budget, recipe.pool, preferences, base, baselines.champion, suites]
+    pool = place.pool(recipe.pool)
+    how = [phase.model_dump(mode="json") for phase in recipe.phase]  # identity leaves out how the work is cut
+    where = [recipe.pool, pool.device().model_dump(), pool.shares_weights(), digest_file(place.settings().price_book)]
+    return [recipe, recipe.budget, how, where, preferences, base, baselines.champion, suites]
 
 
 @step(area="plan", key=_key)

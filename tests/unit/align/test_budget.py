@@ -12,36 +12,28 @@ from tasks.align.budget import BY_TOKENS, COUPLED, shares, split
 quick = settings(deadline=None, max_examples=200)
 lengths = st.lists(st.integers(1, 60), max_size=24)
 budgets = st.integers(1, 120)
-counts = st.integers(1, 30)
 
 
 @quick
-@given(lengths, budgets, counts)
-def test_every_pair_is_in_one_part_and_no_part_is_empty(some: list[int], most: int, parts: int) -> None:
-    found = split(some, most, parts)
+@given(lengths, budgets)
+def test_every_pair_is_in_one_part_and_no_part_is_empty(some: list[int], most: int) -> None:
+    found = split(some, most)
     assert sorted(index for part in found for index in part) == list(range(len(some)))
     assert all(found)
     assert all(part == sorted(part) for part in found), "a part keeps the batch's order"
 
 
 @quick
-@given(lengths, budgets, counts)
-def test_a_part_is_within_the_budget_or_a_single_pair(some: list[int], most: int, parts: int) -> None:
-    for part in split(some, most, parts):
+@given(lengths, budgets)
+def test_a_part_is_within_the_budget_or_a_single_pair(some: list[int], most: int) -> None:
+    for part in split(some, most):
         assert len(part) == 1 or sum(some[index] for index in part) <= most
 
 
 @quick
-@given(lengths, budgets, counts)
-def test_there_are_as_many_parts_as_are_asked_for_and_pairs_allow(some: list[int], most: int, parts: int) -> None:
-    alone = len(split(some, most))
-    assert len(split(some, most, parts)) == max(alone, min(parts, len(some)))
-
-
-@quick
-@given(lengths, budgets, counts)
-def test_the_same_lengths_are_split_the_same_way(some: list[int], most: int, parts: int) -> None:
-    assert split(some, most, parts) == split(tuple(some), most, parts)
+@given(lengths, budgets)
+def test_the_same_lengths_are_split_the_same_way(some: list[int], most: int) -> None:
+    assert split(some, most) == split(tuple(some), most)
 
 
 @quick
@@ -57,15 +49,13 @@ def test_some_batches_are_split_as_written_here() -> None:
     assert split([3, 4, 4], 10) == [[1, 2], [0]]
     assert split([30, 4, 30], 10) == [[0], [2], [1]], "a pair that is longer than the budget stands alone"
     assert split([5, 5, 5, 5], 10) == [[0, 1], [2, 3]]
-    assert len(split([5, 5, 5, 5], 10, parts=3)) == 3
-    assert len(split([5, 5], 10, parts=9)) == 2
 
 
 @st.composite
 def steps(draw: st.DrawFn) -> tuple[list[int], list[list[int]]]:
     """Tokens of the chosen answer of each pair, and a split of the pairs."""
     tokens = draw(st.lists(st.integers(0, 40), min_size=1, max_size=16))
-    return tokens, split([1 + 2 * one for one in tokens], draw(budgets), draw(counts))
+    return tokens, split([1 + 2 * one for one in tokens], draw(budgets))
 
 
 def of_parts(losses: list[str], tokens: list[int], parts: list[list[int]], processes: int = 1) -> list[list[float]]:

@@ -377,6 +377,25 @@ def test_an_unhealthy_training_stops_with_its_last_good_checkpoint_kept(spec: An
     assert adapter(calm) == adapter(whole)
 
 
+@pytest.mark.parametrize("phase", [{"method": "kto"}, {"packing": False}], ids=str)
+def test_a_look_at_a_model_that_is_not_packed_sees_the_same_divergence(phase: dict[str, Any], spec: Any) -> None:
+    look = {"probe_every": 12, "probe_prompts": 8, "probe_tokens": 6}
+    history = Run(spec("plain", phase | look), never()).train()
+    assert 0 <= history[-1]["probe_kl"] < 0.5
+    if "packing" in phase:
+        packed = Run(spec("packed", look), never()).train()
+        assert history[-1]["probe_kl"] == pytest.approx(packed[-1]["probe_kl"], rel=1e-2, abs=1e-4)
+
+
+def test_kto_compares_with_answers_to_other_prompts(spec: Any) -> None:
+    run = Run(spec(phase={"method": "kto"}), never())
+    batch = [run.trainer.train_dataset[row] for row in range(16)]
+    labels = [row["label"] for row in batch]
+    assert labels == [True] * 8 + [False] * 8
+    with pytest.raises(ModelError, match="one pair"):
+        Run(spec(phase={"method": "kto", "batch_size": 1}), never())
+
+
 def test_a_look_at_the_answers_changes_no_training(spec: Any) -> None:
     plain, looked = spec("plain"), spec("looked", {"probe_every": 4, "probe_prompts": 4, "probe_tokens": 6})
     Run(plain, never()).train()

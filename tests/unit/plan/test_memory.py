@@ -7,8 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.phases import Phase
-from tasks.plan.memory import Shape, adapter_parameters, changes_that_fit, peak_bytes, training_bytes
+from tasks.plan.memory import (
+    TEMPLATE_TOKENS,
+    Place,
+    Shape,
+    adapter_parameters,
+    changes_that_fit,
+    peak_bytes,
+    training_bytes,
+)
 
+CPU = Place(accelerator=False)
 SHAPES = {
     "30m": Shape(
         parameters=24_872_832, hidden=384, intermediate=1024, layers=8, query_width=384, key_width=128, vocabulary=32000
@@ -29,7 +38,7 @@ def phase(**fields: Any) -> Phase:
 
 
 def gigabytes(shape: str, tokens: int, **fields: Any) -> float:
-    return training_bytes(SHAPES[shape], phase(**fields), tokens, accelerator=False) / 1e9
+    return training_bytes(SHAPES[shape], phase(**fields), tokens, CPU) / 1e9
 
 
 MEASURED: list[tuple[str, str, int, bool, float]] = []
@@ -72,32 +81,38 @@ def test_more_tokens_never_need_less_and_recomputing_never_more(shape: str, toke
 def test_every_change_that_is_named_makes_the_phase_fit(step: int, room: float, adapter: str) -> None:
     shape, memory, longest = SHAPES["135m"], int(room * 1e9), 500
     whole = {"adapter": adapter, "max_tokens": 8192, "batch_size": 4}
-    for way in changes_that_fit(shape, phase(**whole), step, longest, memory, accelerator=False):
+    for way in changes_that_fit(shape, phase(**whole), step, longest, memory, CPU):
         changed: dict[str, Any] = dict(whole)
         pair, tokens, number = longest, step, int(way.rpartition(" ")[2]) if way[-1].isdigit() else 0
         if "max_tokens = " in way:
             changed["max_tokens"] = number
         elif "≤" in way:
-            pair, tokens = number, 4 * number
+            pair, tokens = number + TEMPLATE_TOKENS, 4 * (number + TEMPLATE_TOKENS)
         elif "gradient" in way:
             changed["gradient_checkpointing"] = True
         else:
             changed["adapter"] = "lora"
-        assert peak_bytes(shape, phase(**changed), tokens, pair, accelerator=False) <= memory, way
+        assert peak_bytes(shape, phase(**changed), tokens, pair, CPU) <= memory, way
 
 
 def test_the_cheapest_change_comes_first() -> None:
-    ways = changes_that_fit(SHAPES["135m"], phase(max_tokens=8192), 4096, 500, int(4e9), accelerator=False)
+    ways = changes_that_fit(SHAPES["135m"], phase(max_tokens=8192), 4096, 500, int(4e9), CPU)
     assert ways[0].startswith("phase.max_tokens = ")
     assert ways[1] == "phase.gradient_checkpointing = true"
 
 
 def test_a_pair_longer_than_a_part_is_recomputed_and_a_step_that_is_not_cut_counts_whole() -> None:
     shape = SHAPES["135m"]
-    parts = peak_bytes(shape, phase(max_tokens=512), 4000, 500, accelerator=False)
-    assert parts == training_bytes(shape, phase(), 512, accelerator=False)
-    assert peak_bytes(shape, phase(max_tokens=512), 300, 300, accelerator=False) < parts
-    longer = peak_bytes(shape, phase(max_tokens=512), 40000, 10000, accelerator=False)
-    assert parts < longer < training_bytes(shape, phase(), 10000, accelerator=False)
-    whole = peak_bytes(shape, phase(method="orpo"), 4000, 500, accelerator=False)
-    assert whole > training_bytes(shape, phase(), 4000, accelerator=False)
+    parts = peak_bytes(shape, phase(max_tokens=512), 4000, 500, CPU)
+    assert parts == training_bytes(shape, phase(), 512, CPU)
+    assert peak_bytes(shape, phase(max_tokens=512), 300, 300, CPU) < parts
+    longer = peak_bytes(shape, phase(max_tokens=512), 40000, 10000, CPU)
+    assert parts < longer < training_bytes(shape, phase(), 10000, CPU)
+    whole = peak_bytes(shape, phase(method="orpo"), 4000, 500, CPU)
+    assert whole > training_bytes(shape, phase(), 4000, CPU)
+
+
+def test_processes_that_share_the_weights_need_less_each() -> None:
+    alone = training_bytes(SHAPES["360m"], phase(adapter="full"), 500, CPU)
+    four = training_bytes(SHAPES["360m"], phase(adapter="full"), 500, Place(accelerator=False, sharing=4))
+    assert alone - four == pytest.approx(0.75 * SHAPES["360m"].parameters * 16, rel=0.01)
