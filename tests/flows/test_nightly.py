@@ -280,9 +280,13 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
         start_new_session=True,
     )
     assert process.stdout is not None
+    seen = []
     for line in process.stdout:
-        if "align 60/200" in line:
+        seen.append(line)
+        if re.search(r"align 6\d/200  loss", line):
             break
+    else:
+        raise AssertionError("".join(seen)[-3000:])
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 20
