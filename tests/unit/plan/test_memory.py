@@ -41,7 +41,15 @@ def gigabytes(shape: str, tokens: int, **fields: Any) -> float:
     return training_bytes(SHAPES[shape], phase(**fields), tokens, CPU) / 1e9
 
 
-MEASURED: list[tuple[str, str, int, bool, float]] = []
+MEASURED: list[tuple[str, str, int, bool, float]] = [  # benchmarks/results/memory.md
+    ("30m", "lora", 500, False, 0.90),
+    ("30m", "lora", 2000, False, 1.57),
+    ("30m", "full", 1000, False, 1.31),
+    ("135m", "lora", 250, False, 1.75),
+    ("135m", "lora", 500, False, 2.35),
+    ("135m", "lora", 1000, False, 3.53),
+    ("135m", "lora", 2000, False, 5.88),
+]
 
 
 @pytest.mark.parametrize(("shape", "adapter", "tokens", "recompute", "peak"), MEASURED)
