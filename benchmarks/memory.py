@@ -9,7 +9,6 @@ steps. The last line is one JSON object; ``off`` is forecast over measured, less
 
 import argparse
 import json
-import os
 import random
 import resource
 import subprocess
@@ -20,7 +19,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+from infra.settings import apply_environment, load_settings  # noqa: E402
 
 SHAPES: dict[str, dict[str, Any]] = {
     "30m": {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 8, "num_attention_heads": 6,
@@ -44,6 +44,7 @@ CASES = [
 
 
 def main() -> None:
+    apply_environment(load_settings())
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="*", default=["30m", "135m", "360m"], choices=list(SHAPES))
     parser.add_argument("--case", help=argparse.SUPPRESS)

@@ -20,10 +20,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-os.environ |= {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 import torch  # noqa: E402
 
+from infra.settings import apply_environment, load_settings  # noqa: E402
 from tasks.gate.score import TOKENS  # noqa: E402
 from tasks.gate.suites import load_suite, spread  # noqa: E402
 from tasks.lm import packed  # noqa: E402
@@ -36,6 +36,7 @@ Logprobs = list[list[torch.Tensor]]
 
 
 def main() -> None:
+    apply_environment(load_settings())
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=MODEL, help="as `model.source` in a recipe")
     parser.add_argument("--items", type=int, default=24, help="in all, spread over the suites")

@@ -30,6 +30,11 @@ def ran_out_of_memory(stops: list[dict[str, Any]], failure: str) -> str | None:
     return failure.partition("\n")[0] if not stops and KILLED in failure else None
 
 
+def crashed(stops: list[dict[str, Any]], processes: int) -> bool:
+    """Whether one of several processes ended without a word: torchrun then asks the others to end, and they say so."""
+    return len(stops) < processes and all(stop["kind"] == "interrupted" for stop in stops)
+
+
 def error_of(event: dict[str, Any]) -> NightshiftError:
     """The error that a ``stopped`` event stands for."""
     kept = f"the checkpoint of step {event['step']} is kept" if event.get("step") else "no checkpoint was made yet"

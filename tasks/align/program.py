@@ -32,7 +32,8 @@ from tasks.errors import ModelError, NightshiftError
 from tasks.lm.flops import matmul_rate, model_sizes, work_of
 from tasks.lm.layout import Document
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
-from tasks.lm.reference_cache import NOISE, NOISE_BF16, ReferenceCache
+from tasks.lm.reference_cache import ReferenceCache
+from tasks.lm.reference_segment import NOISE, NOISE_BF16
 from tasks.phases import METHODS, Phase
 
 
@@ -45,11 +46,11 @@ def main(spec_path: str, result_path: str) -> None:
         run = Run(spec, requests)
         history = run.train()
     except Interrupted:
-        stopped("interrupted", **_kept(run), what=f"{requests.received} asked the training to end")
+        stopped("interrupted", **_kept(spec), what=f"{requests.received} asked the training to end")
     except Unhealthy as verdict:
-        stopped("unhealthy", **_kept(run), **verdict.stop.model_dump(exclude={"step"}))
+        stopped("unhealthy", **_kept(spec), **verdict.stop.model_dump(exclude={"step"}))
     except NotFinite as found:
-        stopped("not_finite", **_kept(run), what=found.what, pairs=run.names(found.rows) if run else [])
+        stopped("not_finite", **_kept(spec), what=found.what, pairs=run.names(found.rows) if run else [])
     except NightshiftError as error:
         stopped("refused", what=error.what, do=error.do)
     except (RuntimeError, MemoryError) as error:
@@ -246,9 +247,9 @@ def check_history(history: list[dict[str, float]], steps: int) -> None:
         )
 
 
-def _kept(run: Run | None) -> dict[str, Any]:
+def _kept(spec: dict[str, Any]) -> dict[str, Any]:
     """The step that a later start goes on from."""
-    found = checkpoints.newest(run.folder, run.spec["context"]) if run else None
+    found = checkpoints.newest(Path(spec["checkpoints"]), spec["context"])
     return {"step": found.step if found else 0}
 
 

@@ -15,7 +15,7 @@ from infra.step import revision
 from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear
-from tasks.align.ended import MEMORY_DO, error_of, merged, ran_out_of_memory
+from tasks.align.ended import MEMORY_DO, crashed, error_of, merged, ran_out_of_memory
 from tasks.align.made import store_model
 from tasks.align.pairs import choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
@@ -147,7 +147,7 @@ def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetric
             out_of_memory = ran_out_of_memory(stops, error.what)
             if out_of_memory is not None:
                 return out_of_memory
-            if not stops:
+            if not stops or crashed(stops, pool.device().count):
                 raise
             raise error_of(merged(stops)) from None
 

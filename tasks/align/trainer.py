@@ -66,7 +66,7 @@ class NightTrainer(DPOTrainer):
         **kwargs: Any,
     ) -> None:
         self.cache, self.max_tokens, self.asked_to_end, self.on_fill = cache, max_tokens, asked_to_end, on_fill
-        self.packing, self.packed, self.filled = packing, False, 0
+        self.packing, self.packed, self.filled = packing, False, 0  # filled: pairs whose reference was computed
         self._batch: Any = None
         super().__init__(*args, **kwargs)
         self._pack()
@@ -200,10 +200,10 @@ class NightTrainer(DPOTrainer):
 
         So a few long pairs don't decide how much memory a training takes.
         """
-        layers = [one for one in model.modules() if isinstance(one, GradientCheckpointingLayer)]
-        if not long or self.args.gradient_checkpointing or not layers:
+        if not long or self.args.gradient_checkpointing:
             yield
             return
+        layers = [one for one in model.modules() if isinstance(one, GradientCheckpointingLayer)]
         before = [one.gradient_checkpointing for one in layers]
         again: Any = functools.partial(checkpoint, use_reentrant=False)
         for layer in layers:

@@ -132,12 +132,6 @@ def _predictions(layout: Layout) -> tuple[torch.Tensor, torch.Tensor, list[int]]
     return torch.tensor(sources, dtype=torch.long), torch.tensor(targets, dtype=torch.long), lengths
 
 
-def pair_logprobs(model: Any, pairs: list[tuple[list[int], list[int], list[int]]]) -> list[tuple[float, float]]:
-    """Summed log-probabilities in nats of (chosen, rejected) for each (prompt, chosen, rejected), without gradient."""
-    scored = branch_logprobs(model, [(prompt, (chosen, rejected)) for prompt, chosen, rejected in pairs])
-    return [(float(chosen.sum()), float(rejected.sum())) for chosen, rejected in scored]
-
-
 def why_it_differs(model: Any) -> str | None:
     """Compare the packed forward with the model's own on a small made-up pair; None when they agree.
 
@@ -171,7 +165,6 @@ __all__ = [
     "hidden_states",
     "is_enabled",
     "pack_pairs",
-    "pair_logprobs",
     "score_positions",
     "switch",
     "why_it_differs",

@@ -14,47 +14,22 @@ trusted that can't be checked: what is damaged, partial or contradicted reads as
 
 import contextlib
 import errno
-import math
 import operator
 import os
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from infra.digest import Digest, digest_bytes, digest_of
 from infra.errors import StoreError
-from infra.jsonl import dump_lines, load_lines
-
-VERSION = 1
-
-Pair = tuple[float, float]  # (chosen, rejected), nats
-
-# A log-probability is at most 0; summing rounded log-softmax values may end a little above it.
-ROUNDING = 1e-3  # nats
-
-# How far two measurements of one example may lie apart, relative to the larger: other batch shapes change the order of
-# additions. On a 135M model, alone against a padded batch of 7, that was up to 3e-5 nats (1e-6) in fp32 and 0.4 nats
-# (3e-3) in bf16. DPO sees the number times beta: at beta 0.1 and 300 nats NOISE lets the margin move by 0.03.
-NOISE = 1e-3
-NOISE_BF16 = 1e-2
-_SURE = 10.0  # nats; of a sum closer to 0 (a few sure tokens) the noise is taken as that of this one
+from infra.jsonl import dump_lines
+from tasks.lm.reference_segment import NOISE, VERSION, Damaged, Pair, Segment, close, pair_of, parse
 
 _WRITING = ".writing-"
 _ABANDONED = 24 * 3600  # seconds
 _ROUNDS = 20  # listings of a folder that changes while it is read
-
-
-class _Damaged(Exception):
-    """A segment that can't be trusted; the text completes "the segment … "."""
-
-
-class _Segment(NamedTuple):
-    name: str
-    pairs: tuple[tuple[Digest, Pair], ...]
-    flaws: tuple[str, ...]  # entries left out, a clause each
 
 
 def example_digest(prompt_ids: Sequence[int], chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> Digest:
@@ -139,7 +114,7 @@ class ReferenceCache:
         checked: list[tuple[Digest, Pair]] = []
         for example, (chosen, rejected) in entries.items():
             try:
-                checked.append((example, _pair(chosen, rejected)))
+                checked.append((example, pair_of(chosen, rejected)))
             except ValueError as error:
                 raise StoreError(
                     f"the reference log-probabilities of example {example} can't be kept: {error}",
@@ -181,14 +156,14 @@ class ReferenceCache:
                 do="fix permissions or the mount there",
             ) from error
 
-    def _segments(self) -> list[_Segment]:
+    def _segments(self) -> list[Segment]:
         """All segments that can be trusted, in order of their names.
 
         A compaction may delete a segment between the listing and the reading, and a listing during which files come and
         go may lack both the deleted and the merged one. So the folder is listed until there is nothing new: the merged
         one was there before the first deletion, and read twice an entry does no harm.
         """
-        tried: dict[str, _Segment | None] = {}
+        tried: dict[str, Segment | None] = {}
         gone: set[str] = set()
         for _ in range(_ROUNDS):
             new = sorted(self._names() - tried.keys())
@@ -206,7 +181,7 @@ class ReferenceCache:
                 self._note(f"the folder {self.folder} changed {_ROUNDS} times while it was read; not all of it was")
         return [segment for _, segment in sorted(tried.items()) if segment]
 
-    def _load(self, name: str) -> _Segment | None:
+    def _load(self, name: str) -> Segment | None:
         """The segment, or None and a noted problem.
 
         Raises:
@@ -214,8 +189,8 @@ class ReferenceCache:
         """
         path = self.folder / name
         try:
-            segment = _parse(name, path.read_bytes(), self.context)
-        except _Damaged as damage:
+            segment = parse(name, path.read_bytes(), self.context)
+        except Damaged as damage:
             self._note(f"the segment {path} {damage}; none of it is used")
             return None
         except FileNotFoundError:
@@ -230,7 +205,7 @@ class ReferenceCache:
         return segment
 
     def _agree(self, example: Digest, pairs: Mapping[Pair, str]) -> bool:
-        if all(_close(values, self.noise) for values in zip(*pairs, strict=True)):
+        if all(close(values, self.noise) for values in zip(*pairs, strict=True)):
             return True
         # the furthest two by the part that disagrees most; which of them is right can't be told from here
         part = max((0, 1), key=lambda i: max(pair[i] for pair in pairs) - min(pair[i] for pair in pairs))
@@ -284,59 +259,6 @@ class ReferenceCache:
                 f"the segment {self.folder / name} is merged and can't be deleted: {error.strerror or error}; "
                 "it only takes room"
             )
-
-
-def _parse(name: str, data: bytes, context: Digest) -> _Segment:
-    """The segment in these bytes.
-
-    Raises:
-        _Damaged: they aren't those of the name, or not a segment of this context.
-    """
-    if digest_bytes(data) != "sha256:" + name.removesuffix(".jsonl"):
-        raise _Damaged("has other bytes than its name says: it is cut off or was edited")
-    try:
-        header, *lines = load_lines(data)
-    except (ValueError, RecursionError) as error:
-        raise _Damaged(f"isn't JSON Lines with a header ({error})") from error
-    expected = {"version": VERSION, "context": context, "entries": len(lines)}
-    if header != expected:
-        raise _Damaged(f"has the header {header!s:.300}, expected {expected}")
-    pairs, flaws = [], []
-    for number, line in enumerate(lines, start=2):
-        if not isinstance(line, dict) or not isinstance(line.get("example"), str):
-            raise _Damaged(f"has no entry in line {number}: {line!s:.80}")
-        try:
-            pairs.append((line["example"], _pair(line.get("chosen"), line.get("rejected"))))
-        except ValueError as error:
-            flaws.append(f"example {line['example']}, {error}")
-    return _Segment(name, tuple(pairs), tuple(flaws))
-
-
-def _pair(chosen: Any, rejected: Any) -> Pair:
-    """The two as a pair of log-probabilities.
-
-    Raises:
-        ValueError: one is none; the text says which and why.
-    """
-    return _log_probability("chosen", chosen), _log_probability("rejected", rejected)
-
-
-def _log_probability(part: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ValueError(f"{part} is {value!r:.80}, which is no number")
-    try:
-        number = float(value)  # before it is compared: NumPy compares in float32, where the largest double is infinite
-    except OverflowError:  # JSON knows integers of any length
-        number = math.inf
-    if not (math.isfinite(number) and number <= ROUNDING):
-        raise ValueError(f"{part} is {value!s:.80}, and a log-probability is finite and at most 0")
-    return number
-
-
-def _close(values: Collection[float], noise: float) -> bool:
-    """Whether they are one number up to noise. By the extremes, so the order doesn't matter."""
-    low, high = min(values), max(values)
-    return high - low <= noise * max(_SURE, abs(low))
 
 
 def _write_whole(target: Path, data: bytes) -> None:

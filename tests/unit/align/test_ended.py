@@ -7,7 +7,7 @@ import pytest
 
 from infra.events import parse
 from infra.pools.base import KILLED
-from tasks.align.ended import error_of, merged, ran_out_of_memory
+from tasks.align.ended import crashed, error_of, merged, ran_out_of_memory
 from tasks.align.health import Stop
 from tasks.align.outcome import Kind, stopped
 from tasks.errors import Interrupted, ModelError, NightshiftError, Unhealthy
@@ -119,3 +119,11 @@ def test_a_program_killed_without_a_word_ran_out_of_memory_and_any_other_failure
     killed = f"tasks.align.program ended with exit code -9 ({KILLED}); its last output:\nLoading weights"
     assert ran_out_of_memory([], killed) == killed.partition("\n")[0]
     assert ran_out_of_memory([], "tasks.align.program ended with exit code 1 (its own error); its last output:") is None
+
+
+def test_a_process_that_crashed_is_not_hidden_by_the_others_that_were_then_asked_to_end() -> None:
+    asked = {"kind": "interrupted", "what": "SIGTERM asked", "step": 5}
+    assert crashed([asked], 2)
+    assert not crashed([asked, asked], 2)
+    assert not crashed([asked], 1)
+    assert not crashed([{"kind": "refused", "what": "w", "do": "d"}], 2)

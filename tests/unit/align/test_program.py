@@ -203,7 +203,9 @@ def events_until(process: subprocess.Popen[str], kind: str, step: int) -> None:
 def test_a_process_that_is_signalled_keeps_a_checkpoint_and_goes_on_to_the_same_bytes(
     number: signal.Signals, spec: Any, tmp_path: Path
 ) -> None:
-    whole, cut = spec("whole"), spec("cut", steps=STEPS)
+    # many short steps: it is far from its end when the signal comes
+    phase, steps = {"batch_size": 1, "max_steps": 8 * STEPS}, 8 * STEPS
+    whole, cut = spec("whole", phase, steps=steps), spec("cut", phase, steps=steps)
     Run(whole, never()).train()
     process = start(cut, tmp_path / "cut")
     events_until(process, "metrics", 6)
@@ -212,8 +214,7 @@ def test_a_process_that_is_signalled_keeps_a_checkpoint_and_goes_on_to_the_same_
     assert process.stdout is not None
     rest = [event for line in process.stdout if (event := parse(line))]
     code = process.wait()
-    if code == 0:
-        pytest.skip("it was faster than the signal")
+    assert code != 0, "it was faster than the signal"
     if number != signal.SIGKILL:
         assert time.monotonic() - began < 30
         stop = next(event for event in rest if event["event"] == "stopped")

@@ -111,9 +111,9 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     (tmp_path / "program.py").write_text(PROGRAM)
     starts = tmp_path / "starts.jsonl"
 
-    def run(end: Any, *, max_tokens: int = 1000, fits: int) -> dict[str, Any]:
+    def run(end: Any, *, max_tokens: int = 1000, fits: int, phase: dict[str, Any] | None = None) -> dict[str, Any]:
         spec = {"end": end, "max_tokens": max_tokens, "fits": fits, "starts": str(starts)}
-        spec["checkpoints"] = str(tmp_path / "checkpoints")
+        spec |= {"checkpoints": str(tmp_path / "checkpoints"), "phase": {"max_steps": 2} | (phase or {})}
         return train.run_training(ScriptPool(), spec, tmp_path, lambda values, step: None)
 
     return Training(run, lambda: load_lines(starts.read_bytes()), events)
@@ -155,6 +155,14 @@ def test_out_of_memory_twice_it_stops_with_both_numbers(
     assert [tokens for tokens, _ in training.starts()] == [max_tokens, half]
     assert "phase.gradient_checkpointing" in ended.value.do
     assert "ordinary output" not in ended.value.what
+
+
+@pytest.mark.parametrize("phase", [{"method": "kto"}, {"loss": "aot"}], ids=str)
+def test_out_of_memory_a_step_that_is_not_cut_is_not_tried_again(phase: dict[str, Any], training: Training) -> None:
+    with pytest.raises(ModelError, match="its steps can't be cut") as ended:
+        training.run(OUT_OF_MEMORY, fits=600, phase=phase)
+    assert len(training.starts()) == 1
+    assert "phase.batch_size" in ended.value.do
 
 
 @pytest.mark.parametrize(

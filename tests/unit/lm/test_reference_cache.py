@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from infra.digest import digest_bytes, digest_of
 from infra.errors import StoreError
 from infra.jsonl import dump_lines, load_lines
-from tasks.lm.reference_cache import NOISE, NOISE_BF16, ROUNDING, ReferenceCache, context_digest, example_digest
+from tasks.lm.reference_cache import ReferenceCache, context_digest, example_digest
+from tasks.lm.reference_segment import NOISE, NOISE_BF16, ROUNDING
 
 ROOT = Path(__file__).resolve().parents[3]
 CONTEXT = digest_of("this context")
