@@ -48,6 +48,7 @@ VARIANTS = {
     "trl_precomputed": (False, True, False, False),
     "trl_precomputed_checkpointing": (False, True, True, False),
     "trl_compiled": (False, True, False, True),
+    "trl_compiled_checkpointing": (False, True, True, True),
     "packed": (True, False, False, False),
     "packed_cached": (True, True, False, False),
 }
@@ -77,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, default=5, help="the first is not timed")
     parser.add_argument("--max-tokens", type=int, default=768, help="tokens at once, packed")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument(
-        "--without", nargs="*", default=["trl_compiled"], choices=list(VARIANTS), help="variants to skip"
-    )
+    parser.add_argument("--without", nargs="*", default=[], choices=list(VARIANTS), help="variants to skip")
     parser.add_argument("--variant", choices=list(VARIANTS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser
