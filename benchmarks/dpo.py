@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--method", choices=["lora", "full"], default="lora")
     parser.add_argument("--batch", type=int, default=4, help="pairs a step")
     parser.add_argument("--steps", type=int, default=5, help="the first is not timed")
-    parser.add_argument("--max-tokens", type=int, default=768, help="tokens at once, packed")
+    parser.add_argument("--max-tokens", type=int, default=640, help="tokens at once, packed")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--without", nargs="*", default=[], choices=list(VARIANTS), help="variants to skip")
     parser.add_argument("--variant", choices=list(VARIANTS), help=argparse.SUPPRESS)

@@ -122,7 +122,7 @@ class Phase(Record):
         default=None,
         gt=0,
         description="tokens that go through the model at once; a step takes as many parts as it needs. "
-        "Unset: 16384 on accelerators, 768 on a CPU",
+        "Unset: 16384 on accelerators, 640 on a CPU",
     )
     packing: bool = Field(default=True, description="shared prefixes once and no padding; false is TRL's own forward")
     gradient_checkpointing: bool = Field(
@@ -165,7 +165,7 @@ class Phase(Record):
 
     def tokens_at_once(self, *, accelerator: bool) -> int:
         """``max_tokens``, or what suits the device: a CPU is as fast in small parts, which take less memory."""
-        return self.max_tokens or (16384 if accelerator else 768)
+        return self.max_tokens or (16384 if accelerator else 640)
 
     def _check_losses(self, method: Method) -> None:
         wrong = [loss for loss in self.loss if loss not in method.losses]
