@@ -4,9 +4,11 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infra.digest import digest_of
 from infra.settings import Settings, apply_environment
 
 WORDS = (
@@ -112,6 +114,37 @@ def write_pairs(path: Path, count: int, *, flipped: bool = False, seed: int = 0)
                 "timestamp": "2026-11-20T10:00:00Z",
             }
             file.write(json.dumps(record) + "\n")
+
+
+class Never:
+    """Nobody asks the training to end; a test's own process keeps its signal handlers."""
+
+    received: str | None = None
+
+    def __call__(self) -> bool:
+        return False
+
+
+def training_spec(
+    folder: Path, base: Path, pairs: Path, steps: int, phase: dict[str, Any], /, **changes: Any
+) -> dict[str, Any]:
+    """A training program's spec, in a folder of its own, unwatched unless its phase says so; ``changes`` are its keys."""
+    folder.mkdir(exist_ok=True)
+    return {
+        "base": str(base),
+        "pairs": str(pairs),
+        "out": str(folder / "out"),
+        "seed": 3,
+        "threads": 1,
+        "steps": steps,
+        "phase": {"max_steps": steps, "probe_every": 0, **phase},
+        "max_tokens": 1000,
+        "shard": False,
+        "cache": str(folder.parent / "store"),
+        "cache_context": digest_of("cache"),
+        "context": digest_of("course"),
+        "checkpoints": str(folder / "checkpoints"),
+    } | changes
 
 
 def write_suite(folder: Path, name: str, good: Sequence[str], bad: Sequence[str], count: int, seed: int) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tasks.errors import ModelError
 
 HISTORY = "history.json"
 SEAL = "sealed.json"
+SWEPT_AFTER_DAYS = 7.0
 _WRITING = "sealed.json.writing"
 _NAME = re.compile(r"checkpoint-(0|[1-9][0-9]{0,17})")
 
@@ -136,6 +138,28 @@ def clear(folder: Path) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise _unremovable(folder, error) from error
+
+
+def sweep(courses: Path, but: Path, days: float = SWEPT_AFTER_DAYS) -> list[Path]:
+    """Remove the folders of courses that nothing was saved in for so many days; what was removed.
+
+    Each changed recipe, pair or library is a course of its own, so a folder that no night goes on from would stay for
+    ever, and one of a model trained in full is as large as three models.
+
+    Raises:
+        ModelError: something can't be removed.
+    """
+    swept = []
+    try:
+        stale = time.time() - days * 86_400
+        for folder in sorted(path for path in courses.glob("*") if path.is_dir() and path != but):
+            # saving a checkpoint renews the folder's own time: it is a new name in there
+            if folder.stat().st_mtime < stale:
+                clear(folder)
+                swept.append(folder)
+    except OSError as error:
+        raise _unremovable(courses, error) from error
+    return swept
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -10,6 +10,15 @@ from tasks.errors import ModelError
 # how torch's and safetensors' writers name an I/O error of the operating system
 _IO_WORDS = ("PytorchStreamWriter", "unexpected pos", "os error", "I/O error")
 
+# PyTorch's CPU allocator, the driver below its caching allocator, and libraries that allocate for themselves
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "HIP error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 def is_io_error(error: BaseException) -> bool:
     """Whether a file could not be written, by the error that Python, torch or safetensors raise."""
@@ -41,5 +50,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether it says that memory ran out: PyTorch's CPU allocator has no type of its own for it."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    """Whether it says that memory ran out: only PyTorch's caching allocator has a type of its own for it."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _OUT_OF_MEMORY)

@@ -14,7 +14,7 @@ from infra.programs import fresh_folder, run_program
 from infra.step import revision
 from tasks import place
 from tasks.align.budget import COUPLED
-from tasks.align.checkpoints import clear
+from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, error_of, merged, ran_out_of_memory
 from tasks.align.made import store_model
 from tasks.align.pairs import choose, whole_steps
@@ -45,10 +45,14 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     )
     context = course(recipe, plan, preferences, base)
     checkpoints = home / "checkpoints" / short(context, 32)
+    swept = sweep(checkpoints.parent, but=checkpoints)
     if night.fresh:
         clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
+    if swept:
+        names = ", ".join(folder.name for folder in swept)
+        spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from these checkpoints for a week"
     try:
         result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step))
     except BaseException as error:

@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from conftest import write_pairs
 from safetensors.torch import load_file, save_file
 
 from flows.calls import call_flow
@@ -31,6 +30,7 @@ from tasks.errors import DataBreach, NotPromotable, RegistryError
 from tasks.gate import score as gate_score
 from tasks.nights import read_summary
 from tasks.registry.steps import registry_of
+from tests.conftest import write_pairs
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from infra.digest import digest_bytes, digest_file
 from infra.settings import ROOT
 from tasks.align import checkpoints
-from tasks.align.checkpoints import Found, clear, newest, prune, seal
+from tasks.align.checkpoints import SWEPT_AFTER_DAYS, Found, clear, newest, prune, seal, sweep
 from tasks.errors import ModelError
 
 CONTEXT = digest_bytes(b"recipe, data, code, versions")
@@ -578,6 +579,24 @@ def test_clearing_removes_all_of_it_and_twice_is_no_error(tmp_path: Path) -> Non
     assert not folder.exists()
     clear(folder)
     assert newest(folder, CONTEXT) is None
+
+
+def test_courses_that_no_night_went_on_with_for_a_week_are_swept_and_the_others_stay(tmp_path: Path) -> None:
+    week = SWEPT_AFTER_DAYS * 86_400
+    for name, age in {"tonight": 2 * week, "stale": week + 60, "fresh": week - 60}.items():
+        sealed(tmp_path / name, 10)
+        then = time.time() - age
+        os.utime(tmp_path / name, (then, then))
+    assert sweep(tmp_path, but=tmp_path / "tonight") == [tmp_path / "stale"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "tonight"]
+    assert sweep(tmp_path / "nothing there", but=tmp_path / "tonight") == []
+
+
+def test_a_checkpoint_saved_today_keeps_an_old_course(tmp_path: Path) -> None:
+    sealed(tmp_path / "old", 10)
+    os.utime(tmp_path / "old", (0, 0))
+    saved(tmp_path / "old", 20)
+    assert sweep(tmp_path, but=tmp_path / "tonight") == []
 
 
 @pytest.mark.parametrize("remove", [clear, lambda folder: prune(folder, 1)], ids=["clear", "prune"])

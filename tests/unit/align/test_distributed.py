@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import write_pairs
 from safetensors.torch import load_file
 
-from infra.digest import digest_of
 from infra.events import parse
 from infra.jsonl import dump_lines, load_lines
 from infra.settings import ROOT, child_environment, load_settings
+from tests.conftest import training_spec, write_pairs
 
 STEPS = 4
 
@@ -80,19 +79,8 @@ def spec(tmp_path: Path, tiny_model: Path) -> dict[str, Any]:
         row["chosen"][0]["content"] = " ".join(row["chosen"][0]["content"].split()[: 1 + number % 6])
     names = ("id", "prompt", "chosen", "rejected")
     (tmp_path / "pairs.jsonl").write_bytes(dump_lines({name: row[name] for name in names} for row in rows))
-    return {
-        "base": str(tiny_model),
-        "pairs": str(tmp_path / "pairs.jsonl"),
-        "seed": 3,
-        "threads": 1,
-        "steps": STEPS,
-        "phase": {"max_steps": STEPS, "batch_size": 8, "learning_rate": 5e-3, "probe_every": 0},
-        "max_tokens": 60,
-        "shard": False,
-        "cache": str(tmp_path / "store"),
-        "cache_context": digest_of("cache"),
-        "context": digest_of("course"),
-    }
+    phase = {"batch_size": 8, "learning_rate": 5e-3}
+    return training_spec(tmp_path / "run", tiny_model, tmp_path / "pairs.jsonl", STEPS, phase, max_tokens=60)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tasks.align.program import Run
 from tasks.align.trainer import Interrupted, NotFinite
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError
-from tests.conftest import write_pairs
+from tests.conftest import Never, training_spec, write_pairs
 
 STEPS = 12
 
@@ -41,24 +41,9 @@ def spec(tmp_path: Path, tiny_model: Path, pairs: Path) -> Any:
     """Makes the spec of a small training; keyword arguments change it, ``phase`` its phase."""
 
     def make(name: str = "run", phase: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        small = {"max_steps": STEPS, "batch_size": 8, "learning_rate": 5e-3, "checkpoint_every": 5, "probe_every": 0}
-        return {
-            "base": str(tiny_model),
-            "pairs": str(pairs),
-            "out": str(folder / "out"),
-            "seed": 3,
-            "threads": 1,
-            "steps": STEPS,
-            "phase": small | (phase or {}),
-            "max_tokens": 60,  # four parts a step, so that AskAfter counts five questions a step
-            "shard": False,
-            "cache": str(tmp_path / "store"),
-            "cache_context": digest_of("cache"),
-            "context": digest_of("course"),
-            "checkpoints": str(folder / "checkpoints"),
-        } | changes
+        small = {"batch_size": 8, "learning_rate": 5e-3, "checkpoint_every": 5} | (phase or {})
+        # four parts a step, so that AskAfter counts five questions a step
+        return training_spec(tmp_path / name, tiny_model, pairs, STEPS, small, **{"max_tokens": 60, **changes})
 
     return make
 
@@ -76,10 +61,6 @@ class AskAfter:
         return self.left < 0
 
 
-def never() -> Any:
-    return AskAfter(10**9)
-
-
 def adapter(made: dict[str, Any]) -> bytes:
     return (Path(made["out"]) / "adapter_model.safetensors").read_bytes()
 
@@ -90,11 +71,11 @@ def adapter(made: dict[str, Any]) -> bytes:
 @pytest.mark.parametrize("questions", [1, 14, 33, 47, 59])
 def test_a_training_ended_between_any_two_parts_of_a_step_goes_on_to_the_same_bytes(questions: int, spec: Any) -> None:
     whole = spec("whole")
-    true = Run(whole, never()).train()
+    true = Run(whole, Never()).train()
     cut = spec("cut")
     with pytest.raises(Interrupted):
         Run(cut, AskAfter(questions)).train()
-    again = Run(cut, never())
+    again = Run(cut, Never())
     assert (again.found is not None) == any(Path(cut["checkpoints"]).glob("checkpoint-*"))
     assert again.train() == true
     assert adapter(cut) == adapter(whole)
@@ -103,21 +84,21 @@ def test_a_training_ended_between_any_two_parts_of_a_step_goes_on_to_the_same_by
 def test_dropout_draws_the_same_numbers_after_a_resume(spec: Any) -> None:
     phase = {"lora": {"dropout": 0.3}}
     whole, cut = spec("whole", phase), spec("cut", phase)
-    true = Run(whole, never()).train()
+    true = Run(whole, Never()).train()
     with pytest.raises(Interrupted):
         Run(cut, AskAfter(38)).train()
-    assert Run(cut, never()).train() == true
+    assert Run(cut, Never()).train() == true
     assert adapter(cut) == adapter(whole)
     plain = spec("plain")
-    assert Run(plain, never()).train() != true  # the recipe's dropout does something
+    assert Run(plain, Never()).train() != true  # the recipe's dropout does something
 
 
 def test_full_training_goes_on_to_the_same_bytes(spec: Any) -> None:
     whole, cut = spec("whole", {"adapter": "full"}), spec("cut", {"adapter": "full"})
-    true = Run(whole, never()).train()
+    true = Run(whole, Never()).train()
     with pytest.raises(Interrupted):
         Run(cut, AskAfter(38)).train()
-    assert Run(cut, never()).train() == true
+    assert Run(cut, Never()).train() == true
     one, other = (load_file(Path(made["out"]) / "model.safetensors") for made in (whole, cut))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -125,10 +106,10 @@ def test_full_training_goes_on_to_the_same_bytes(spec: Any) -> None:
 @pytest.mark.parametrize("method", ["kto", "sft", "simpo"])
 def test_other_methods_end_after_the_step_and_go_on_to_the_same_bytes(method: str, spec: Any) -> None:
     whole, cut = spec("whole", {"method": method}), spec("cut", {"method": method})
-    true = Run(whole, never()).train()
+    true = Run(whole, Never()).train()
     with pytest.raises(Interrupted):
         Run(cut, AskAfter(6)).train()
-    again = Run(cut, never())
+    again = Run(cut, Never())
     assert again.found is not None
     assert again.found.step == 7
     assert again.train() == true
@@ -137,13 +118,13 @@ def test_other_methods_end_after_the_step_and_go_on_to_the_same_bytes(method: st
 
 def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys: pytest.CaptureFixture[str]) -> None:
     whole, cut = spec("whole"), spec("cut")
-    true = Run(whole, never()).train()
+    true = Run(whole, Never()).train()
     with pytest.raises(Interrupted):
         Run(cut, AskAfter(57)).train()
     newest = max(Path(cut["checkpoints"]).glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     with (newest / "optimizer.pt").open("r+b") as file:
         file.truncate(100)
-    run = Run(cut, never())
+    run = Run(cut, Never())
     assert run.train() == true
     assert adapter(cut) == adapter(whole)
     assert f"passed over {newest.name}" in capsys.readouterr().out.replace(str(newest.parent) + "/", "")
@@ -151,17 +132,17 @@ def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys
 
 def test_a_checkpoint_of_another_course_is_refused_not_started_over(spec: Any) -> None:
     cut = spec("cut")
-    Run(cut, never())  # the cache is filled
+    Run(cut, Never())  # the cache is filled
     with pytest.raises(Interrupted):
         Run(cut, AskAfter(40)).train()
     with pytest.raises(ModelError, match="checkpoint-") as refused:
-        Run(cut | {"context": digest_of("another course")}, never())
+        Run(cut | {"context": digest_of("another course")}, Never())
     assert "--fresh" in refused.value.do
 
 
 def test_a_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cut = spec("cut")
-    run = Run(cut, never())
+    run = Run(cut, Never())
     real = torch.save
 
     def full(value: Any, where: Any, *args: Any, **kwargs: Any) -> None:
@@ -178,7 +159,7 @@ def test_a_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(spec: Any, m
     assert found is not None
     assert found.step == 5
     whole = spec("whole")
-    assert Run(cut, never()).train() == Run(whole, never()).train()
+    assert Run(cut, Never()).train() == Run(whole, Never()).train()
     assert adapter(cut) == adapter(whole)
 
 
@@ -206,7 +187,7 @@ def test_a_process_that_is_signalled_keeps_a_checkpoint_and_goes_on_to_the_same_
     # many short steps: it is far from its end when the signal comes
     phase, steps = {"batch_size": 1, "max_steps": 8 * STEPS}, 8 * STEPS
     whole, cut = spec("whole", phase, steps=steps), spec("cut", phase, steps=steps)
-    Run(whole, never()).train()
+    Run(whole, Never()).train()
     process = start(cut, tmp_path / "cut")
     events_until(process, "metrics", 6)
     began = time.monotonic()
@@ -240,7 +221,7 @@ LOSSES = [
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_dpo_loss_trains(loss: str, spec: Any) -> None:
     made = spec(phase={"loss": loss, "max_steps": 3}, steps=3, max_tokens=4000)
-    history = Run(made, never()).train()
+    history = Run(made, Never()).train()
     assert len(history) == 3
     assert history[0]["loss"] != history[-1]["loss"]
 
@@ -266,7 +247,7 @@ def test_every_dpo_loss_trains(loss: str, spec: Any) -> None:
 )
 def test_every_method_and_adapter_trains_and_leaves_its_weights(phase: dict[str, Any], spec: Any) -> None:
     made = spec(phase=phase | {"max_steps": 3}, steps=3)
-    history = Run(made, never()).train()
+    history = Run(made, Never()).train()
     assert len(history) == 3
     name = "model.safetensors" if phase.get("adapter") == "full" else "adapter_model.safetensors"
     assert (Path(made["out"]) / name).is_file()
@@ -274,12 +255,12 @@ def test_every_method_and_adapter_trains_and_leaves_its_weights(phase: dict[str,
 
 def test_qlora_says_what_it_needs_where_there_is_no_accelerator(spec: Any) -> None:
     with pytest.raises(ModelError, match=r"qlora.*needs an accelerator"):
-        Run(spec(phase={"adapter": "qlora"}), never())
+        Run(spec(phase={"adapter": "qlora"}), Never())
 
 
 def test_a_loss_that_compares_all_pairs_is_not_cut_silently(spec: Any) -> None:
     with pytest.raises(ModelError, match=r"compares all pairs.*max_tokens is 50"):
-        Run(spec(phase={"loss": "aot"}, max_tokens=50), never())
+        Run(spec(phase={"loss": "aot"}, max_tokens=50), Never())
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
@@ -293,9 +274,9 @@ def test_a_pair_longer_than_a_part_is_computed_again_and_trains_the_same(
     real, counted = trainer.checkpoint, []
     monkeypatch.setattr(trainer, "checkpoint", lambda *a, **k: counted.append(1) or real(*a, **k))
     whole, short = spec("whole", max_tokens=100_000), spec("short", max_tokens=20)
-    true = Run(whole, never()).train()
+    true = Run(whole, Never()).train()
     assert not counted
-    found = Run(short, never()).train()
+    found = Run(short, Never()).train()
     assert counted
     assert [step["loss"] for step in found] == pytest.approx([step["loss"] for step in true], rel=2e-5)
 
@@ -306,8 +287,8 @@ def test_a_pair_longer_than_a_part_is_computed_again_and_trains_the_same(
     ids=str,
 )
 def test_a_step_in_parts_is_the_step(phase: dict[str, Any], spec: Any) -> None:
-    whole = Run(spec("whole", phase, max_tokens=100_000), never()).train()
-    parts = Run(spec("parts", phase, max_tokens=60), never()).train()
+    whole = Run(spec("whole", phase, max_tokens=100_000), Never()).train()
+    parts = Run(spec("parts", phase, max_tokens=60), Never()).train()
     for one, other in zip(whole, parts, strict=True):
         assert other["loss"] == pytest.approx(one["loss"], rel=2e-5)
         assert other["grad_norm"] == pytest.approx(one["grad_norm"], rel=2e-4)
@@ -315,20 +296,20 @@ def test_a_step_in_parts_is_the_step(phase: dict[str, Any], spec: Any) -> None:
 
 
 def test_the_reference_is_computed_once_and_only_for_new_pairs(spec: Any, pairs: Path) -> None:
-    first = Run(spec("first"), never())
+    first = Run(spec("first"), Never())
     assert first.trainer.filled == 8 * STEPS
-    assert Run(spec("second"), never()).trainer.filled == 0
+    assert Run(spec("second"), Never()).trainer.filled == 0
     rows = load_lines(pairs.read_bytes())
     changed = [
         row | {"prompt": [{"role": "user", "content": "red tea"}]} if i < 9 else row for i, row in enumerate(rows)
     ]
     pairs.write_bytes(dump_lines(changed))
-    assert Run(spec("third"), never()).trainer.filled == 9
+    assert Run(spec("third"), Never()).trainer.filled == 9
 
 
 def test_another_base_reads_nothing_of_the_cache(spec: Any) -> None:
-    Run(spec("first"), never())
-    other = Run(spec("second", cache_context=digest_of("another base")), never())
+    Run(spec("first"), Never())
+    other = Run(spec("second", cache_context=digest_of("another base")), Never())
     assert other.trainer.filled == 8 * STEPS
 
 
@@ -354,7 +335,7 @@ def test_a_pair_that_makes_the_gradient_not_finite_is_named(
         row["prompt"] = [{"role": "user", "content": f"{text} salt" if number == 27 else text}]
     pairs.write_bytes(dump_lines(rows))
     made = spec(base=str(tmp_path / "broken"), phase={"probe_every": 0}, cache_context=digest_of("broken"))
-    run = Run(made, never())
+    run = Run(made, Never())
     with pytest.raises(NotFinite) as found:
         run.train()
     assert [rows[row]["id"] for row in found.value.rows] == ["pair-27"]
@@ -364,7 +345,7 @@ def test_an_unhealthy_training_stops_with_its_last_good_checkpoint_kept(spec: An
     made = spec(phase={"learning_rate": 5e-3, "probe_every": 6, "probe_prompts": 8, "probe_tokens": 8,
                        "health": {"max_kl": 1e-6}})  # fmt: skip
     with pytest.raises(Unhealthy) as stop:
-        Run(made, never()).train()
+        Run(made, Never()).train()
     assert stop.value.stop.name == "kl_too_large"
     assert stop.value.stop.step == 6
     found = checkpoints.newest(Path(made["checkpoints"]), made["context"])
@@ -373,33 +354,33 @@ def test_an_unhealthy_training_stops_with_its_last_good_checkpoint_kept(spec: An
     # with another limit it goes on from there, and ends as if nothing had been
     calm = made | {"phase": made["phase"] | {"health": {}}}
     whole = spec("whole")
-    Run(calm, never()).train()
-    Run(whole, never()).train()
+    Run(calm, Never()).train()
+    Run(whole, Never()).train()
     assert adapter(calm) == adapter(whole)
 
 
 @pytest.mark.parametrize("phase", [{"method": "kto"}, {"packing": False}], ids=str)
 def test_a_look_at_a_model_that_is_not_packed_sees_the_same_divergence(phase: dict[str, Any], spec: Any) -> None:
     look = {"probe_every": 12, "probe_prompts": 8, "probe_tokens": 6}
-    history = Run(spec("plain", phase | look), never()).train()
+    history = Run(spec("plain", phase | look), Never()).train()
     assert 0 <= history[-1]["probe_kl"] < 0.5
     if "packing" in phase:
-        packed = Run(spec("packed", look), never()).train()
+        packed = Run(spec("packed", look), Never()).train()
         assert history[-1]["probe_kl"] == pytest.approx(packed[-1]["probe_kl"], rel=1e-2, abs=1e-4)
 
 
 def test_kto_compares_with_answers_to_other_prompts(spec: Any) -> None:
-    run = Run(spec(phase={"method": "kto"}), never())
+    run = Run(spec(phase={"method": "kto"}), Never())
     batch = [run.trainer.train_dataset[row] for row in range(16)]
     labels = [row["label"] for row in batch]
     assert labels == [True] * 8 + [False] * 8
     with pytest.raises(ModelError, match="one pair"):
-        Run(spec(phase={"method": "kto", "batch_size": 1}), never())
+        Run(spec(phase={"method": "kto", "batch_size": 1}), Never())
 
 
 def test_a_look_at_the_answers_changes_no_training(spec: Any) -> None:
     plain, looked = spec("plain"), spec("looked", {"probe_every": 4, "probe_prompts": 4, "probe_tokens": 6})
-    Run(plain, never()).train()
-    history = Run(looked, never()).train()
+    Run(plain, Never()).train()
+    history = Run(looked, Never()).train()
     assert adapter(plain) == adapter(looked)
     assert ["probe_kl" in step for step in history] == [step % 4 == 0 for step in range(1, STEPS + 1)]

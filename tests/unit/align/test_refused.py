@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import write_pairs
 
 from infra.digest import digest_of
 from infra.events import parse
@@ -19,18 +18,10 @@ from tasks.align.pairs import refuse_too_long
 from tasks.align.trainer import NightTrainer
 from tasks.errors import ModelError
 from tasks.lm.loading import load_tokenizer
+from tests.conftest import Never, training_spec, write_pairs
 
 STEPS, BATCH = 2, 4
 METHODS = ["dpo", "kto", "sft", "orpo", "cpo", "simpo"]
-
-
-class Never:
-    """Nobody asks the training to end; the test's own process keeps its signal handlers."""
-
-    received = None
-
-    def __call__(self) -> bool:
-        return False
 
 
 Run = Callable[..., dict[str, Any]]
@@ -44,22 +35,9 @@ def run(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsy
     write_pairs(tmp_path / "pairs.jsonl", STEPS * BATCH)
 
     def stop(phase: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-        small = {"max_steps": STEPS, "batch_size": BATCH, "probe_every": 0, "checkpoint_every": 1}
-        spec = {
-            "base": str(tiny_model),
-            "pairs": str(tmp_path / "pairs.jsonl"),
-            "out": str(tmp_path / "out"),
-            "seed": 3,
-            "threads": 1,
-            "steps": STEPS,
-            "phase": small | (phase or {}),
-            "max_tokens": 1000,
-            "shard": False,
-            "cache": str(tmp_path / "store"),
-            "cache_context": digest_of("cache"),
-            "context": digest_of("course"),
-            "checkpoints": str(tmp_path / "checkpoints"),
-        } | changes
+        small = {"batch_size": BATCH, "checkpoint_every": 1} | (phase or {})
+        changes.setdefault("cache", str(tmp_path / "store"))
+        spec = training_spec(tmp_path, tiny_model, tmp_path / "pairs.jsonl", STEPS, small, **changes)
         (tmp_path / "spec.json").write_text(json.dumps(spec))
         with pytest.raises(SystemExit) as ended:
             program.main(str(tmp_path / "spec.json"), str(tmp_path / "result.json"))

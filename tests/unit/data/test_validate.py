@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_pairs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from tasks.data.judge_profile import Finding, judge_profile, stop_on_breach
 from tasks.data.validate import make_preferences, prompt_bucket, split
 from tasks.errors import DataBreach, SourceError
 from tasks.recipe import DataSpec
+from tests.conftest import write_pairs
 
 DATA = DataSpec(holdout=0.4, max_prompt_tokens=64, max_answer_tokens=64, min_new_pairs=10)
 
