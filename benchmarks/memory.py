@@ -115,7 +115,7 @@ LlamaForCausalLM(config).save_pretrained({str(model_folder)!r})
             "chosen_ids": [numbers.randrange(3, 9000) for _ in range(chosen)],
             "rejected_ids": [numbers.randrange(3, 9000) for _ in range(tokens - prompt - chosen)],
         }
-        for _ in range(3)
+        for _ in range(6)
     ]
     phase = Phase.model_validate({"max_steps": 3, "adapter": adapter, "gradient_checkpointing": recompute})
     trainer = Tokens(
@@ -125,7 +125,7 @@ LlamaForCausalLM(config).save_pretrained({str(model_folder)!r})
         args=DPOConfig(
             output_dir=str(folder / "out"),
             max_steps=3,
-            per_device_train_batch_size=1,
+            per_device_train_batch_size=2,  # two parts: the second's tensors beside the first's gradient
             use_cpu=not cuda,
             bf16=cuda,
             gradient_checkpointing=recompute,

@@ -128,7 +128,7 @@ class Never:
 def training_spec(
     folder: Path, base: Path, pairs: Path, steps: int, phase: dict[str, Any], /, **changes: Any
 ) -> dict[str, Any]:
-    """A training program's spec, in a folder of its own, unwatched unless its phase says so; ``changes`` are its keys."""
+    """A training program's spec, in a folder of its own and unwatched unless its phase says so; ``changes``: keys."""
     folder.mkdir(exist_ok=True)
     return {
         "base": str(base),

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 from trl import DPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
+from infra.memory import giving_back
 from tasks.align.batches import PER_PAIR, chosen_tokens, packed_lengths, padded_lengths, pairs_of, take
 from tasks.align.budget import COUPLED, shares, split
 from tasks.align.faults import explain_unwritable, is_io_error
@@ -200,17 +201,19 @@ class NightTrainer(DPOTrainer):
 
         So a few long pairs don't decide how much memory a training takes.
         """
-        if not long or self.args.gradient_checkpointing:
+        if not long and not self.args.gradient_checkpointing:
             yield
             return
         layers = [one for one in model.modules() if isinstance(one, GradientCheckpointingLayer)]
         before = [one.gradient_checkpointing for one in layers]
-        again: Any = functools.partial(checkpoint, use_reentrant=False)
-        for layer in layers:
-            layer.gradient_checkpointing = True
-            layer._gradient_checkpointing_func = again
+        if not self.args.gradient_checkpointing:
+            again: Any = functools.partial(checkpoint, use_reentrant=False)
+            for layer in layers:
+                layer.gradient_checkpointing = True
+                layer._gradient_checkpointing_func = again
         try:
-            yield
+            with giving_back() if self.accelerator.device.type == "cpu" else contextlib.nullcontext():
+                yield
         finally:
             for layer, was in zip(layers, before, strict=True):
                 layer.gradient_checkpointing = was

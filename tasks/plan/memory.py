@@ -53,7 +53,9 @@ def training_bytes(shape: Shape, phase: Phase, tokens: int, place: Place) -> int
     state = trained * GRADIENT_AND_ADAM
     kept = tokens * saved_a_token(shape, phase, accelerator=accelerator) * number
     logits = 0 if METHODS[phase.method].packed else 3 * tokens * shape.vocabulary * 4
-    return int(PROGRAM[accelerator] + (weights + state) / place.sharing + HOLES[accelerator] * kept + logits)
+    # the head's gradient is made anew for each part, beside the sum so far, and once more while it is added
+    head = 2 * shape.vocabulary * shape.hidden * 4 if full else 0
+    return int(PROGRAM[accelerator] + (weights + state + head) / place.sharing + HOLES[accelerator] * kept + logits)
 
 
 def _weight_bytes(phase: Phase, accelerator: bool) -> float:

@@ -44,11 +44,17 @@ def gigabytes(shape: str, tokens: int, **fields: Any) -> float:
 MEASURED: list[tuple[str, str, int, bool, float]] = [  # benchmarks/results/memory.md
     ("30m", "lora", 500, False, 0.90),
     ("30m", "lora", 2000, False, 1.57),
-    ("30m", "full", 1000, False, 1.31),
+    ("30m", "full", 1000, False, 1.53),
     ("135m", "lora", 250, False, 1.75),
     ("135m", "lora", 500, False, 2.35),
     ("135m", "lora", 1000, False, 3.53),
     ("135m", "lora", 2000, False, 5.88),
+    ("135m", "lora", 2000, True, 1.46),
+    ("135m", "full", 500, False, 4.18),
+    ("135m", "full", 1000, False, 5.42),
+    ("360m", "lora", 500, False, 4.27),
+    ("360m", "lora", 1000, False, 6.34),
+    ("360m", "full", 500, False, 8.86),
 ]
 
 
