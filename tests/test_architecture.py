@@ -39,7 +39,7 @@ HOMES = {
     "peft": ("tasks/align/", "tasks/lm/"),
     "transformers": ("tasks/align/", "tasks/lm/"),
     "torch": ("tasks/align/", "tasks/lm/", "tasks/gate/scoring_program.py"),
-    "scipy": ("tasks/gate/statistics.py",),
+    "scipy": ("tasks/gate/",),
     "matplotlib": ("tasks/gate/pictures.py",),
     "jinja2": ("tasks/gate/report.py",),
     "zeus": ("infra/energy.py",),

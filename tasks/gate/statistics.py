@@ -20,11 +20,14 @@ _EDGE = 1e-12
 
 
 class Discordant(NamedTuple):
-    """Paired right/wrong counts: ``b`` candidate right and baseline wrong, ``c`` the reverse, of ``n`` items."""
+    """Paired right/wrong counts: ``b`` candidate right and baseline wrong, ``c`` the reverse, of ``n`` items.
 
-    b: int
-    c: int
-    n: int
+    Whole numbers, or such divided by a design effect (tasks/gate/clusters.py).
+    """
+
+    b: float
+    c: float
+    n: float
 
 
 class Comparison(NamedTuple):
@@ -32,7 +35,7 @@ class Comparison(NamedTuple):
 
     ``lower`` and ``upper`` are each one-sided bounds (together a two-sided interval of twice the α). ``p_harm`` is the
     one-sided p-value of "the candidate is worse", 1 where nothing speaks for it. ``spread`` is the standard deviation
-    of the paired differences.
+    of the paired differences. ``n`` counts items, or families (tasks/gate/clusters.py).
     """
 
     n: int
@@ -96,13 +99,19 @@ def tango_bounds(pairs: Discordant, z: float) -> tuple[float, float]:
 
 def compare_right(candidate: Sequence[bool], baseline: Sequence[bool], alpha: float) -> Comparison:
     """Compare right/wrong results on the same items, in the same order."""
-    new, old = np.asarray(candidate, bool), np.asarray(baseline, bool)
-    _same_length(new, old)
-    pairs = Discordant(int((new & ~old).sum()), int((~new & old).sum()), len(new))
+    x = right_differences(candidate, baseline)
+    pairs = Discordant(int((x > 0).sum()), int((x < 0).sum()), len(x))
     lower, upper = tango_bounds(pairs, z_of(alpha))
     delta = (pairs.b - pairs.c) / pairs.n
     p_harm = float(norm.cdf(tango_statistic(pairs, 0.0))) if delta < 0 else 1.0
-    return Comparison(pairs.n, delta, lower, upper, p_harm, _spread(new.astype(float) - old.astype(float)))
+    return Comparison(len(x), delta, lower, upper, p_harm, float(x.std()))
+
+
+def right_differences(candidate: Sequence[bool], baseline: Sequence[bool]) -> np.ndarray:
+    """Candidate minus baseline of right/wrong results: 1, 0 or −1 an item."""
+    new, old = np.asarray(candidate, bool), np.asarray(baseline, bool)
+    _same_length(new, old)
+    return new.astype(float) - old.astype(float)
 
 
 def hall_bound(x: np.ndarray, alpha: float, *, lower: bool) -> float:
@@ -149,7 +158,20 @@ def hall_p_harm(x: np.ndarray) -> float:
 
 
 def compare_graded(candidate: Sequence[float], baseline: Sequence[float], alpha: float) -> Comparison:
-    """Compare graded results in [0, 1] on the same items, in the same order.
+    """Compare graded results in [0, 1] on the same items, in the same order."""
+    x = graded_differences(candidate, baseline)
+    return Comparison(
+        len(x),
+        float(x.mean()),
+        hall_bound(x, alpha, lower=True),
+        hall_bound(x, alpha, lower=False),
+        hall_p_harm(x),
+        float(x.std()),
+    )
+
+
+def graded_differences(candidate: Sequence[float], baseline: Sequence[float]) -> np.ndarray:
+    """Candidate minus baseline of graded results.
 
     Raises:
         ValueError: a value is NaN or outside [0, 1]: it is never taken for a score.
@@ -159,15 +181,7 @@ def compare_graded(candidate: Sequence[float], baseline: Sequence[float], alpha:
     for name, values in (("candidate", new), ("baseline", old)):
         if not bool(((values >= 0) & (values <= 1)).all()):
             raise ValueError(f"the {name} has a graded result outside [0, 1] or NaN")
-    x = new - old
-    return Comparison(
-        len(x),
-        float(x.mean()),
-        hall_bound(x, alpha, lower=True),
-        hall_bound(x, alpha, lower=False),
-        hall_p_harm(x),
-        _spread(x),
-    )
+    return new - old
 
 
 def holm(p_values: Sequence[float], alpha: float) -> list[bool]:
@@ -192,10 +206,6 @@ def items_to_settle(delta: float, spread: float, alpha: float, threshold: float,
     if room <= 0:
         return None
     return max(1, math.ceil(((z_of(alpha) + float(norm.ppf(power))) * spread / room) ** 2))
-
-
-def _spread(x: np.ndarray) -> float:
-    return float(x.std())
 
 
 def _same_length(new: np.ndarray, old: np.ndarray) -> None:
