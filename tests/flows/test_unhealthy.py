@@ -1,6 +1,7 @@
 """Nights whose training is stopped, cut short, or trains the whole model: what is kept, what is said, what goes on."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,15 @@ def test_an_unhealthy_night_ends_by_that_name_keeps_its_checkpoint_and_goes_on_w
     kept = list((home / "checkpoints").glob("*/checkpoint-*"))
     assert [path.name for path in kept] == ["checkpoint-5"]
 
+    stale = home / "checkpoints" / "of-a-recipe-that-was-changed"
+    (stale / "checkpoint-5").mkdir(parents=True)
+    os.utime(stale, (0, 0))
+
     # the limit is no part of the training's course: with another one it goes on from step 5
     again = run(started, *LOOKS, "phase.0.health.max_kl=50")
     assert again["verdict"] == "PASS", again["reason"]
     assert not list((home / "checkpoints").glob("*/checkpoint-*")), "what was finished needs no checkpoint"
+    assert not stale.exists(), "no night goes on from it any more"
 
 
 def test_a_pair_that_breaks_the_training_is_named_and_left_out_of_the_next_night(

@@ -1,23 +1,26 @@
 """The training program: killed anywhere it goes on to the same bytes; every method trains; an early end says why."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from infra.digest import digest_of
 from infra.events import parse
 from infra.jsonl import dump_lines, load_lines
 from infra.settings import ROOT
-from tasks.align import checkpoints
+from tasks.align import checkpoints, trainer
 from tasks.align.program import Run
 from tasks.align.trainer import Interrupted, NotFinite
 from tasks.align.watch import Unhealthy
@@ -384,3 +387,36 @@ def test_a_look_at_the_answers_changes_no_training(spec: Any) -> None:
     history = Run(looked, Never()).train()
     assert adapter(plain) == adapter(looked)
     assert ["probe_kl" in step for step in history] == [step % 4 == 0 for step in range(1, STEPS + 1)]
+
+
+# ---- memory --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("max_tokens", "phase", "saves"),
+    [(10, {}, True), (1000, {}, False), (1000, {"gradient_checkpointing": True}, True)],
+    ids=["pairs longer than a part", "pairs within it", "as the recipe asks"],
+)
+def test_parts_that_must_save_memory_are_recomputed_and_give_it_back(
+    max_tokens: int, phase: dict[str, Any], saves: bool, spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"max_steps": 2}
+    plain = Run(spec("plain", short, steps=2, max_tokens=1000), Never()).train()
+    recomputed: list[bool] = []
+    run = Run(spec("run", {**short, **phase}, steps=2, max_tokens=max_tokens), Never())
+
+    def layers() -> list[bool]:
+        every = run.trainer.model.modules()
+        return [one.gradient_checkpointing for one in every if isinstance(one, GradientCheckpointingLayer)]
+
+    @contextlib.contextmanager
+    def watched() -> Iterator[None]:
+        recomputed.append(all(layers()))
+        yield
+
+    monkeypatch.setattr(trainer, "giving_back", watched)
+    history = run.train()
+    assert all(recomputed)
+    assert bool(recomputed) == saves
+    assert all(layers()) == bool(phase), "afterwards it is as the recipe says"
+    assert [step["loss"] for step in history] == pytest.approx([step["loss"] for step in plain], rel=1e-5)
