@@ -48,3 +48,7 @@ class PriceError(NightshiftError):
 
 class NightLocked(NightshiftError):
     """Another night holds this machine's state."""
+
+
+class LedgerError(NightshiftError):
+    """The ledger's chain is broken, or its clock runs backwards."""
