@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flows.gate_commands import add_gate_commands
 from infra.errors import NightshiftError
 
 DEMO = "recipes/demo.toml"
@@ -51,9 +52,18 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("version", type=int)
         if name == "reject":
             one.add_argument("reason")
+        else:
+            one.add_argument(
+                "--waive",
+                default="",
+                metavar="REASON",
+                help="promote an INCONCLUSIVE version, for this reason; never excuses an anchor bound, FAIL or BLOCK",
+            )
         one.add_argument("--name", default="demo", help="registered model (the recipe's name)")
     rollback = command("rollback", "make the previous champion serve again")
     rollback.add_argument("--name", default="demo", help="registered model (the recipe's name)")
+    gate = command("gate", "plan the gate's power, rotate its items, re-anchor")
+    add_gate_commands(gate, DEMO)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -129,7 +139,7 @@ def _approve(options: argparse.Namespace) -> int:
     from flows.calls import call_flow
     from flows.promotion import promote
 
-    print(call_flow(promote, version=options.version, name=options.name))
+    print(call_flow(promote, version=options.version, name=options.name, waive=options.waive))
     return 0
 
 
@@ -147,6 +157,36 @@ def _rollback(options: argparse.Namespace) -> int:
 
     print(call_flow(rollback, name=options.name))
     return 0
+
+
+def _gate(options: argparse.Namespace) -> int:
+    print(GATE[options.gate_command](options))
+    return 0
+
+
+def _gate_plan(options: argparse.Namespace) -> str:
+    from flows.gate import plan
+
+    return plan(_path(options.recipe), options.goal, json_wanted=options.json)
+
+
+def _gate_rotate(options: argparse.Namespace) -> str:
+    from flows.calls import call_flow
+    from flows.promotion import rotate
+
+    return call_flow(rotate, recipe=_path(options.recipe), suites=options.suite, reason=options.reason)
+
+
+def _gate_reanchor(options: argparse.Namespace) -> str:
+    from flows.calls import call_flow
+    from flows.promotion import reanchor
+    from infra.settings import ROOT
+    from tasks.recipe import load_recipe
+
+    return call_flow(reanchor, name=load_recipe(ROOT / _path(options.recipe)).name, reason=options.reason)
+
+
+GATE = {"plan": _gate_plan, "rotate": _gate_rotate, "reanchor": _gate_reanchor}
 
 
 def _up(_: argparse.Namespace) -> int:
@@ -173,6 +213,7 @@ COMMANDS = {
     "approve": _approve,
     "reject": _reject,
     "rollback": _rollback,
+    "gate": _gate,
     "up": _up,
     "doctor": _doctor,
 }

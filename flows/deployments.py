@@ -38,6 +38,8 @@ DEPLOYMENTS = (
     Deployed("flows.promotion:promote", "promote"),
     Deployed("flows.promotion:reject", "reject"),
     Deployed("flows.promotion:rollback", "rollback"),
+    Deployed("flows.promotion:reanchor", "reanchor"),
+    Deployed("flows.promotion:rotate", "rotate"),
 )
 
 

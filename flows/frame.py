@@ -87,11 +87,12 @@ def _end_killed(killed: dict[str, Any]) -> None:
 def _identify(recipe: Recipe, overrides: list[str], fresh: bool, run: str) -> Tonight:
     store, home, tracker = place.store(), place.home(), place.tracking()
     sources = fingerprint(recipe.sources, place.ROOT)
-    suites = suites_of(recipe)
     base = base_model(recipe.model.source, place.ROOT, home, store, place.pool(recipe.pool), lambda event: None)
     baselines = baselines_of(recipe.name, "")
     promotable = not overrides_gate(tuple(overrides))
-    id_ = digest_of([recipe, sources, suites, base, baselines, promotable])
+    core = digest_of([recipe, sources, base, baselines, promotable])
+    suites = suites_of(recipe, core)
+    id_ = digest_of([core, suites])
     baselines = baselines_of(recipe.name, id_)
     folder = home / "nights" / short(id_, 16)
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,14 @@ def _identify(recipe: Recipe, overrides: list[str], fresh: bool, run: str) -> To
     tracker.params(mlflow_run, _flat(recipe.model_dump()))
     tracker.tags(mlflow_run, {"nightshift.recipe": recipe.digest, "nightshift.flow_run": run})
     night = Night(
-        id=id_, name=name, folder=str(folder), flow_run=run, mlflow_run=mlflow_run, promotable=promotable, fresh=fresh
+        id=id_,
+        core=core,
+        name=name,
+        folder=str(folder),
+        flow_run=run,
+        mlflow_run=mlflow_run,
+        promotable=promotable,
+        fresh=fresh,
     )
     get_run_logger().info("night %s (%s)", name, short(id_))
     return Tonight(night, recipe, base, suites, baselines)

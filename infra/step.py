@@ -17,7 +17,7 @@ from infra.attempts import AttemptLog, Device
 from infra.digest import code_revision, digest_of, short
 from infra.settings import ROOT, load_settings
 
-SHARED = ("tasks/contracts.py", "tasks/recipe.py", "tasks/phases.py")
+SHARED = ("tasks/contracts.py", "tasks/judged.py", "tasks/recipe.py", "tasks/phases.py")
 
 
 class AnyNight(Protocol):

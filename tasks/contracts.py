@@ -8,17 +8,28 @@ from typing import ClassVar, Literal
 from infra.attempts import Attempt, Device
 from infra.digest import Digest, Record, digest_of
 from infra.store import Blob, Tree
+from tasks.judged import (
+    FixedLimit,
+    Flip,
+    Measure,
+    Noise,
+    PastNight,
+    PastSuite,
+    Reanchored,
+    SuiteResult,
+    Verdict,
+    VerdictName,
+    WearState,
+)
 
-VerdictName = Literal["PASS", "FAIL", "INCONCLUSIVE", "BLOCK"]
 Role = Literal["candidate", "champion", "anchor"]
-Measure = Literal["right", "probability"]
 
 
 class Night(Record):
     """One night's identity and the places it writes to. Two nights with the same id have the same inputs."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"name", "folder", "flow_run", "mlflow_run", "promotable", "fresh"}
+        {"name", "folder", "flow_run", "mlflow_run", "promotable", "fresh", "core"}
     )
 
     id: Digest
@@ -28,6 +39,7 @@ class Night(Record):
     mlflow_run: str
     promotable: bool  # False when the gate was overridden on the command line
     fresh: bool = False
+    core: str = ""  # the id less the gate's items, which rotate: what the ledger knows a replayed night by
 
 
 class Model(Record):
@@ -53,11 +65,11 @@ class Baseline(Record):
 class Baselines(Record):
     """What serves, and what drift is measured from. None where the alias is missing: the gate then blocks."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"decisions"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"nights"})
 
     champion: Baseline | None
     anchor: Baseline | None
-    decisions: int  # judged decisions of other nights so far, against this anchor
+    nights: tuple[Digest, ...] = ()  # nights with a judged version in the registry: the ledger must know them all
 
 
 class SourceFile(Record):
@@ -103,7 +115,8 @@ class Suites(Record):
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"problems"})
 
     suites: Blob  # JSON: {name: tasks.gate.suites.Suite}
-    prompts: Blob  # JSON list of texts: what must not be trained on
+    prompts: Blob  # JSON list of texts: what must not be trained on, sealed items among them
+    exhausted: tuple[str, ...] = ()  # suites that have no fresh items left to rotate in
     problems: tuple[str, ...]  # suites that can't be read: the gate blocks on them
 
 
@@ -148,57 +161,35 @@ class ScorecardRef(Record):
     card: Blob
 
 
+class Engine(Record):
+    """How models are scored. Another engine's results are other results: they are never compared.
+
+    Attributes:
+        name: ``packed`` (ours; models that can't be packed fall back to their own forward) or ``vllm``.
+        device: ``cpu``, or the accelerator's kind.
+        tokens: packed tokens a batch.
+        form, quantise: of the artefact that serves (recipe's ``serve``).
+    """
+
+    name: Literal["packed", "vllm"]
+    device: str
+    dtype: str
+    tokens: int
+    form: str
+    quantise: str | None
+
+
 class Scores(Record):
-    """All scorecards of a night, and sample answers."""
+    """All scorecards of a night, how they were made, and sample answers."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"samples", "mlflow_run"})
 
     cards: tuple[ScorecardRef, ...]
+    engine: Engine
+    noise: tuple[Noise, ...]  # A/A of this champion on this engine
+    problems: tuple[str, ...] = ()  # models that could not be loaded; the gate blocks on them
     samples: Blob  # JSON: [{prompt, champion, candidate}]
     mlflow_run: str
-
-
-class SuiteResult(Record):
-    """One suite's comparison. Numbers are None where the evidence is missing (then ``verdict`` is BLOCK).
-
-    ``lower`` is the one-sided bound of candidate minus champion at α; ``anchor_lower`` and ``anchor_upper`` those of
-    candidate minus anchor at the α spent per decision.
-    """
-
-    name: str
-    measure: Measure
-    n: int
-    champion: float | None
-    candidate: float | None
-    delta: float | None
-    lower: float | None
-    upper: float | None
-    margin: float
-    p_harm: float | None
-    anchor_delta: float | None
-    anchor_lower: float | None
-    anchor_upper: float | None
-    budget: float
-    mde: float | None
-    items_to_settle: int | None
-    target: bool
-    verdict: VerdictName
-    reason: str
-
-
-class Verdict(Record):
-    """The gate's answer, with the numbers and one paragraph that explains it."""
-
-    verdict: VerdictName
-    paragraph: str
-    suites: tuple[SuiteResult, ...]
-    problems: tuple[str, ...]
-    alpha: float
-    anchor_z: float
-    candidate: Digest
-    champion: Digest | None
-    anchor: Digest | None
-    cards: tuple[Digest, ...]
 
 
 class BillLine(Record):
@@ -276,12 +267,19 @@ __all__ = [
     "BillLine",
     "Candidate",
     "Device",
+    "Engine",
     "Evidence",
+    "FixedLimit",
+    "Flip",
     "Measure",
     "Model",
     "Night",
+    "Noise",
+    "PastNight",
+    "PastSuite",
     "Plan",
     "Preferences",
+    "Reanchored",
     "Release",
     "Role",
     "ScorecardRef",
@@ -293,4 +291,5 @@ __all__ = [
     "Suites",
     "Verdict",
     "VerdictName",
+    "WearState",
 ]

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Record
 from tasks.errors import RecipeError
+from tasks.judged import Measure
 from tasks.phases import Phase
 
 
@@ -33,16 +34,59 @@ class DataSpec(Record):
     max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
 
 
+# of answers to everyday prompts, and whether an item's result is right/wrong or graded
+DRIFT_MEASURES: dict[str, Measure] = {
+    "length": "score",
+    "refusal": "right",
+    "repetition": "score",
+    "language": "right",
+    "kl": "score",
+}
+
+
 class SuiteSpec(Record):
     """One gate suite: a folder with items.jsonl and suite.toml, or ``house`` (held out of the recipe's sources)."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$", description="`house`, or a folder of `expectations/model/`")
     path: str | None = Field(default=None, description="the suite's folder, where it is another one")
-    measure: Literal["right", "probability"] = Field(
-        description="right or wrong, or the probability of the right choice"
+    measure: Measure = Field(
+        description="`right`: right or wrong; `probability`: of the right choice; `score`: a graded answer's mean mark"
     )
     margin: float = Field(gt=0, lt=1, description="largest loss against the champion that counts as no worse")
     budget: float = Field(gt=0, lt=1, description="largest loss against the anchor over the model's whole life")
+
+
+class Limits(Record):
+    margin: float = Field(gt=0, lt=1, description="largest loss against the champion that counts as no worse")
+    budget: float = Field(gt=0, lt=1, description="largest loss against the anchor over the model's whole life")
+
+
+class DriftSpec(Record):
+    """What may change in answers to everyday prompts: measures as paired suites, and fixed limits."""
+
+    path: str | None = Field(default=None, description="the prompts' folder, where it is another one")
+    max_items: int = Field(default=300, ge=100, description="of more prompts, the same ones are taken every night")
+    length: Limits | None = Field(default=None, description="closeness of an answer's length to the anchor's")
+    refusal: Limits | None = Field(default=None, description="share of prompts that are answered, not refused")
+    repetition: Limits | None = Field(default=None, description="share of an answer's 4-word runs that don't repeat")
+    language: Limits | None = Field(default=None, description="share of answers in the prompt's language")
+    kl: Limits | None = Field(default=None, description="exp(−KL a token) to the anchor, over its own answers")
+    max_kl: float | None = Field(default=None, gt=0, description="fixed limit: mean KL to the anchor, nats a token")
+    max_length_ratio: float | None = Field(
+        default=None, gt=1, description="fixed limit: mean length over the anchor's, or the reverse"
+    )
+    max_empty: float | None = Field(default=None, gt=0, lt=1, description="fixed limit: share of empty answers")
+
+    def measures(self) -> dict[str, Limits]:
+        """The measures that are judged as suites, by name."""
+        named = {name: getattr(self, name) for name in DRIFT_MEASURES}
+        return {name: limits for name, limits in named.items() if limits is not None}
+
+    @model_validator(mode="after")
+    def _something_is_measured(self) -> "DriftSpec":
+        if not self.measures() and self.max_kl is None and self.max_length_ratio is None and self.max_empty is None:
+            raise ValueError("gate.drift limits nothing: give a measure or a fixed limit, or leave it out")
+        return self
 
 
 class GateSpec(Record):
@@ -53,7 +97,16 @@ class GateSpec(Record):
     target: str = Field(description="the suite that must be proven better")
     min_items: int = Field(default=150, gt=0, description="a suite of fewer items blocks")
     max_items: int = Field(default=1000, gt=0, description="of a larger suite, the same items are taken every night")
+    engine: Literal["packed", "vllm"] = Field(default="packed", description="what scores: ours, or vLLM")
+    early_stop: bool = Field(default=True, description="stop scoring once harm is proven")
+    aa_items: int = Field(
+        default=64, ge=0, description="items a suite that a new champion or engine is scored on twice (A/A); 0: none"
+    )
+    noise_floor: float | None = Field(
+        default=None, gt=0, lt=1, description="what A/A may differ by; unset: 0.001 in fp32, 0.02 below"
+    )
     suites: tuple[SuiteSpec, ...] = Field(min_length=1, description="all suites the candidate is judged on")
+    drift: DriftSpec | None = Field(default=None, description="what may change in answers to everyday prompts")
 
     @model_validator(mode="after")
     def _consistent(self) -> "GateSpec":
@@ -64,6 +117,34 @@ class GateSpec(Record):
             raise ValueError(f"target {self.target!r} is none of the suites {names}")
         if self.max_items < self.min_items:
             raise ValueError(f"max_items {self.max_items} is below min_items {self.min_items}")
+        if any(name == "drift" or name.startswith("drift-") for name in names):
+            raise ValueError("suites called drift… are made from gate.drift: give yours another name")
+        return self
+
+    @property
+    def judged(self) -> tuple[SuiteSpec, ...]:
+        """All suites the verdict is over: the recipe's, and one for each measure of drift."""
+        drift = self.drift.measures() if self.drift else {}
+        return self.suites + tuple(
+            SuiteSpec(name=f"drift-{name}", measure=DRIFT_MEASURES[name], margin=one.margin, budget=one.budget)
+            for name, one in drift.items()
+        )
+
+
+class ServeSpec(Record):
+    """What serves, and so what is judged (docs/design/scoring.md)."""
+
+    form: Literal["merged", "adapter"] = Field(
+        default="merged", description="what is deployed: the merged model, or base and adapter apart"
+    )
+    quantise: Literal["Q8_0", "Q5_0", "Q4_0", "Q4_1"] | None = Field(
+        default=None, description="GGUF type the served weights are stored in; unset: as trained"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ServeSpec":
+        if self.form == "adapter" and self.quantise is not None:
+            raise ValueError("serve.quantise needs serve.form = 'merged': what is judged is the merged model")
         return self
 
 
@@ -83,6 +164,7 @@ class Recipe(Record):
         min_length=1, max_length=1, description="what is trained; one phase in this release"
     )
     gate: GateSpec = Field(description="how the candidate is judged")
+    serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
 
     def identity(self) -> dict[str, Any]:

@@ -1,43 +1,72 @@
 """The gate's own suites of a recipe, read once a night and put into the store."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from infra.store import Store
 from tasks.contracts import Suites
 from tasks.errors import SuiteError
-from tasks.gate.suites import Suite, cut, house_suite, load_suite
-from tasks.recipe import Recipe
+from tasks.gate.rotation import epoch_of, guarded, window
+from tasks.gate.suites import Bank, Suite, cut, house_suite, load_bank
+from tasks.recipe import GateSpec, Recipe
+
+Epochs = Callable[[str, Bank], int]
 
 
-def read_suites(recipe: Recipe, root: Path, store: Store) -> Suites:
+def folders(gate: GateSpec) -> dict[str, tuple[str, int]]:
+    """Suite → its folder from the checkout's root, and how many items it may have; ``house`` is held out instead."""
+    found = {
+        spec.name: (spec.path or f"expectations/model/{spec.name}", gate.max_items)
+        for spec in gate.suites
+        if spec.name != "house" or spec.path is not None
+    }
+    if gate.drift is not None:
+        found["drift"] = (gate.drift.path or "expectations/model/drift", gate.drift.max_items)
+    return found
+
+
+def read_suites(recipe: Recipe, root: Path, store: Store, epochs: Epochs) -> Suites:
     """All suites of the recipe but ``house``. One that can't be read is a problem the gate blocks on, not an exception:
     the night's data is still worth collecting, and the report names the file.
+
+    Args:
+        epochs: rotations of a suite's items so far.
     """
     suites: dict[str, Suite] = {}
     prompts: list[str] = []
-    problems = []
-    for spec in recipe.gate.suites:
-        if spec.name == "house" and spec.path is None:
-            continue
-        folder = root / (spec.path or f"expectations/model/{spec.name}")
+    problems, exhausted = [], []
+    for name, (path, max_items) in folders(recipe.gate).items():
         try:
-            whole = load_suite(spec.name, folder)
-            suites[spec.name] = cut(whole, recipe.gate.max_items)
-            # items that tonight's cut leaves out must not be trained on either
-            prompts += [item.messages[-1].content for item in whole.items]
+            bank = load_bank(name, root / path)
+            shown = window(bank, epochs(name, bank), max_items)
         except SuiteError as error:
             problems.append(error.what)
+            continue
+        suites[name] = shown.suite
+        if shown.exhausted:
+            exhausted.append(name)
+        # items that tonight's window leaves out must not be trained on either
+        prompts += [item.messages[-1].content for item in (*guarded(bank), *shown.suite.items)]
     return Suites(
         suites=store.put_json({name: suite.model_dump() for name, suite in suites.items()}),
-        prompts=store.put_json(prompts),
+        prompts=store.put_json(sorted(set(prompts))),
         problems=tuple(problems),
+        exhausted=tuple(exhausted),
     )
+
+
+def by_ledger(decisions: int, by_hand: Callable[[str], int]) -> Epochs:
+    """Rotations as the ledger has them."""
+    return lambda name, bank: epoch_of(bank, decisions, by_hand(name))
 
 
 def tonight(suites: Suites, house: bytes, recipe: Recipe, store: Store) -> dict[str, Suite]:
     """Every readable suite of the night by name, the house suite included."""
     found = {name: Suite.model_validate(raw) for name, raw in json.loads(store.read_bytes(suites.suites)).items()}
     if any(spec.name == "house" and spec.path is None for spec in recipe.gate.suites):
-        found["house"] = cut(house_suite(house), recipe.gate.max_items)
+        try:
+            found["house"] = cut(house_suite(house), recipe.gate.max_items)
+        except SuiteError:
+            return found  # judge says that it isn't there, and blocks
     return found

@@ -96,7 +96,7 @@ def smooth_score(measure: Measure, n: int, spread: float, margin: float, alpha: 
     """
     z, at_limit = z_of(alpha), spread
     if spread <= 0:
-        return math.inf if measure == "probability" or n > items_without_disagreement(margin, z) else -math.inf
+        return math.inf if measure != "right" or n > items_without_disagreement(margin, z) else -math.inf
     if measure == "right":
         expected = Discordant(n * spread**2 / 2, n * spread**2 / 2, n)
         at_limit = margin * math.sqrt(n) / tango_statistic(expected, -margin)

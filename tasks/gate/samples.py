@@ -88,3 +88,17 @@ def best_samples(split: VarianceSplit, item_cost: float) -> int | None:
         return (item_cost + samples) * (split.item + split.sampling / samples)
 
     return min((low, low + 1), key=price)
+
+
+def sampling_share(differences: Sequence[Sequence[float]]) -> float | None:
+    """Share of the standard error's square that is sampling noise; None where no item has two samples.
+
+    Args:
+        differences: an item's samples, candidate's minus baseline's.
+    """
+    if len(differences) < 2 or min(map(len, differences)) < 1 or max(map(len, differences)) < 2:
+        return None
+    split = split_variance(differences)
+    sampling = split.sampling / split.samples
+    total = split.item + sampling
+    return sampling / total if total > 0 else 0.0

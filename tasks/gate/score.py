@@ -1,7 +1,7 @@
 """score: candidate, champion and anchor on every suite, each pair of model and suite once, ever.
 
-A scorecard is found again under the digests of model, items and scorer; what is found is only a reference, and judge
-reads and checks the card itself.
+A scorecard is found again under the digests of model, items and scorer (with the engine's settings); what is found is
+only a reference, and judge reads and checks the card itself.
 """
 
 import json
@@ -9,20 +9,47 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infra.digest import digest_of, short
+from infra.attempts import Device
+from infra.digest import short
 from infra.live import Live
 from infra.programs import fresh_folder, run_program
-from infra.store import Blob, Store
+from infra.store import Store
 from tasks import place
-from tasks.contracts import Baselines, Candidate, Model, Night, Preferences, Role, ScorecardRef, Scores, Suites
+from tasks.contracts import (
+    Baselines,
+    Candidate,
+    Engine,
+    Model,
+    Night,
+    Noise,
+    Preferences,
+    Role,
+    ScorecardRef,
+    Scores,
+    Suites,
+)
+from tasks.gate.card_index import CardIndex
 from tasks.gate.items import tonight
-from tasks.gate.scorecard import card_key, scorer_digest
+from tasks.gate.noise import floor_for, what_is_new
+from tasks.gate.scorecard import scorer_digest
 from tasks.gate.suites import Suite, spread
-from tasks.lm.base import checkout
+from tasks.gate.work import AA, checked_out, missing_work, scoring_spec
 from tasks.recipe import Recipe
 
 TOKENS = 2048  # packed tokens a batch: larger ones are no faster on a CPU
 SAMPLES = {"count": 6, "max_tokens": 48}
+
+
+def engine_of(recipe: Recipe, device: Device) -> Engine:
+    """How a night's models are scored. bf16 on accelerators; fp32 on CPUs, where bf16 is emulated."""
+    return Engine(
+        name=recipe.gate.engine,
+        device=device.kind,
+        dtype="bfloat16" if device.accelerator else "float32",
+        tokens=TOKENS,
+        form=recipe.serve.form,
+        quantise=recipe.serve.quantise,
+    )
 
 
 def score_all(
@@ -32,16 +59,28 @@ def score_all(
     store, home, tracker = place.store(), place.home(), place.tracking()
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
     models = models_by_role(candidate, baselines)
-    index = CardIndex(home / "scorecards", home / "samples")
-    work = missing_work(models, items, index, samples_suite(items))
+    if "anchor" not in models:
+        items.pop("drift", None)  # it is measured from the anchor; judge blocks on the missing one
+    device = place.pool(recipe.pool).device()
+    engine = engine_of(recipe, device)
+    index = CardIndex(home, recipe, engine, models, SAMPLES)
+    aa = aa_wanted(recipe, engine, models, items, index)
+    work = missing_work(models, items, index, samples_suite(items), aa)
+    work, folders, problems = checked_out(work, store, home)
     run = tracker.nested_run(night.mlflow_run, "score")
     try:
         if work:
             folder = fresh_folder(home / "work" / f"score-{short(night.id, 16)}")
             with Live("score") as on_event:
-                spec = scoring_spec(work, items, home, store, place.settings().threads)
+                spec = scoring_spec(work, folders, items, index, recipe, store) | {
+                    "aa": aa._asdict() if aa else None,
+                    "threads": place.settings().threads,
+                    "workers": device.count,
+                    "samples": {"suite": samples_suite(items), **SAMPLES},
+                }
                 result = run_program(place.pool(recipe.pool), "tasks.gate.scoring_program", spec, folder, on_event)
-            keep(result, items, index, store, samples_suite(items))
+            keep(result, items, index, store, samples_suite(items), aa)
+            problems += result["problems"]
             shutil.rmtree(folder)
     except BaseException:
         tracker.end(run, "FAILED")
@@ -50,33 +89,25 @@ def score_all(
     tracker.metrics(run, means(cards, store))
     tracker.end(run, "FINISHED")
     samples = side_by_side(models, items, index)
-    return Scores(cards=tuple(cards), samples=store.put_json(samples), mlflow_run=run)
+    noise = index.aa_noise() if recipe.gate.aa_items else ()
+    return Scores(
+        cards=tuple(cards),
+        engine=engine,
+        noise=noise,
+        problems=tuple(problems),
+        samples=store.put_json(samples),
+        mlflow_run=run,
+    )
 
 
 def models_by_role(candidate: Candidate, baselines: Baselines) -> dict[Role, Model]:
-    """The models there are; a missing baseline is left out here and blocks in the gate."""
-    models: dict[Role, Model] = {"candidate": candidate.model}
-    if baselines.champion is not None:
-        models["champion"] = baselines.champion.model
+    """The models there are, baselines first; a missing one is left out here and blocks in the gate."""
+    models: dict[Role, Model] = {}
     if baselines.anchor is not None:
         models["anchor"] = baselines.anchor.model
-    return models
-
-
-class CardIndex:
-    """Where scorecards and sample answers are found again."""
-
-    def __init__(self, cards: Path, samples: Path) -> None:
-        self._cards, self._samples = cards, samples
-
-    def card(self, model: str, suite: Suite) -> Blob | None:
-        return _read(self._cards / f"{card_key(model, suite.items_digest, scorer_digest(suite.scorer))}.json")
-
-    def put_card(self, model: str, suite: Suite, blob: Blob) -> None:
-        _write(self._cards / f"{card_key(model, suite.items_digest, scorer_digest(suite.scorer))}.json", blob)
-
-    def samples(self, model: str, suite: Suite) -> Path:
-        return self._samples / f"{short(digest_of([model, suite.items_digest, SAMPLES]), 32)}.json"
+    if baselines.champion is not None:
+        models["champion"] = baselines.champion.model
+    return {**models, "candidate": candidate.model}
 
 
 def samples_suite(items: dict[str, Suite]) -> str:
@@ -84,67 +115,48 @@ def samples_suite(items: dict[str, Suite]) -> str:
     return "house" if "house" in items else next(iter(items))
 
 
-def missing_work(
-    models: dict[Role, Model], items: dict[str, Suite], index: CardIndex, samples: str
-) -> list[tuple[Model, list[str], bool]]:
-    """Models with the suites they have no scorecard for, and whether sample answers are missing; equal models once."""
-    work: dict[str, tuple[Model, list[str], bool]] = {}
-    for role, model in models.items():
-        suites = [name for name, suite in items.items() if index.card(model.digest, suite) is None]
-        wants_samples = role != "anchor" and not index.samples(model.digest, items[samples]).is_file()
-        if model.digest in work:
-            wants_samples = wants_samples or work[model.digest][2]
-        if suites or wants_samples:
-            work[model.digest] = (model, suites, wants_samples)
-    return list(work.values())
+def aa_wanted(
+    recipe: Recipe, engine: Engine, models: dict[Role, Model], items: dict[str, Suite], index: CardIndex
+) -> AA | None:
+    """The A/A check that is due: for a new champion, engine, precision or batch size, or a suite without one."""
+    if not recipe.gate.aa_items or "champion" not in models:
+        return None
+    champion, before = models["champion"].digest, index.aa_before()
+    unchecked = sorted(set(items) - {one.suite for one in index.aa_noise()})
+    cause = what_is_new(before, champion, engine) or (f"the suites {', '.join(unchecked)}" if unchecked else None)
+    if cause is None:
+        return None
+    return AA(champion, recipe.gate.aa_items, floor_for(engine, recipe.gate.noise_floor), cause)
 
 
-def scoring_spec(
-    work: list[tuple[Model, list[str], bool]], items: dict[str, Suite], home: Path, store: Store, threads: int | None
-) -> dict[str, Any]:
-    """The program's spec: verified folders, suites in full."""
-    models = []
-    for model, suites, wants_samples in work:
-        base, adapter = checkout(model, home, store)
-        models.append(
-            {
-                "digest": model.digest,
-                "base": str(base),
-                "adapter": str(adapter) if adapter else None,
-                "suites": suites,
-                "samples": wants_samples,
-            }
-        )
-    return {
-        "threads": threads,
-        "tokens": TOKENS,
-        "models": models,
-        "suites": {name: suite.model_dump() for name, suite in items.items()},
-        "samples": {"suite": samples_suite(items), **SAMPLES},
-    }
-
-
-def keep(result: dict[str, Any], items: dict[str, Suite], index: CardIndex, store: Store, samples: str) -> None:
+def keep(
+    result: dict[str, Any], items: dict[str, Suite], index: CardIndex, store: Store, samples: str, aa: AA | None
+) -> None:
     """Store the program's scorecards and samples, then index them."""
     for card in result["cards"]:
-        index.put_card(card["model"], items[card["suite"]], store.put_file(Path(card["path"]), "application/json"))
+        blob = store.put_file(Path(card["path"]), "application/json")
+        index.put_card(card["model"], items[card["suite"]], blob, stopped=card["stopped"])
     for model, answers in result["samples"].items():
-        _write_text(index.samples(model, items[samples]), json.dumps(answers))
+        index.put_samples(model, items[samples], answers)
+    if aa is not None and result["noise"]:
+        index.put_aa(aa.model, [Noise.model_validate(one) for one in result["noise"]])
 
 
 def references(models: dict[Role, Model], items: dict[str, Suite], index: CardIndex) -> list[ScorecardRef]:
+    """References to the cards there are; of the candidate, also to those of a scoring that stopped for harm."""
+    anchor = models["anchor"].digest if "anchor" in models else None
     return [
         ScorecardRef(
             role=role,
             suite=name,
             model=model.digest,
             items=suite.items_digest,
-            scorer=scorer_digest(suite.scorer),
+            scorer=scorer_digest(suite.scorer, index.engine, anchor),
             card=card,
         )
         for role, model in models.items()
         for name, suite in items.items()
-        if (card := index.card(model.digest, suite)) is not None
+        if (card := index.card(role, model.digest, suite)) is not None
     ]
 
 
@@ -155,7 +167,7 @@ def means(cards: list[ScorecardRef], store: Store) -> dict[str, float]:
         if not store.has(ref.card.digest_):
             continue
         results = json.loads(store.path(ref.card.digest_).read_bytes()).get("results") or []
-        for measure in ("right", "probability"):
+        for measure in ("right", "score"):
             if results:
                 metrics[f"suites/{ref.suite}/{ref.role}/{measure}"] = sum(float(one[measure]) for one in results) / len(
                     results
@@ -166,31 +178,11 @@ def means(cards: list[ScorecardRef], store: Store) -> dict[str, float]:
 def side_by_side(models: dict[Role, Model], items: dict[str, Suite], index: CardIndex) -> list[dict[str, str]]:
     """Sample answers of champion and candidate to the same prompts."""
     suite = items[samples_suite(items)]
-    answers = {
-        role: json.loads(path.read_text())
-        for role, model in models.items()
-        if (path := index.samples(model.digest, suite)).is_file()
-    }
-    chosen = spread(suite.items, SAMPLES["count"])
-    if "candidate" not in answers or "champion" not in answers:
+    answers = {role: index.samples(model.digest, suite) for role, model in models.items()}
+    new, old = answers.get("candidate"), answers.get("champion")
+    if new is None or old is None:
         return []
     return [
-        {"prompt": item.messages[-1].content, "champion": old, "candidate": new}
-        for item, old, new in zip(chosen, answers["champion"], answers["candidate"], strict=True)
+        {"prompt": item.messages[-1].content, "champion": before, "candidate": after}
+        for item, before, after in zip(spread(suite.items, int(SAMPLES["count"])), old, new, strict=True)
     ]
-
-
-def _read(path: Path) -> Blob | None:
-    return Blob.model_validate_json(path.read_text()) if path.is_file() else None
-
-
-def _write(path: Path, blob: Blob) -> None:
-    _write_text(path, blob.model_dump_json())
-
-
-def _write_text(path: Path, text: str) -> None:
-    """Whole or not at all: a killed night must not leave half an index entry."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Digest, Record, code_revision, digest_of
+from tasks.contracts import Engine
 from tasks.gate.suites import Scorer
 
 _HERE = Path(__file__).resolve().parent
@@ -19,21 +21,41 @@ SCORING_CODE = (
 
 
 class ItemResult(Record):
-    """``probability`` is that of the right choice among the choices; ``right``: it is the likeliest."""
+    """One model's result on one item.
+
+    Attributes:
+        right: the right choice is the likeliest; of generated answers, more than half of them are right.
+        score: graded: the right choice's probability among the choices, or the mean mark of the answers.
+        logprobs: of the choices, summed over their tokens, in nats.
+        answers, marks: generated answers and the mark of each.
+        measures: of drift, by name (tasks/gate/drift.py).
+    """
 
     id: str
     right: bool
-    probability: float = Field(ge=0, le=1)
-    logprobs: tuple[float, ...]
+    score: float = Field(ge=0, le=1)
+    logprobs: tuple[float, ...] = ()
+    answers: tuple[str, ...] = ()
+    marks: tuple[float, ...] = ()
+    measures: tuple[tuple[str, float], ...] = ()
 
 
 class Scorecard(Record):
+    """Results of one model on one suite.
+
+    Attributes:
+        scorer: of the scorer's parameters, its code, and the engine's settings.
+        stopped: scoring ended early because harm was proven on some suite: not every item has a result.
+        unscorable: ids whose log-probabilities were not finite: the gate blocks on them.
+    """
+
     model: Digest
     suite: str
     items: Digest
     scorer: Digest
     results: tuple[ItemResult, ...]
-    unscorable: tuple[str, ...] = ()  # ids whose log-probabilities were not finite: the gate blocks on them
+    unscorable: tuple[str, ...] = ()
+    stopped: bool = False
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> "Scorecard":
@@ -42,33 +64,41 @@ class Scorecard(Record):
         return self
 
 
-def scorer_digest(scorer: Scorer) -> Digest:
-    """What a result depends on beside model and items: the scorer's parameters and the code that scores."""
-    return digest_of([scorer, code_revision(*SCORING_CODE)])
+def scorer_digest(scorer: Scorer, engine: Engine, anchor: Digest | None = None) -> Digest:
+    """What a result depends on beside model and items: the scorer, the code that scores, the engine's settings.
+
+    Args:
+        anchor: the anchor's model, which measures of drift are taken against.
+    """
+    against = anchor if scorer.kind == "drift" else None
+    return digest_of([scorer, engine, against, code_revision(*SCORING_CODE)])
 
 
-def item_result(id_: str, logprobs: list[float], tokens: list[int], answer: int, scorer: Scorer) -> ItemResult | None:
+def item_result(
+    id_: str, logprobs: list[float], tokens: list[int], answer: int, scorer: Scorer, choices: Sequence[str] = ()
+) -> ItemResult | None:
     """Turn the choices' summed log-probabilities into a result.
 
     Args:
         logprobs: per choice, the sum over its tokens, in nats.
         tokens: per choice, how many tokens.
+        choices: their texts, which a scorer that divides by bytes needs.
 
     Returns:
         None where a log-probability isn't finite: a damaged model gets no result rather than a wrong one.
     """
     if not all(math.isfinite(value) for value in logprobs):
         return None
-    scores = (
-        [value / count for value, count in zip(logprobs, tokens, strict=True)]
-        if scorer.normalise == "tokens"
-        else logprobs
-    )
+    if scorer.normalise == "none":
+        scores = logprobs
+    else:
+        lengths = tokens if scorer.normalise == "tokens" else [len(choice.encode()) for choice in choices]
+        scores = [value / length for value, length in zip(logprobs, lengths, strict=True)]
     top = max(scores)
     weights = [math.exp(score - top) for score in scores]
     # a tie is not a right answer: a model without an opinion must not look right by the order of choices
     right = all(scores[answer] > score for index, score in enumerate(scores) if index != answer)
-    return ItemResult(id=id_, right=right, probability=weights[answer] / sum(weights), logprobs=tuple(logprobs))
+    return ItemResult(id=id_, right=right, score=weights[answer] / sum(weights), logprobs=tuple(logprobs))
 
 
 def card_key(model: Digest, items: Digest, scorer: Digest) -> str:

@@ -1,109 +1,136 @@
-"""Program: score models on suites. ``python -m tasks.gate.scoring_program SPEC RESULT``.
+"""Program: score models on suites. ``python -m tasks.gate.scoring_program SPEC RESULT [NUMBER]``.
 
-Spec: {threads, tokens, models: [{digest, base, adapter, suites: [name], samples}], suites: {name: suite},
-samples: {...}}.
-Writes one scorecard file a model and suite, and sample answers; imports neither Prefect nor MLflow.
+Spec: see tasks/gate/work.py. Writes item results as they come, then one scorecard file a model and suite, and sample
+answers; imports neither Prefect nor MLflow. With a NUMBER above 0 it is a further process that only takes part.
 """
 
 import json
-import math
 import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from infra.errors import NightshiftError
 from infra.events import die_with_parent, emit
-from tasks.gate.scorecard import Scorecard, item_result, scorer_digest
+from tasks.contracts import Engine
+from tasks.gate.drift import Anchored
+from tasks.gate.drift_reference import make_reference, read_reference
+from tasks.gate.result_store import ResultStore
+from tasks.gate.scorecard import ItemResult, read_card
+from tasks.gate.scorers import Context, conversation
+from tasks.gate.scoring_engine import LocalScoring, open_engine
+from tasks.gate.scoring_run import Job, Outcome, Process, card_of, run_job, score_twice
+from tasks.gate.sharing import Claims, any_alive, helpers
 from tasks.gate.suites import Suite, spread
-from tasks.lm.choices import batches, choice_logprobs, tokenize_item
-from tasks.lm.generate import answers
-from tasks.lm.loading import best_device, load_model, load_tokenizer, use_threads
-from tasks.lm.packed import switch
+from tasks.lm.loading import use_device, use_threads
+from tasks.recipe import GateSpec
 
-PARITY_ITEMS = 8
-PARITY_TOLERANCE = 1e-2  # nats per choice, fp32; a wrong merge is off by whole nats
+Results = Mapping[str, ItemResult | None]
 
 
-def main(spec_path: str, result_path: str) -> None:
+def main(spec_path: str, result_path: str, number: str = "0") -> None:
     die_with_parent()
     spec = json.loads(Path(spec_path).read_text())
     use_threads(spec["threads"])
-    folder = Path(result_path).parent
+    use_device(int(number))
+    folder = Path(spec_path).parent
+    more = spec["workers"] - 1 if number == "0" else 0
+    with helpers("tasks.gate.scoring_program", spec_path, more) as others:
+        process = Process(int(number), Claims(folder / "claims"), partial(any_alive, others))
+        result = _score(spec, folder, process)
+    if process.leads:
+        Path(result_path).write_text(json.dumps(result, allow_nan=False))
+
+
+def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, Any]:
+    engine_settings, gate = Engine.model_validate(spec["engine"]), GateSpec.model_validate(spec["gate"])
     suites = {name: Suite.model_validate(suite) for name, suite in spec["suites"].items()}
-    result: dict[str, Any] = {"cards": [], "samples": {}, "parity": {}}
+    cards = {name: read_card(Path(path).read_bytes()) for name, path in spec["champion_cards"].items()}
+    champion = {name: {one.id: one for one in card.results} for name, card in cards.items()}
+    result: dict[str, Any] = {"cards": [], "samples": {}, "parity": {}, "noise": [], "problems": []}
     progress = _Progress(sum(len(suites[name].items) for model in spec["models"] for name in model["suites"]))
-    for model_spec in spec["models"]:
-        tokenizer = load_tokenizer(Path(model_spec["base"]))
-        model, parity = _load(model_spec["base"], model_spec["adapter"], tokenizer, next(iter(suites.values())))
-        result["parity"][model_spec["digest"]] = parity
-        for name in model_spec["suites"]:
-            card = score(model, tokenizer, suites[name], model_spec["digest"], spec["tokens"], progress)
-            path = folder / f"{model_spec['digest'][7:23]}-{name}.json"
-            path.write_text(card.model_dump_json())
-            result["cards"].append({"model": card.model, "suite": name, "path": str(path)})
-        if model_spec["samples"]:
-            prompts = [
-                [message.model_dump() for message in item.messages]
-                for item in spread(suites[spec["samples"]["suite"]].items, spec["samples"]["count"])
-            ]
-            result["samples"][model_spec["digest"]] = answers(model, tokenizer, prompts, spec["samples"]["max_tokens"])
-        del model
-    Path(result_path).write_text(json.dumps(result, allow_nan=False))
-
-
-def score(model: Any, tokenizer: Any, suite: Suite, digest: str, tokens: int, progress: "_Progress") -> Scorecard:
-    """All items of a suite, in the suite's order."""
-    rows = [tokenize_item(tokenizer, [m.model_dump() for m in item.messages], item.choices) for item in suite.items]
-    sums: list[list[float]] = [[] for _ in rows]
-    for batch in batches(rows, tokens):
-        for index, choices in zip(batch, choice_logprobs(model, [rows[i] for i in batch]), strict=True):
-            sums[index] = [float(choice.sum()) for choice in choices]
-        progress.advance(len(batch), f"{suite.name}")
-    results = [
-        item_result(item.id, total, [len(choice) for choice in row.choices], item.answer, suite.scorer)
-        for item, row, total in zip(suite.items, rows, sums, strict=True)
-    ]
-    return Scorecard(
-        model=digest,
-        suite=suite.name,
-        items=suite.items_digest,
-        scorer=scorer_digest(suite.scorer),
-        results=tuple(result for result in results if result is not None),
-        unscorable=tuple(item.id for item, result in zip(suite.items, results, strict=True) if result is None),
-    )
-
-
-def _load(base: str, adapter: str | None, tokenizer: Any, suite: Suite) -> tuple[Any, float | None]:
-    """The model, packed where it can be, its adapter merged.
-
-    Merging is checked on a few items: what is judged is what is served.
-
-    Raises:
-        RuntimeError: merged and unmerged model disagree.
-    """
-    device, dtype = best_device()
-    model = load_model(Path(base), Path(adapter) if adapter else None, dtype, device)
-    reason = switch(model)
-    if reason is not None:
-        emit("log", text=f"choices are scored by the model's own forward, not packed: {reason}")
-    if adapter is None:
-        return model, None
-    rows = [
-        tokenize_item(tokenizer, [m.model_dump() for m in item.messages], item.choices)
-        for item in suite.items[:PARITY_ITEMS]
-    ]
-    before = torch.cat([choice for row in choice_logprobs(model, rows) for choice in row])
-    merged = model.merge_and_unload()
-    after = torch.cat([choice for row in choice_logprobs(merged, rows) for choice in row])
-    gap = float((before - after).abs().max())
-    if not math.isfinite(gap):
-        return merged, None  # a model that answers NaN; its scorecards say so item by item, and the gate blocks
-    if dtype == torch.float32 and not gap <= PARITY_TOLERANCE:
-        raise RuntimeError(
-            f"the merged model differs from base plus adapter by {gap} nats (tolerance {PARITY_TOLERANCE})"
+    for model in spec["models"]:
+        emit("log", text=f"scoring the {model['role']} ({model['digest'][7:15]})")
+        try:
+            engine = open_engine(model, engine_settings, suites, on_log=lambda text: emit("log", text=text))
+        except (NightshiftError, OSError, ValueError) as error:
+            result["problems"].append(f"{model['role']}: the model can't be loaded: {str(error).splitlines()[0]}")
+            continue
+        result["parity"][model["digest"]] = engine.parity
+        aa = spec["aa"] if spec["aa"] is not None and spec["aa"]["model"] == model["digest"] else None
+        names = list(suites) if aa else list(model["suites"])
+        if "drift" in names or ("drift" in suites and model["digest"] == spec["anchor"]):
+            anchored = _anchored(spec, model, suites["drift"], engine, process)
+        else:
+            anchored = {}
+        if "drift" in names and not anchored:
+            names.remove("drift")  # without the anchor nothing is measured, and the gate blocks
+        context = Context(anchored)
+        job = Job(
+            model["digest"],
+            {name: suites[name] for name in names},
+            {name: ResultStore(Path(model["results"][name])) for name in names},
+            champion if model["role"] == "candidate" and set(champion) >= set(suites) else {},
         )
-    return merged, gap
+        outcome = run_job(job, gate, engine, context, engine.tokens, engine_settings.tokens, process, progress.advance)
+        if model["digest"] == spec["champion"]:
+            champion |= {name: _scored(found) for name, found in outcome.results.items()}
+        if not process.leads:
+            continue
+        if aa:
+            tokens, limit = engine.tokens, engine_settings.tokens
+            how = aa["items"], aa["floor"], aa["cause"]
+            noise = score_twice(job.suites, outcome.results, *how, engine, context, tokens, limit)
+            result["noise"] = [one.model_dump() for one in noise]
+        _write_cards(model, outcome, suites, engine_settings, spec["anchor"], folder, result)
+        if model["samples"]:
+            result["samples"][model["digest"]] = _samples(engine, spec["samples"], suites)
+        del engine
+    return result
+
+
+def _write_cards(
+    model: dict[str, Any],
+    outcome: Outcome,
+    suites: dict[str, Suite],
+    settings: Engine,
+    anchor: str | None,
+    folder: Path,
+    result: dict[str, Any],
+) -> None:
+    for name in (name for name in model["suites"] if name in outcome.results):
+        card = card_of(model["digest"], suites[name], outcome.results[name], settings, anchor, stopped=outcome.stopped)
+        path = folder / f"{model['digest'][7:23]}-{name}.json"
+        path.write_text(card.model_dump_json())
+        result["cards"].append({"model": card.model, "suite": name, "path": str(path), "stopped": card.stopped})
+
+
+def _anchored(
+    spec: dict[str, Any], model: dict[str, Any], suite: Suite, engine: LocalScoring, process: Process
+) -> dict[str, Anchored]:
+    """The anchor's answers, which drift is measured against; the anchor itself, loaded first, makes them."""
+    path = Path(spec["reference"])
+    if not path.is_file() and model["digest"] == spec["anchor"] and process.leads:
+        make_reference(engine, suite, path)
+    word = f"reference-{model['digest'][7:23]}"
+    if process.leads:
+        process.claims.open_stage(word, path.is_file())
+    elif not process.claims.wait_for_stage(word):
+        return {}
+    return read_reference(path) if path.is_file() else {}
+
+
+def _samples(engine: LocalScoring, wanted: dict[str, Any], suites: dict[str, Suite]) -> list[str]:
+    """Greedy answers to a few prompts, for people to read."""
+    items = spread(suites[wanted["suite"]].items, wanted["count"])
+    prompts = [conversation(item) for item in items]
+    found = engine.generate(prompts, wanted["max_tokens"], samples=1, temperature=0.0, seeds=[0] * len(prompts))
+    return [engine.decode(one[0]) for one in found]
+
+
+def _scored(results: Results) -> dict[str, ItemResult]:
+    return {id_: one for id_, one in results.items() if one is not None}
 
 
 class _Progress:
@@ -111,7 +138,7 @@ class _Progress:
         self.total, self.done = total, 0
 
     def advance(self, count: int, what: str) -> None:
-        self.done += count
+        self.done = min(self.done + count, self.total)
         emit("progress", done=self.done, total=self.total, what=what)
 
 

@@ -129,15 +129,28 @@ def plan_suites(wanted: Sequence[Wanted], alpha: float = 0.05, decisions: int = 
     share = goal ** (1 / len(wanted))
     chosen = [(one, _cheapest(one, design, share)) for one in wanted]
     sizes = _grow([option for _, option in chosen], [one.available for one in wanted], design, goal)
-    rows = [design.row(one.name, option, n) for (one, option), n in zip(chosen, sizes, strict=True)]
+    plan = _plan(chosen, sizes, design, goal)
+    if plan.reached:
+        return plan
+    rows = [
+        row._replace(short=design.shortfall(option, one.available, share)) if row.together.low < share else row
+        for row, (one, option) in zip(plan.suites, chosen, strict=True)
+    ]
+    return plan._replace(suites=tuple(rows))
+
+
+def at_sizes(
+    wanted: Sequence[Wanted], sizes: Sequence[int], alpha: float = 0.05, decisions: int = 365, goal: float = GOAL
+) -> Plan:
+    """What given sizes give, each suite judged by its first option."""
+    _check(wanted, goal)
+    return _plan([(one, one.options[0]) for one in wanted], sizes, _Design(alpha, decisions, len(wanted)), goal)
+
+
+def _plan(chosen: Sequence[tuple[Wanted, Option]], sizes: Sequence[int], design: "_Design", goal: float) -> Plan:
+    rows = tuple(design.row(one.name, option, n) for (one, option), n in zip(chosen, sizes, strict=True))
     joint = _joint(rows)
-    reached = joint.low >= goal
-    if not reached:
-        rows = [
-            row._replace(short=design.shortfall(option, one.available, share)) if row.together.low < share else row
-            for row, (one, option) in zip(rows, chosen, strict=True)
-        ]
-    return Plan(alpha, decisions, z_of(design.anchor_alpha), goal, tuple(rows), joint, reached)
+    return Plan(design.alpha, design.decisions, z_of(design.anchor_alpha), goal, rows, joint, joint.low >= goal)
 
 
 class _Design(NamedTuple):
@@ -181,7 +194,7 @@ class _Design(NamedTuple):
         )
 
     def at_least(self, option: Option, budget: float | None) -> float:
-        if option.measure == "probability":
+        if option.measure != "right":
             return float(MIN_GRADED - 1)
         needs = [items_without_disagreement(option.margin, z_of(self.alpha))]
         if budget is not None:
@@ -233,7 +246,7 @@ def _far(option: Option) -> float:
 
 
 def _floor(option: Option) -> int:
-    return MIN_GRADED if option.measure == "probability" else 1
+    return 1 if option.measure == "right" else MIN_GRADED
 
 
 def _cheapest(one: Wanted, design: _Design, share: float) -> Option:

@@ -3,10 +3,13 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.digest import Digest
 from infra.jsonl import load_lines
+from infra.ledger import ledger_path, read_ledger
 from infra.step import step
 from infra.store import Blob
 from tasks import place
@@ -15,6 +18,7 @@ from tasks.contracts import (
     Bill,
     Candidate,
     Device,
+    Engine,
     Night,
     Plan,
     Preferences,
@@ -23,21 +27,51 @@ from tasks.contracts import (
     Suites,
     Verdict,
 )
-from tasks.gate.items import read_suites, tonight
-from tasks.gate.judge import actual_digest, judge_candidate
-from tasks.gate.score import score_all
-from tasks.recipe import Recipe
+from tasks.gate.decisions import decisions_before, decisions_of_others, measured_spreads, rotations
+from tasks.gate.items import by_ledger, read_suites, tonight
+from tasks.gate.judge import actual_digest, identity_of, judge_candidate, read_decisions
+from tasks.gate.plan_gate import Planned, known_of, plan_gate
+from tasks.gate.rotate import rotate_by_hand
+from tasks.gate.score import engine_of, models_by_role, score_all
+from tasks.gate.work import intact
+from tasks.recipe import Recipe, load_recipe
 
 
-def suites_of(recipe: Recipe) -> Suites:
-    """The gate's own suites; read every night, so that an edited item is seen."""
-    return read_suites(recipe, place.ROOT, place.store())
+def suites_of(recipe: Recipe, core: Digest) -> Suites:
+    """The gate's own suites; read every night, so that an edited item is seen.
+
+    Args:
+        core: the night's inputs but the suites; its own decision, made before, must not rotate the items.
+    """
+    entries, problems = read_decisions(ledger_path(place.home(), recipe.name), Baselines(champion=None, anchor=None))
+    epochs = by_ledger(decisions_of_others(entries, core), partial(rotations, entries))
+    suites = read_suites(recipe, place.ROOT, place.store(), epochs)
+    return suites.model_copy(update={"problems": (*problems, *suites.problems)})
+
+
+def plan_of(recipe_path: str, goal: float) -> Planned:
+    """The gate plan of a recipe, from its suites as they are and from what nights have measured."""
+    recipe = load_recipe(place.ROOT / recipe_path)
+    entries = read_ledger(ledger_path(place.home(), recipe.name))
+    return plan_gate(recipe.gate, known_of(recipe, place.ROOT, measured_spreads(entries)), goal)
+
+
+def rotate_items(recipe_path: str, names: tuple[str, ...], reason: str) -> str:
+    """Write a rotation into the ledger; the next night judges on other items."""
+    return rotate_by_hand(load_recipe(place.ROOT / recipe_path), place.ROOT, place.home(), names, reason)
 
 
 def _score_key(
     night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
 ) -> list[Any]:
-    return [preferences.house.digest_, suites, candidate.model, baselines, recipe.gate.max_items]
+    sound = intact(models_by_role(candidate, baselines), place.store())
+    return [
+        preferences.house.digest_, suites, candidate.model, baselines, recipe.gate, recipe.serve, _engine(recipe), sound
+    ]  # fmt: skip
+
+
+def _engine(recipe: Recipe) -> Engine:
+    return engine_of(recipe, place.pool(recipe.pool).device())
 
 
 def _device(night: Night, recipe: Recipe, *_: Any) -> Device:
@@ -63,7 +97,14 @@ def _judge_key(
 ) -> list[Any]:
     # the cards as they lie there now, not as they were: an edited one is judged again, and blocks
     found = [actual_digest(place.store(), ref.card) for ref in scores.cards]
-    return [recipe.gate, preferences.house.digest_, suites, suites.problems, candidate.model, baselines, scores, found]
+    # and the ledger as it is now: a night that it blocked is judged again once it is mended
+    entries, problems = read_decisions(ledger_path(place.home(), recipe.name), baselines)
+    anchor = baselines.anchor.model.digest if baselines.anchor else None
+    spent = decisions_before(entries, anchor, identity_of(night, candidate, baselines, scores))
+    return [
+        recipe.gate, preferences.house.digest_, suites, suites.problems, candidate.model, baselines, scores, found,
+        problems, spent,
+    ]  # fmt: skip
 
 
 @step(area="gate", key=_judge_key)
@@ -79,7 +120,7 @@ def judge(
     """The verdict, from the scorecards as they lie in the store."""
     store = place.store()
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
-    return judge_candidate(recipe.gate, items, suites, scores, candidate, baselines, store)
+    return judge_candidate(night, recipe, items, suites, scores, candidate, baselines, store, place.home())
 
 
 def report(

@@ -4,12 +4,19 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Record, digest_of
 from tasks.errors import SuiteError
+
+CheckKind = Literal[
+    "exact", "number", "regex", "contains", "excludes", "starts", "ends", "words", "sentences", "bullets", "lines",
+    "json", "upper", "lower", "refuses", "answers",
+]  # fmt: skip
+ScorerKind = Literal["choice", "checks", "judge", "reward", "drift"]
+Split = Literal["gate", "sealed", "twin"]
 
 
 class Message(Record):
@@ -17,18 +24,55 @@ class Message(Record):
     content: str
 
 
+class Check(Record):
+    """One thing a generated answer must live up to (tasks/gate/answers.py has a function a kind).
+
+    ``texts``: exact, contains, excludes, starts, ends: the texts; json: keys of the object. ``least`` and ``most``:
+    words, sentences, bullets, lines: how many. ``number`` with ``tolerance``: the last number of the answer.
+    """
+
+    kind: CheckKind
+    texts: tuple[str, ...] = ()
+    pattern: str = ""
+    number: float | None = None
+    tolerance: float = Field(default=0.0, ge=0)
+    least: int | None = Field(default=None, ge=0)
+    most: int | None = Field(default=None, ge=0)
+
+
 class Item(Record):
-    """One prompt and its answer choices; ``answer`` is the index of the right one."""
+    """One prompt, and what makes an answer to it right.
+
+    Attributes:
+        family: items that stand or fall together, paraphrases and template twins; empty: alone.
+        provenance: who wrote it, or the source of the fact, or generator and seed.
+        split: ``gate`` is judged, ``sealed`` waits to replace what is worn, ``twin`` may be trained on, never judged.
+        choices: for choice scorers; ``answer`` is the index of the right one.
+        checks: for generated answers; all must hold.
+    """
 
     id: str = Field(min_length=1)
+    family: str = ""
     topic: str = ""
+    provenance: str = ""
+    split: Split = "gate"
     messages: tuple[Message, ...] = Field(min_length=1)
-    choices: tuple[str, ...] = Field(min_length=2)
-    answer: int = Field(ge=0)
+    choices: tuple[str, ...] = ()
+    answer: int | None = Field(default=None, ge=0)
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def cluster(self) -> str:
+        """The family, or the item itself where it has none."""
+        return self.family or self.id
 
     @model_validator(mode="after")
-    def _answer_is_a_choice(self) -> "Item":
-        if self.answer >= len(self.choices):
+    def _can_be_scored(self) -> "Item":
+        if len(self.choices) == 1:
+            raise ValueError("there must be at least 2 choices")
+        if self.choices and self.answer is None:
+            raise ValueError("the choices have no answer: it must be the index of the right one")
+        if self.answer is not None and self.answer >= len(self.choices):
             raise ValueError(f"answer {self.answer} is none of the {len(self.choices)} choices")
         if len(set(self.choices)) != len(self.choices):
             raise ValueError("two choices are equal")
@@ -36,10 +80,31 @@ class Item(Record):
 
 
 class Scorer(Record):
-    """How items become results: choices by log-probability, summed, or as a mean over the choice's tokens."""
+    """How items become results.
 
-    kind: Literal["choice"] = "choice"
-    normalise: Literal["none", "tokens"]
+    ``choice``: log-probability of each choice, summed, or as a mean over its tokens or bytes. ``checks``: the answer is
+    generated and every check of the item must hold. ``judge``: a judge model grades the answer. ``reward``: a reward
+    model does. ``drift``: measures of the answer, held against the anchor's (tasks/gate/drift.py).
+    """
+
+    kind: ScorerKind = "choice"
+    normalise: Literal["none", "tokens", "bytes"] = "none"
+    template: Literal["chat", "none"] = "chat"  # none: the prompt as it is, as others' suites want it
+    max_tokens: int = Field(default=128, gt=0)
+    samples: int = Field(default=1, gt=0)  # answers an item; above 1 they are sampled
+    temperature: float = Field(default=0.0, ge=0)
+    rubric: str = ""  # judge: what it is asked
+
+    @property
+    def generates(self) -> bool:
+        return self.kind != "choice"
+
+
+class Rotation(Record):
+    """How a suite's items are renewed: after ``every`` decisions, ``share`` of the families retire and others enter."""
+
+    every: int = Field(gt=0)
+    share: float = Field(gt=0, le=1)
 
 
 class Suite(Record):
@@ -65,23 +130,41 @@ class Suite(Record):
 HOUSE_SCORER = Scorer(normalise="tokens")  # answers of people differ in length
 
 
-def load_suite(name: str, folder: Path) -> Suite:
-    """Read ``items.jsonl`` and ``suite.toml``.
+class Bank(NamedTuple):
+    """A suite as its folder has it: all splits, how it is renewed, and where fresh items come from."""
+
+    suite: Suite
+    rotation: Rotation | None = None
+    generator: str | None = None
+
+
+def load_bank(name: str, folder: Path) -> Bank:
+    """Read ``suite.toml`` and the items it names (``items.jsonl`` beside it unless it says otherwise).
 
     Raises:
         SuiteError: names file, line and what is wrong. A suite that can't be read never passes.
     """
     try:
-        scorer = Scorer.model_validate(tomllib.loads((folder / "suite.toml").read_text())["scorer"])
-        lines = (folder / "items.jsonl").read_bytes().splitlines()
+        settings = tomllib.loads((folder / "suite.toml").read_text())
+        scorer = Scorer.model_validate(settings["scorer"])
+        rotation = Rotation.model_validate(settings["rotation"]) if "rotation" in settings else None
+        path = folder / settings.get("items", "items.jsonl")
+        lines = path.read_bytes().splitlines()
     except (OSError, KeyError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise SuiteError(
             f"the suite {name} in {folder} can't be read: {error}", do="mend suite.toml and items.jsonl there"
         ) from error
-    items = [
-        parse_item(line, f"{folder / 'items.jsonl'}:{number}") for number, line in enumerate(lines, 1) if line.strip()
-    ]
-    return build_suite(name, scorer, items)
+    items = [parse_item(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    return Bank(build_suite(name, scorer, items), rotation, settings.get("generator"))
+
+
+def load_suite(name: str, folder: Path) -> Suite:
+    """A suite's items of all splits, and its scorer.
+
+    Raises:
+        SuiteError: see ``load_bank``.
+    """
+    return load_bank(name, folder).suite
 
 
 def house_suite(lines: bytes) -> Suite:
@@ -91,25 +174,55 @@ def house_suite(lines: bytes) -> Suite:
 
 
 def build_suite(name: str, scorer: Scorer, items: list[Item]) -> Suite:
+    """A suite of these items, in the order of their ids, each of which its scorer can score."""
+    if not items:
+        raise SuiteError(f"the suite {name} is empty", do="give it items, or take it out of the recipe")
+    for item in items:
+        problem = item_problem(scorer, item)
+        if problem is not None:
+            raise SuiteError(f"the suite {name}, item {item.id}: {problem}", do="mend this item, or the suite's scorer")
     try:
         return Suite(name=name, scorer=scorer, items=tuple(sorted(items, key=lambda item: item.id)))
     except ValidationError as error:
         raise SuiteError(f"the suite {name} is invalid: {error.errors()[0]['msg']}", do="mend its items") from None
 
 
+def item_problem(scorer: Scorer, item: Item) -> str | None:
+    """Why a scorer can't score an item, or None."""
+    if scorer.kind == "choice" and not item.choices:
+        return "it has no choices, which a choice scorer needs"
+    if scorer.kind == "checks" and not item.checks:
+        return "it has no checks, which a checks scorer needs"
+    return None
+
+
 def cut(suite: Suite, max_items: int) -> Suite:
     """At most ``max_items`` items: the same ones every night, chosen by the hash of their ids."""
-    chosen = sorted(suite.items, key=lambda item: hashlib.sha256(item.id.encode()).digest())[:max_items]
+    chosen = sorted(suite.items, key=lambda item: hashed(item.id))[:max_items]
     return suite.model_copy(update={"items": tuple(sorted(chosen, key=lambda item: item.id))})
+
+
+def hashed(key: str) -> bytes:
+    """What items and families are put in a random, lasting order by."""
+    return hashlib.sha256(key.encode()).digest()
 
 
 def parse_item(line: bytes | str, where: str) -> Item:
     """An item from a line of JSON; ``prompt`` is short for one user message."""
     try:
-        raw: dict[str, Any] = json.loads(line)
-        if "prompt" in raw:
-            raw["messages"] = [{"role": "user", "content": raw.pop("prompt")}]
-        return Item.model_validate(raw)
+        raw = json.loads(line)
+    except ValueError as error:
+        raise SuiteError(f"{where}: {error}", do="mend this item") from None
+    return parse_raw(raw, where)
+
+
+def parse_raw(raw: dict[str, Any], where: str) -> Item:
+    """An item from the JSON object of its line."""
+    try:
+        fields = dict(raw)
+        if "prompt" in fields:
+            fields["messages"] = [{"role": "user", "content": fields.pop("prompt")}]
+        return Item.model_validate(fields)
     except (ValueError, AttributeError, TypeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise SuiteError(f"{where}: {reason}", do="mend this item") from None

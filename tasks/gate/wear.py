@@ -6,6 +6,7 @@ checked against simulated years by benchmarks/nights.py.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 PER_LOG_DECISION = 0.7
@@ -50,3 +51,18 @@ def _decisions(spread: float, n: int, limit: float) -> int:
     if unit <= 0 or limit / unit >= math.log(MANY):
         return MANY
     return math.floor(math.exp(limit / unit))
+
+
+def bank_wear_of(spread: float, n: int, ages: Sequence[int]) -> float:
+    """Wear of a bank whose items have seen different numbers of decisions, tonight's counted.
+
+    An item's luck counts for its share of the mean, so the logarithms are averaged: of items that all saw k − 1
+    decisions before it is ``bank_wear(spread, n, k)``, and a fresh item adds none.
+
+    Args:
+        ages: decisions each item took part in before tonight's.
+    """
+    if not ages:
+        return 0.0
+    logarithms = sum(math.log(max(age + 1, 1)) for age in ages) / len(ages)
+    return PER_LOG_DECISION * spread / math.sqrt(n) * logarithms

@@ -2,17 +2,28 @@
 
 from collections.abc import Mapping
 
-from tasks.contracts import Evidence
+from tasks.contracts import Evidence, Verdict
 
 Tags = Mapping[str, str]
 
 
-def refuse_approval(tags: Tags, number: int) -> str | None:
-    """Why this version can't be approved, or None."""
+def refuse_approval(tags: Tags, number: int, waiver: str = "") -> str | None:
+    """Why this version can't be approved, or None.
+
+    Args:
+        waiver: the reason why what isn't proven shall not stand in the way; it helps INCONCLUSIVE only, and only where
+            every bound against the anchor holds.
+    """
     if tags.get("nightshift.role") != "candidate":
         return f"version {number} is no candidate of a night"
-    if tags.get("nightshift.verdict") != "PASS":
-        return f"version {number} has the verdict {tags.get('nightshift.verdict', 'none')}; only PASS can be approved"
+    verdict = tags.get("nightshift.verdict", "none")
+    if verdict == "INCONCLUSIVE" and waiver.strip():
+        if tags.get("nightshift.waivable") != "true":
+            return f"version {number} can't be waived: a bound against the anchor does not hold"
+    elif verdict != "PASS":
+        if waiver.strip():
+            return f"version {number} has the verdict {verdict}; a waiver excuses INCONCLUSIVE only"
+        return f"version {number} has the verdict {verdict}; only PASS can be approved"
     if tags.get("nightshift.promotable") != "true":
         return f"version {number} is of a night whose gate was overridden: it is not promotable"
     if tags.get("approval", "").startswith("rejected"):
@@ -40,7 +51,9 @@ def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str 
     for tag, value in claims.items():
         if tags.get(tag) != value:
             return f"version {number}: the tag {tag} says {tags.get(tag)}, the evidence {value}"
-    if evidence.verdict.verdict != "PASS" or not evidence.promotable:
+    if not evidence.promotable:
+        return f"version {number}: the evidence says that the gate was overridden for its night"
+    if evidence.verdict.verdict != "PASS" and not _waived(tags, evidence.verdict):
         return f"version {number}: the evidence says {evidence.verdict.verdict}"
     if evidence.verdict.candidate != evidence.model.digest:
         return (
@@ -55,3 +68,14 @@ def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str 
             f"but {champion} serves now: judge it again"
         )
     return None
+
+
+def _waived(tags: Tags, verdict: Verdict) -> bool:
+    """Whether a recorded waiver covers the verdict; the anchor's bounds are looked at again."""
+    return (
+        verdict.verdict == "INCONCLUSIVE"
+        and verdict.waivable
+        and bool(tags.get("waiver", "").strip())
+        and bool(tags.get("waiver.by"))
+        and all(one.anchor_lower is not None and one.anchor_lower > -one.budget for one in verdict.suites)
+    )

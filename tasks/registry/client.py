@@ -88,14 +88,14 @@ class Registry:
     def set_alias(self, alias: Alias, number: int) -> None:
         self._client.set_registered_model_alias(self.name, alias, str(number))
 
-    def decisions(self, anchor: Digest | None, night: Digest) -> int:
-        """Judged decisions of other nights against this anchor."""
-        return sum(
-            version.tags.get("nightshift.verdict") in DECIDED
-            and version.tags.get("nightshift.anchor") == anchor
-            and version.tags.get("nightshift.night") != night
-            for version in self.versions()
-        )
+    def judged_nights(self, besides: Digest) -> tuple[Digest, ...]:
+        """Nights with a judged version: the ledger must know each of them.
+
+        Args:
+            besides: tonight, which may be judged again.
+        """
+        tags = [version.tags for version in self.versions() if version.tags.get("nightshift.verdict") in DECIDED]
+        return tuple(sorted({one["nightshift.night"] for one in tags} - {besides}))
 
 
 def model_tags(model: Model, trained_on: Blob | None, store: Store) -> dict[str, str]:

@@ -4,13 +4,14 @@ import fcntl
 import json
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.digest import digest_of
 from infra.errors import StoreError
+from infra.ledger import append, ledger_path
 from infra.store import Blob, Store
 from tasks.contracts import Evidence
 from tasks.errors import NotPromotable
@@ -23,8 +24,8 @@ def whoami() -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def approve(registry: Registry, number: int, who: str) -> str:
-    """Record the approval of a version that awaits one.
+def approve(registry: Registry, number: int, who: str, home: Path, waiver: str = "") -> str:
+    """Record the approval of a version that awaits one, or that a waiver may promote.
 
     Raises:
         NotPromotable: its verdict or state doesn't allow it.
@@ -34,9 +35,13 @@ def approve(registry: Registry, number: int, who: str) -> str:
     if tags.get("approval") == "approved" and tags.get("approval.by"):
         return f"version {number} of {registry.name} is approved already (by {tags['approval.by']})"
     _refuse(
-        refuse_approval(tags, number),
+        refuse_approval(tags, number, waiver),
         "only a version that awaits approval can be approved; `nightshift show last` names it",
     )
+    if tags.get("nightshift.verdict") != "PASS":
+        body = {"version": number, "night": tags.get("nightshift.night", ""), "by": who, "reason": waiver.strip()}
+        append(ledger_path(home, registry.name), "waiver", body, datetime.now(UTC))
+        registry.tag(number, {"waiver.by": who, "waiver": waiver.strip()})
     # who and when first: an approval without a name must not exist, not even for a moment
     registry.tag(number, {"approval.by": who, "approval.at": _now(), "approval": "approved"})
     return f"version {number} of {registry.name} approved by {who}"
@@ -80,6 +85,7 @@ def promote(registry: Registry, number: int, store: Store, home: Path) -> str:
             "run a new night, or approve a version that was judged against what serves now",
         )
         assert current is not None  # refuse_promotion refuses a missing champion
+        note_move(home, registry.name, "promotion", number, current, tags)
         registry.set_alias("previous", current)
         registry.set_alias("champion", number)
         registry.tag(number, {"nightshift.promoted": _now()})
@@ -98,11 +104,26 @@ def rollback(registry: Registry, home: Path, who: str) -> str:
         if current == previous:
             write_manifest(registry, previous, home)
             return f"version {previous} of {registry.name} serves already; nothing changed"
+        note_move(home, registry.name, "rollback", previous, current, registry.version(previous).tags, who)
         registry.set_alias("champion", previous)
         if current is not None:
             registry.tag(current, {"approval": f"rejected: rolled back by {who}", "nightshift.rolled_back": _now()})
         write_manifest(registry, previous, home)
     return f"version {previous} of {registry.name} is champion again; version {current} was rolled back by {who}"
+
+
+def note_move(
+    home: Path, name: str, kind: str, to: int, was: int | None, tags: Mapping[str, str], who: str | None = None
+) -> None:
+    """Write a move of ``champion`` into the ledger, before it is made; a move that is tried again is one line more."""
+    body = {
+        "version": to,
+        "was": was,
+        "night": tags.get("nightshift.night", ""),
+        "model": tags.get("nightshift.model", ""),
+        "by": who or tags.get("approval.by", ""),
+    }
+    append(ledger_path(home, name), kind, body, datetime.now(UTC))
 
 
 def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:

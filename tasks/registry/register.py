@@ -56,6 +56,7 @@ def version_tags(evidence: Evidence, blob: Blob, bill: Bill, night: Night, store
         "nightshift.night_name": night.name,
         "nightshift.verdict": evidence.verdict.verdict,
         "nightshift.promotable": str(evidence.promotable).lower(),
+        "nightshift.waivable": str(evidence.verdict.waivable).lower(),
         "nightshift.evidence": blob.model_dump_json(),
         "nightshift.recipe": evidence.recipe,
         "nightshift.snapshot": evidence.snapshot,

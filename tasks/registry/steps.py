@@ -20,6 +20,7 @@ from tasks.contracts import (
 )
 from tasks.recipe import Recipe
 from tasks.registry import promote as moves
+from tasks.registry import reanchor as anchoring
 from tasks.registry.client import Registry, read_baseline
 from tasks.registry.initialise import initialise, is_initialised
 from tasks.registry.register import register_version
@@ -30,13 +31,12 @@ def registry_of(name: str) -> Registry:
 
 
 def baselines_of(name: str, night: str) -> Baselines:
-    """Champion, anchor, and the decisions judged against it before this night."""
+    """Champion and anchor, and the nights judged before this one."""
     registry, store = registry_of(name), place.store()
-    anchor = read_baseline(registry, "anchor", store)
     return Baselines(
         champion=read_baseline(registry, "champion", store),
-        anchor=anchor,
-        decisions=registry.decisions(anchor.model.digest if anchor else None, night),
+        anchor=read_baseline(registry, "anchor", store),
+        nights=registry.judged_nights(night),
     )
 
 
@@ -94,12 +94,16 @@ def initialised(name: str) -> bool:
     return is_initialised(registry_of(name))
 
 
-def approve(name: str, version: int) -> str:
-    return moves.approve(registry_of(name), version, moves.whoami())
+def approve(name: str, version: int, waiver: str = "") -> str:
+    return moves.approve(registry_of(name), version, moves.whoami(), place.home(), waiver)
 
 
 def promote(name: str, version: int) -> str:
     return moves.promote(registry_of(name), version, place.store(), place.home())
+
+
+def reanchor(name: str, reason: str) -> str:
+    return anchoring.reanchor(registry_of(name), place.store(), place.home(), moves.whoami(), reason)
 
 
 def reject(name: str, version: int, reason: str) -> str:

@@ -19,7 +19,7 @@ def test_probability_is_the_softmax_over_choices() -> None:
     result = item_result("a", [-1.0, -2.0, -3.0], [1, 1, 1], 1, SUM)
     assert result is not None
     weights = [math.exp(-1), math.exp(-2), math.exp(-3)]
-    assert result.probability == pytest.approx(weights[1] / sum(weights))
+    assert result.score == pytest.approx(weights[1] / sum(weights))
     assert not result.right
 
 
@@ -36,7 +36,7 @@ def test_a_tie_is_not_a_right_answer() -> None:
     result = item_result("a", [-2.0, -2.0], [1, 1], 0, SUM)
     assert result is not None
     assert not result.right
-    assert result.probability == 0.5
+    assert result.score == 0.5
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -47,7 +47,7 @@ def test_a_log_probability_that_is_not_finite_gives_no_result(bad: float) -> Non
 def test_very_unlikely_choices_do_not_underflow() -> None:
     result = item_result("a", [-5000.0, -5001.0], [1, 1], 0, SUM)
     assert result is not None
-    assert result.probability == pytest.approx(1 / (1 + math.exp(-1)))
+    assert result.score == pytest.approx(1 / (1 + math.exp(-1)))
 
 
 def _card() -> dict[str, object]:
@@ -66,10 +66,10 @@ def test_a_scorecard_with_nan_repeated_items_or_strange_fields_is_refused() -> N
     good = _card()
     result = good["results"][0]  # pyright: ignore
     for broken in (
-        {**good, "results": [{**result, "probability": math.nan}]},
+        {**good, "results": [{**result, "score": math.nan}]},
         {**good, "results": [result, result]},
         {**good, "extra": 1},
-        {**good, "results": [{**result, "probability": 1.5}]},
+        {**good, "results": [{**result, "score": 1.5}]},
     ):
         with pytest.raises(ValueError):
             read_card(json.dumps(broken).encode())

@@ -45,7 +45,7 @@ def test_one_changed_letter_changes_the_digest() -> None:
         ({"choices": ["x", "x"]}, "two choices are equal"),
         ({"id": ""}, "at least 1 character"),
         ({"surprise": 1}, "Extra inputs"),
-        ({"answer": None}, "valid integer"),
+        ({"answer": None}, "the choices have no answer"),
     ],
 )
 def test_a_broken_item_is_named_with_its_line(change: dict[str, object], message: str) -> None:

@@ -1,0 +1,172 @@
+"""How items become results, a function a scorer kind. The engine computes; everything else here is plain.
+
+``SCORERS`` is the table: a new kind is one function and one row.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from tasks.gate import answers
+from tasks.gate.drift import Anchored, kl_per_token, measure
+from tasks.gate.language import same_language
+from tasks.gate.refusal import is_refusal
+from tasks.gate.scorecard import ItemResult, item_result
+from tasks.gate.suites import Item, Scorer
+
+Conversation = Sequence[dict[str, str]]
+
+
+class ScoringEngine(Protocol):
+    """What a scorer needs of an engine (tasks/lm/engines.py has them)."""
+
+    def choice_logprobs(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[tuple[float, int]]]:
+        """For each item, for each choice: its summed log-probability in nats, and its tokens."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Conversation],
+        max_tokens: int,
+        *,
+        samples: int,
+        temperature: float,
+        seeds: Sequence[int],
+    ) -> list[list[list[int]]]:
+        """For each prompt, for each sample: token ids, the end-of-turn token included."""
+        ...
+
+    def decode(self, tokens: Sequence[int]) -> str: ...
+
+    def likeliest(
+        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], count: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each answer, at each of its tokens, the likeliest words and their log-probabilities: (tokens, count)."""
+        ...
+
+    def logprobs_at(
+        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], ids: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """For each answer, at each of its tokens, the log-probabilities of these words: (tokens, k)."""
+        ...
+
+
+class Context(NamedTuple):
+    """What a scorer may need beside model and items.
+
+    Attributes:
+        anchored: item id → the anchor's answer, for drift.
+        grade: (item, answer) → mark in [0, 1], for judge and reward models.
+    """
+
+    anchored: Mapping[str, Anchored] = {}
+    grade: Callable[[Item, str], float] | None = None
+
+
+def score_items(
+    engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], context: Context
+) -> list[ItemResult | None]:
+    """Results of these items, in their order; None for one whose log-probabilities aren't finite."""
+    return SCORERS[scorer.kind](engine, scorer, items, context)
+
+
+def _choice(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], _: Context) -> list[ItemResult | None]:
+    asked = [(conversation(item), item.choices) for item in items]
+    found = []
+    for item, choices in zip(items, engine.choice_logprobs(asked), strict=True):
+        sums, tokens = [total for total, _ in choices], [count for _, count in choices]
+        found.append(item_result(item.id, sums, tokens, _answer(item), scorer, item.choices))
+    return found
+
+
+def _answer(item: Item) -> int:
+    if item.answer is None:
+        raise ValueError(f"{item.id} has choices and no answer")
+    return item.answer
+
+
+def _checks(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], _: Context) -> list[ItemResult | None]:
+    return _marked(engine, scorer, items, lambda item, text: float(answers.right(item, text)))
+
+
+def _graded(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], context: Context) -> list[ItemResult | None]:
+    if context.grade is None:
+        raise ValueError(f"a {scorer.kind} scorer needs a model that grades")
+    return _marked(engine, scorer, items, context.grade)
+
+
+def _marked(
+    engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], mark: Callable[[Item, str], float]
+) -> list[ItemResult | None]:
+    """Generated answers, each with its mark."""
+    found: list[ItemResult | None] = []
+    for item, samples in zip(items, _texts(engine, scorer, items), strict=True):
+        marks = tuple(mark(item, text) for text in samples)
+        mean = sum(marks) / len(marks)
+        found.append(ItemResult(id=item.id, right=mean > 0.5, score=mean, answers=tuple(samples), marks=marks))
+    return found
+
+
+def _texts(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item]) -> list[list[str]]:
+    generated = generate(engine, scorer, items)
+    return [[engine.decode(sample) for sample in samples] for samples in generated]
+
+
+def generate(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item]) -> list[list[list[int]]]:
+    """Answers to items as token ids; sampled ones depend on the item alone, never on the batch."""
+    return engine.generate(
+        [conversation(item) for item in items],
+        scorer.max_tokens,
+        samples=scorer.samples,
+        temperature=scorer.temperature,
+        seeds=[seed_of(item) for item in items],
+    )
+
+
+def seed_of(item: Item) -> int:
+    return int(item.digest.removeprefix("sha256:")[:12], 16)
+
+
+def _drift(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], context: Context) -> list[ItemResult | None]:
+    """Greedy answers, measured, and the distance from the anchor over the anchor's own answers."""
+    anchors = [context.anchored[item.id] for item in items]
+    mine = engine.logprobs_at(
+        [conversation(item) for item in items],
+        [one.answer for one in anchors],
+        [one.ids for one in anchors],
+    )
+    found: list[ItemResult | None] = []
+    for item, (tokens,), anchor, logprobs in zip(items, generate(engine, scorer, items), anchors, mine, strict=True):
+        if not bool(np.isfinite(logprobs).all()):
+            found.append(None)
+            continue
+        text = engine.decode(tokens)
+        measures = measure(
+            text,
+            len(tokens),
+            len(anchor.answer),
+            kl_per_token(anchor.logprobs, logprobs),
+            refused=is_refusal(text),
+            same_language=same_language(item.topic, text),
+        )
+        found.append(
+            ItemResult(
+                id=item.id, right=True, score=measures["length"], answers=(text,), measures=tuple(measures.items())
+            )
+        )
+    return found
+
+
+def conversation(item: Item) -> list[dict[str, str]]:
+    return [message.model_dump() for message in item.messages]
+
+
+Score = Callable[[Any, Scorer, Sequence[Item], Context], list[ItemResult | None]]
+SCORERS: dict[str, Score] = {
+    "choice": _choice,
+    "checks": _checks,
+    "judge": _graded,
+    "reward": _graded,
+    "drift": _drift,
+}

@@ -1,0 +1,147 @@
+"""The records of a judged night: verdict, suites, noise, and what earlier nights were. Part of ``tasks.contracts``."""
+
+from typing import Literal
+
+from infra.digest import Digest, Record
+
+VerdictName = Literal["PASS", "FAIL", "INCONCLUSIVE", "BLOCK"]
+Measure = Literal["right", "probability", "score"]
+WearState = Literal["fresh", "worn", "spent"]
+
+
+class SuiteResult(Record):
+    """One suite's comparison. Numbers are None where the evidence is missing (then ``verdict`` is BLOCK).
+
+    Attributes:
+        n: families compared; ``items`` of them items.
+        lower, upper: one-sided bounds of candidate minus champion at α.
+        anchor_delta, anchor_lower, anchor_upper: candidate minus anchor, at the α spent per decision.
+        p_harm: sequential p-value of harm over all looks; ``look``: the share of items scored at the one that gave it.
+        wear: what the bank may flatter the champion by (tasks/gate/wear.py).
+        lifetime: candidate minus the first anchor: ``anchor_delta`` and what re-anchorings have added before.
+        sampling: share of the variance that is sampling noise; None for one answer an item.
+    """
+
+    name: str
+    measure: Measure
+    n: int
+    items: int = 0
+    champion: float | None
+    candidate: float | None
+    delta: float | None
+    lower: float | None
+    upper: float | None
+    margin: float
+    p_harm: float | None
+    look: float | None = None
+    anchor_delta: float | None
+    anchor_lower: float | None
+    anchor_upper: float | None
+    budget: float
+    mde: float | None
+    items_to_settle: int | None
+    wear: float | None = None
+    wear_state: WearState = "fresh"
+    lifetime: float | None = None
+    sampling: float | None = None
+    target: bool
+    verdict: VerdictName
+    reason: str
+
+
+class FixedLimit(Record):
+    """One fixed limit of drift: breached is FAIL, a missing value is BLOCK."""
+
+    name: str
+    value: float | None
+    limit: float
+    breached: bool
+
+
+class Noise(Record):
+    """A/A: the champion scored a second time in other batches, held against its own scorecard.
+
+    Attributes:
+        items: how many were scored twice; ``flips``: of them, those with another result (right or wrong).
+        gap: the largest difference of a graded result; ``floor``: the largest that is noted as noise.
+        cause: what was new since the last check: champion, engine, precision, batch size.
+    """
+
+    suite: str
+    items: int
+    flips: int
+    gap: float
+    floor: float
+    cause: str
+
+
+class Verdict(Record):
+    """The gate's answer, with the numbers and one paragraph that explains it.
+
+    Attributes:
+        decision: which judged decision against this anchor this is, of ``planned``; 0 where nothing was judged.
+        waivable: INCONCLUSIVE, and every anchor bound holds: a recorded waiver may promote it.
+        stopped: scoring ended early because harm was proven.
+    """
+
+    verdict: VerdictName
+    paragraph: str
+    suites: tuple[SuiteResult, ...]
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    limits: tuple[FixedLimit, ...] = ()
+    noise: tuple[Noise, ...] = ()
+    alpha: float
+    anchor_z: float
+    decision: int = 0
+    planned: int = 0
+    waivable: bool = False
+    stopped: bool = False
+    candidate: Digest
+    champion: Digest | None
+    anchor: Digest | None
+    cards: tuple[Digest, ...]
+
+
+class Flip(Record):
+    """One item on which candidate and champion differ most, side by side. Answers are untrusted model text.
+
+    ``delta`` is candidate minus champion, in [−1, 1]; ``right``: what a right answer is, where the item says it.
+    """
+
+    suite: str
+    id: str
+    topic: str
+    prompt: str
+    right: str
+    champion_answer: str
+    candidate_answer: str
+    champion: float
+    candidate: float
+    delta: float
+
+
+class PastSuite(Record):
+    name: str
+    delta: float | None  # candidate minus that night's champion
+    anchor_delta: float | None
+    lifetime: float | None
+
+
+class PastNight(Record):
+    """One judged decision of the past, from the ledger; ``promoted``: its candidate became champion later."""
+
+    at: str  # ISO time, UTC
+    night: str
+    verdict: VerdictName
+    promoted: bool
+    suites: tuple[PastSuite, ...]
+
+
+class Reanchored(Record):
+    """One explicit re-anchoring: what the new anchor had lost against the old one, by suite."""
+
+    at: str
+    by: str
+    reason: str
+    losses: tuple[PastSuite, ...]
