@@ -38,13 +38,15 @@ HOMES = {
     "datasets": ("tasks/align/",),
     "peft": ("tasks/align/", "tasks/lm/"),
     "transformers": ("tasks/align/", "tasks/lm/"),
-    "torch": ("tasks/align/", "tasks/lm/", "tasks/gate/scoring_program.py"),
+    "torch": ("tasks/align/", "tasks/lm/", "tasks/gate/scoring_engine.py"),
+    "py3langid": ("tasks/gate/language.py",),
+    "lm_eval": ("tasks/gate/foreign/",),
+    "inspect_ai": ("tasks/gate/foreign/",),
     "scipy": ("tasks/gate/",),
-    "matplotlib": ("tasks/gate/pictures.py",),
     "jinja2": ("tasks/gate/report.py",),
     "zeus": ("infra/energy.py",),
     "psutil": ("infra/",),
-    "httpx": ("infra/",),
+    "httpx": ("infra/", "tasks/gate/judge_model.py"),
 }
 
 # run as processes of their own, with neither orchestrator nor registry
