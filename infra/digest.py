@@ -97,13 +97,13 @@ def short(digest: Digest, length: int = 8) -> str:
 
 
 def code_revision(*places: Path) -> Digest:
-    """Digest of the Python, TOML and template files under ``places``: the revision of the code that makes a result."""
+    """Digest of the Python, TOML, JSON and template files under ``places``: the revision of what makes a result."""
     files = sorted(
         {
             file
             for place in places
             for file in ([place] if place.is_file() else place.rglob("*"))
-            if file.suffix in {".py", ".toml", ".html"}
+            if file.suffix in {".py", ".toml", ".json", ".html"}
         }
     )
     return digest_of([[file.name, digest_file(file)] for file in files])

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     prefect_port: int = Field(4200, ge=1, le=65535, description="port of the Prefect server of `nightshift up`")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="port of the MLflow server of `nightshift up`")
     threads: int | None = Field(None, ge=1, description="CPU threads of training and scoring; unset: all cores")
+    judge_url: str | None = Field(
+        None, description="OpenAI-compatible endpoint of the judge model, e.g. `http://host/v1`; for suites it grades"
+    )
+    judge_model: str | None = Field(None, description="the judge model's name at that endpoint")
+    judge_key: str = Field("", description="the endpoint's API key", repr=False)
     price_book: Path = Field(ROOT / "infra" / "prices" / "2026-11.toml", description="dated price book (TOML)")
 
     @field_validator("home", "price_book")

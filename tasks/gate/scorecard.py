@@ -15,8 +15,45 @@ from tasks.gate.suites import Scorer
 _HERE = Path(__file__).resolve().parent
 _LM = _HERE.parent / "lm"
 SCORING_CODE = (
-    *(_HERE / name for name in ("scorecard.py", "scoring_program.py")),
-    *(_LM / name for name in ("attention.py", "choices.py", "head.py", "layout.py", "packed.py", "plain.py")),
+    *(
+        _HERE / name
+        for name in (
+            "answers.py",
+            "drift.py",
+            "drift_reference.py",
+            "judge_calibration.py",
+            "judge_model.py",
+            "judging.py",
+            "language.py",
+            "refusal.py",
+            "foreign/extract.py",
+            "refusal_declining.py",
+            "refusal_languages.py",
+            "refusal_patterns.py",
+            "refusal_weights.json",
+            "scorecard.py",
+            "scorers.py",
+            "scoring_engine.py",
+        )
+    ),
+    *(
+        _LM / name
+        for name in (
+            "attention.py",
+            "cache.py",
+            "choices.py",
+            "decode.py",
+            "generate.py",
+            "head.py",
+            "layout.py",
+            "packed.py",
+            "plain.py",
+            "quantise.py",
+            "raw.py",
+            "shared_prefix.py",
+            "words.py",
+        )
+    ),
 )
 
 
@@ -71,7 +108,8 @@ def scorer_digest(scorer: Scorer, engine: Engine, anchor: Digest | None = None) 
         anchor: the anchor's model, which measures of drift are taken against.
     """
     against = anchor if scorer.kind == "drift" else None
-    return digest_of([scorer, engine, against, code_revision(*SCORING_CODE)])
+    used = engine if scorer.kind == "judge" else engine.model_copy(update={"judge": None})
+    return digest_of([scorer, used, against, code_revision(*SCORING_CODE)])
 
 
 def item_result(
@@ -82,18 +120,20 @@ def item_result(
     Args:
         logprobs: per choice, the sum over its tokens, in nats.
         tokens: per choice, how many tokens.
-        choices: their texts, which a scorer that divides by bytes needs.
+        choices: their texts, which a scorer that divides by characters or bytes needs.
 
     Returns:
         None where a log-probability isn't finite: a damaged model gets no result rather than a wrong one.
     """
     if not all(math.isfinite(value) for value in logprobs):
         return None
-    if scorer.normalise == "none":
-        scores = logprobs
-    else:
-        lengths = tokens if scorer.normalise == "tokens" else [len(choice.encode()) for choice in choices]
-        scores = [value / length for value, length in zip(logprobs, lengths, strict=True)]
+    lengths = {
+        "none": [1] * len(logprobs),
+        "tokens": tokens,
+        "characters": [len(choice) for choice in choices],
+        "bytes": [len(choice.encode()) for choice in choices],
+    }[scorer.normalise]
+    scores = [value / length for value, length in zip(logprobs, lengths, strict=True)]
     top = max(scores)
     weights = [math.exp(score - top) for score in scores]
     # a tie is not a right answer: a model without an opinion must not look right by the order of choices
