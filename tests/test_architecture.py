@@ -50,7 +50,12 @@ HOMES = {
 }
 
 # run as processes of their own, with neither orchestrator nor registry
-PROGRAMS = ("tasks/align/program.py", "tasks/gate/scoring_program.py", "tasks/lm/import_program.py")
+PROGRAMS = (
+    "tasks/align/program.py",
+    "tasks/gate/foreign/program.py",
+    "tasks/gate/scoring_program.py",
+    "tasks/lm/import_program.py",
+)
 
 ENVIRONMENT = "infra/settings.py"
 

@@ -1,7 +1,8 @@
 """Gate items as token ids, and the log-probabilities of their answer choices.
 
-An item is one document of the packed layout (prompt, choice, choice, …): the prompt is computed once, and each choice
-scored exactly as if it stood alone behind it. Models that can't be packed are scored by their own forward.
+An item is one document of the packed layout (prompt, choice, choice, …): the prompt is computed once, what all prompts
+of a batch begin with once a batch, and each choice scored exactly as if it stood alone behind its prompt. Models that
+can't be packed are scored by their own forward.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from tasks.errors import ModelError
-from tasks.lm import packed, plain
+from tasks.lm import packed, plain, shared_prefix
 
 
 @dataclass(frozen=True)
@@ -74,5 +75,5 @@ def choice_logprobs(model: Any, items: Sequence[ChoiceItem]) -> list[list[torch.
     Returns:
         for each item, for each choice, a float32 tensor of shape (tokens of the choice,), on the CPU.
     """
-    forward = packed.branch_logprobs if packed.is_enabled(model) else plain.branch_logprobs
+    forward = shared_prefix.branch_logprobs if packed.is_enabled(model) else plain.branch_logprobs
     return forward(model, [(item.prompt, item.choices) for item in items])

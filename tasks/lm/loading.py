@@ -174,6 +174,14 @@ def best_device(*, full: bool = False) -> "tuple[str, torch.dtype]":
     return "cpu", torch.float32
 
 
+def use_device(number: int) -> None:
+    """Take the accelerator of this number as the process's own; a machine with fewer shares them in turn."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.set_device(number % torch.cuda.device_count())
+
+
 def use_threads(threads: int | None) -> None:
     import torch
 

@@ -31,7 +31,9 @@ def _item_logprobs(model: Any, prefix: Sequence[int], branches: Sequence[Sequenc
     # padding on the right, where no token sees it and positions stay as they are
     ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device)
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    # a row's last token predicts nothing that is asked for, and may lie behind the last position there is
+    last = max(width - 1, 1)
+    logits = model(input_ids=ids[:, :last], attention_mask=mask[:, :last], use_cache=False).logits
     first = max(len(prefix), 1)
     found = []
     for number, row in enumerate(rows):
