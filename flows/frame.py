@@ -24,6 +24,7 @@ from tasks.cost.steps import meter
 from tasks.data.readers import fingerprint
 from tasks.data.validate import leave_for_reading
 from tasks.errors import Interrupted, Unhealthy
+from tasks.gate.report import report_markdown
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
 from tasks.recipe import Recipe, load_recipe, overrides_gate
@@ -130,6 +131,11 @@ def close_finished(
     """Summary, bill and links of a night that reached a verdict."""
     place.tracking().end(tonight.night.mlflow_run, "FINISHED")
     release = as_it_stands(release)
+    create_markdown_artifact(
+        report_markdown(verdict, tonight.night.promotable, release.url),
+        key="gate",
+        description=f"The gate's verdict on night {tonight.night.name}",
+    )
     create_link_artifact(
         release.url, link_text=f"{release.name} version {release.version}", description="The version in MLflow"
     )

@@ -65,6 +65,6 @@ def nightly(
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
         evidence = make_evidence(night, spec, snapshot, preferences, candidate, scores, verdict)
         bill = meter(night)
-        page = report(night, spec, snapshot, preferences, plan, candidate, baselines, scores, verdict, bill)
+        page = report(night, spec, snapshot, suites, preferences, plan, candidate, baselines, scores, verdict, bill)
         release = register(night, spec, evidence, preferences, bill, page)
         return close_finished(tonight, plan, preferences, verdict, release)

@@ -169,6 +169,7 @@ class Engine(Record):
         device: ``cpu``, or the accelerator's kind.
         tokens: packed tokens a batch.
         form, quantise: of the artefact that serves (recipe's ``serve``).
+        judge: the judge model's name; only suites that one grades depend on it.
     """
 
     name: Literal["packed", "vllm"]
@@ -177,6 +178,7 @@ class Engine(Record):
     tokens: int
     form: str
     quantise: str | None
+    judge: str | None = None
 
 
 class Scores(Record):

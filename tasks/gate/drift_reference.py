@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.gate.drift import Anchored
-from tasks.gate.scorers import ScoringEngine, conversation, generate
+from tasks.gate.scorers import ScoringEngine
 from tasks.gate.suites import Suite
 
 TOP = 20  # words a token; SmolLM2's hold 0.97 of the mass on average (docs/design/gate.md)
@@ -18,8 +18,8 @@ def make_reference(engine: ScoringEngine, suite: Suite, path: Path) -> None:
     arrays: dict[str, np.ndarray] = {}
     for start in range(0, len(suite.items), BATCH):
         items = suite.items[start : start + BATCH]
-        answers = [samples[0] for samples in generate(engine, suite.scorer, items)]
-        likeliest = engine.likeliest([conversation(item) for item in items], answers, TOP)
+        answers = [samples[0] for samples in engine.generate(items, suite.scorer)]
+        likeliest = engine.likeliest(items, answers, TOP)
         for item, answer, (ids, logprobs) in zip(items, answers, likeliest, strict=True):
             arrays[f"{item.id}/answer"] = np.asarray(answer, np.int32)
             arrays[f"{item.id}/ids"] = ids.astype(np.int32)

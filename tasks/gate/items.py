@@ -7,8 +7,10 @@ from pathlib import Path
 from infra.store import Store
 from tasks.contracts import Suites
 from tasks.errors import SuiteError
+from tasks.gate.foreign import is_foreign, load_foreign
+from tasks.gate.judge_model import alone_problem
 from tasks.gate.rotation import epoch_of, guarded, window
-from tasks.gate.suites import Bank, Suite, cut, house_suite, load_bank
+from tasks.gate.suites import Bank, Suite, build_suite, cut, house_suite, load_bank
 from tasks.recipe import GateSpec, Recipe
 
 Epochs = Callable[[str, Bank], int]
@@ -38,10 +40,13 @@ def read_suites(recipe: Recipe, root: Path, store: Store, epochs: Epochs) -> Sui
     problems, exhausted = [], []
     for name, (path, max_items) in folders(recipe.gate).items():
         try:
-            bank = load_bank(name, root / path)
+            bank = bank_at(name, path, root)
             shown = window(bank, epochs(name, bank), max_items)
         except SuiteError as error:
             problems.append(error.what)
+            continue
+        if (alone := alone_problem(name, shown.suite.scorer, shown.suite.items)) is not None:
+            problems.append(alone)
             continue
         suites[name] = shown.suite
         if shown.exhausted:
@@ -54,6 +59,18 @@ def read_suites(recipe: Recipe, root: Path, store: Store, epochs: Epochs) -> Sui
         problems=tuple(problems),
         exhausted=tuple(exhausted),
     )
+
+
+def bank_at(name: str, path: str, root: Path) -> Bank:
+    """A suite of ours, a folder from the checkout's root, or one of others' forms, a file (tasks/gate/foreign).
+
+    Raises:
+        SuiteError: it can't be read.
+    """
+    if not is_foreign(path):
+        return load_bank(name, root / path)
+    scorer, items = load_foreign(path, root)
+    return Bank(build_suite(name, scorer, items))
 
 
 def by_ledger(decisions: int, by_hand: Callable[[str], int]) -> Epochs:

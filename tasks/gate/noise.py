@@ -72,7 +72,7 @@ def what_is_new(before: Mapping[str, object] | None, champion: str, engine: Engi
     parts = [] if before.get("champion") == champion else ["another champion"]
     old = before.get("engine")
     names = {"name": "engine", "device": "device", "dtype": "precision", "tokens": "batch size", "form": "served form"}
-    for field, value in engine.model_dump().items():
+    for field, value in engine.model_dump(exclude={"judge"}).items():
         then = old.get(field) if isinstance(old, Mapping) else None
         if then != value:
             parts.append(f"{names.get(field, field)} {then} → {value}")

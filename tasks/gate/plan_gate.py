@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from tasks.contracts import Measure
 from tasks.gate.harm import suite_of
-from tasks.gate.items import folders
+from tasks.gate.items import bank_at, folders
 from tasks.gate.sizes import Option, Plan, SuitePlan, Wanted, at_sizes, plan_suites
-from tasks.gate.suites import load_bank
 from tasks.recipe import GateSpec, Recipe, SuiteSpec
 
 # where no night has measured it: right/wrong as the simulated years have it, graded an eighth of its variance
@@ -62,7 +61,7 @@ def known_of(recipe: Recipe, root: Path, measured: Mapping[str, tuple[int, float
         SuiteError: a suite can't be read.
     """
     found: dict[str, Known] = {}
-    banks = {name: load_bank(name, root / path) for name, (path, _) in folders(recipe.gate).items()}
+    banks = {name: bank_at(name, path, root) for name, (path, _) in folders(recipe.gate).items()}
     for spec in recipe.gate.judged:
         families, spread = measured.get(spec.name, (recipe.gate.max_items, None))
         bank = banks.get(suite_of(spec.name))

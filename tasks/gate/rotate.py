@@ -6,8 +6,8 @@ from pathlib import Path
 
 from infra.ledger import append, ledger_path
 from tasks.errors import SuiteError
-from tasks.gate.items import folders
-from tasks.gate.suites import Bank, load_bank
+from tasks.gate.items import bank_at, folders
+from tasks.gate.suites import Bank
 from tasks.recipe import Recipe
 
 
@@ -19,7 +19,7 @@ def rotate_by_hand(recipe: Recipe, root: Path, home: Path, names: tuple[str, ...
     """
     if not reason.strip():
         raise SuiteError("a rotation needs a reason", do="say why: nightshift gate rotate RECIPE --reason '...'")
-    banks = {name: load_bank(name, root / path) for name, (path, _) in folders(recipe.gate).items()}
+    banks = {name: bank_at(name, path, root) for name, (path, _) in folders(recipe.gate).items()}
     chosen = choose(names, banks)
     body = {"suites": list(chosen), "by": getpass.getuser(), "reason": reason.strip()}
     append(ledger_path(home, recipe.name), "rotation", body, datetime.now(UTC))

@@ -47,7 +47,11 @@ def window(bank: Bank, epoch: int, max_items: int) -> Window:
         pool += _fresh(bank, wanted + width - len(pool))
     start = min(wanted, len(pool) - width)
     items = [item for family in pool[start : start + width] for item in family]
-    return Window(build_suite(bank.suite.name, bank.suite.scorer, items), start < wanted)
+    suite = build_suite(bank.suite.name, bank.suite.scorer, items)
+    if suite.scorer.kind == "judge":
+        pairs = tuple(one for one in bank.suite.items if one.split == "twin" and len(one.choices) == 2)
+        suite = suite.model_copy(update={"calibration": pairs})
+    return Window(suite, start < wanted)
 
 
 def epoch_of(bank: Bank, decisions: int, by_hand: int) -> int:

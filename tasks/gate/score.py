@@ -49,6 +49,7 @@ def engine_of(recipe: Recipe, device: Device) -> Engine:
         tokens=TOKENS,
         form=recipe.serve.form,
         quantise=recipe.serve.quantise,
+        judge=place.settings().judge_model,
     )
 
 

@@ -15,38 +15,31 @@ from tasks.gate.refusal import is_refusal
 from tasks.gate.scorecard import ItemResult, item_result
 from tasks.gate.suites import Item, Scorer
 
-Conversation = Sequence[dict[str, str]]
-
 
 class ScoringEngine(Protocol):
     """What a scorer needs of an engine (tasks/lm/engines.py has them)."""
 
-    def choice_logprobs(self, items: Sequence[tuple[Conversation, Sequence[str]]]) -> list[list[tuple[float, int]]]:
+    def choice_logprobs(self, items: Sequence[Item], scorer: Scorer) -> list[list[tuple[float, int]]]:
         """For each item, for each choice: its summed log-probability in nats, and its tokens."""
         ...
 
-    def generate(
-        self,
-        prompts: Sequence[Conversation],
-        max_tokens: int,
-        *,
-        samples: int,
-        temperature: float,
-        seeds: Sequence[int],
-    ) -> list[list[list[int]]]:
-        """For each prompt, for each sample: token ids, the end-of-turn token included."""
+    def generate(self, items: Sequence[Item], scorer: Scorer) -> list[list[list[int]]]:
+        """For each item, for each sample: token ids, the end-of-turn token included. A sample depends on its prompt and
+        number alone, never on the batch."""
         ...
 
-    def decode(self, tokens: Sequence[int]) -> str: ...
+    def answer(self, tokens: Sequence[int], scorer: Scorer) -> str:
+        """An answer's text."""
+        ...
 
     def likeliest(
-        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], count: int
+        self, items: Sequence[Item], answers: Sequence[Sequence[int]], count: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each answer, at each of its tokens, the likeliest words and their log-probabilities: (tokens, count)."""
         ...
 
     def logprobs_at(
-        self, prompts: Sequence[Conversation], answers: Sequence[Sequence[int]], ids: Sequence[np.ndarray]
+        self, items: Sequence[Item], answers: Sequence[Sequence[int]], ids: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
         """For each answer, at each of its tokens, the log-probabilities of these words: (tokens, k)."""
         ...
@@ -57,11 +50,11 @@ class Context(NamedTuple):
 
     Attributes:
         anchored: item id → the anchor's answer, for drift.
-        grade: (item, answer) → mark in [0, 1], for judge and reward models.
+        grades: scorer digest → (item, answer) → mark in [0, 1], for judge and reward models.
     """
 
     anchored: Mapping[str, Anchored] = {}
-    grade: Callable[[Item, str], float] | None = None
+    grades: Mapping[str, Callable[[Item, str], float]] = {}
 
 
 def score_items(
@@ -72,9 +65,8 @@ def score_items(
 
 
 def _choice(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], _: Context) -> list[ItemResult | None]:
-    asked = [(conversation(item), item.choices) for item in items]
     found = []
-    for item, choices in zip(items, engine.choice_logprobs(asked), strict=True):
+    for item, choices in zip(items, engine.choice_logprobs(items, scorer), strict=True):
         sums, tokens = [total for total, _ in choices], [count for _, count in choices]
         found.append(item_result(item.id, sums, tokens, _answer(item), scorer, item.choices))
     return found
@@ -91,9 +83,7 @@ def _checks(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], _: Con
 
 
 def _graded(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], context: Context) -> list[ItemResult | None]:
-    if context.grade is None:
-        raise ValueError(f"a {scorer.kind} scorer needs a model that grades")
-    return _marked(engine, scorer, items, context.grade)
+    return _marked(engine, scorer, items, context.grades[scorer.digest])
 
 
 def _marked(
@@ -109,39 +99,24 @@ def _marked(
 
 
 def _texts(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item]) -> list[list[str]]:
-    generated = generate(engine, scorer, items)
-    return [[engine.decode(sample) for sample in samples] for samples in generated]
-
-
-def generate(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item]) -> list[list[list[int]]]:
-    """Answers to items as token ids; sampled ones depend on the item alone, never on the batch."""
-    return engine.generate(
-        [conversation(item) for item in items],
-        scorer.max_tokens,
-        samples=scorer.samples,
-        temperature=scorer.temperature,
-        seeds=[seed_of(item) for item in items],
-    )
-
-
-def seed_of(item: Item) -> int:
-    return int(item.digest.removeprefix("sha256:")[:12], 16)
+    generated = engine.generate(items, scorer)
+    return [[engine.answer(sample, scorer) for sample in samples] for samples in generated]
 
 
 def _drift(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], context: Context) -> list[ItemResult | None]:
     """Greedy answers, measured, and the distance from the anchor over the anchor's own answers."""
     anchors = [context.anchored[item.id] for item in items]
     mine = engine.logprobs_at(
-        [conversation(item) for item in items],
+        items,
         [one.answer for one in anchors],
         [one.ids for one in anchors],
     )
     found: list[ItemResult | None] = []
-    for item, (tokens,), anchor, logprobs in zip(items, generate(engine, scorer, items), anchors, mine, strict=True):
+    for item, (tokens,), anchor, logprobs in zip(items, engine.generate(items, scorer), anchors, mine, strict=True):
         if not bool(np.isfinite(logprobs).all()):
             found.append(None)
             continue
-        text = engine.decode(tokens)
+        text = engine.answer(tokens, scorer)
         measures = measure(
             text,
             len(tokens),

@@ -13,16 +13,18 @@ from typing import Any
 
 from infra.errors import NightshiftError
 from infra.events import die_with_parent, emit
+from infra.settings import load_settings
 from tasks.contracts import Engine
 from tasks.gate.drift import Anchored
 from tasks.gate.drift_reference import make_reference, read_reference
+from tasks.gate.judging import graders
 from tasks.gate.result_store import ResultStore
 from tasks.gate.scorecard import ItemResult, read_card
-from tasks.gate.scorers import Context, conversation
+from tasks.gate.scorers import Context
 from tasks.gate.scoring_engine import LocalScoring, open_engine
 from tasks.gate.scoring_run import Job, Outcome, Process, card_of, run_job, score_twice
 from tasks.gate.sharing import Claims, any_alive, helpers
-from tasks.gate.suites import Suite, spread
+from tasks.gate.suites import Scorer, Suite, spread
 from tasks.lm.loading import use_device, use_threads
 from tasks.recipe import GateSpec
 
@@ -50,6 +52,11 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
     champion = {name: {one.id: one for one in card.results} for name, card in cards.items()}
     result: dict[str, Any] = {"cards": [], "samples": {}, "parity": {}, "noise": [], "problems": []}
     progress = _Progress(sum(len(suites[name].items) for model in spec["models"] for name in model["suites"]))
+    settings = load_settings()
+    grades, ungraded = graders(
+        suites, settings.judge_url, settings.judge_model, settings.judge_key, settings.home / "judge"
+    )
+    result["problems"] += ungraded
     for model in spec["models"]:
         emit("log", text=f"scoring the {model['role']} ({model['digest'][7:15]})")
         try:
@@ -66,7 +73,9 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
             anchored = {}
         if "drift" in names and not anchored:
             names.remove("drift")  # without the anchor nothing is measured, and the gate blocks
-        context = Context(anchored)
+        graded = {name for name in names if suites[name].scorer.kind in ("judge", "reward")}
+        names = [name for name in names if name not in graded or suites[name].scorer.digest in grades]
+        context = Context(anchored, grades)
         job = Job(
             model["digest"],
             {name: suites[name] for name in names},
@@ -124,9 +133,8 @@ def _anchored(
 def _samples(engine: LocalScoring, wanted: dict[str, Any], suites: dict[str, Suite]) -> list[str]:
     """Greedy answers to a few prompts, for people to read."""
     items = spread(suites[wanted["suite"]].items, wanted["count"])
-    prompts = [conversation(item) for item in items]
-    found = engine.generate(prompts, wanted["max_tokens"], samples=1, temperature=0.0, seeds=[0] * len(prompts))
-    return [engine.decode(one[0]) for one in found]
+    scorer = Scorer(kind="checks", max_tokens=wanted["max_tokens"])
+    return [engine.answer(one[0], scorer) for one in engine.generate(items, scorer)]
 
 
 def _scored(results: Results) -> dict[str, ItemResult]:

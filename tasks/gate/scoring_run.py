@@ -16,7 +16,7 @@ from tasks.gate.result_store import Found, ResultStore
 from tasks.gate.scorecard import ItemResult, Scorecard, scorer_digest
 from tasks.gate.scorers import Context, ScoringEngine, score_items
 from tasks.gate.sharing import Claims, finish, share
-from tasks.gate.suites import Item, Suite, hashed
+from tasks.gate.suites import Item, Scorer, Suite, hashed
 from tasks.recipe import DRIFT_MEASURES, GateSpec
 
 STAGES = 4  # as many as looks for harm
@@ -62,7 +62,7 @@ def run_job(
     gate: GateSpec,
     engine: ScoringEngine,
     context: Context,
-    tokens: Callable[[Item], int],
+    tokens: Callable[[Item, Scorer], int],
     limit: int,
     process: Process,
     on_progress: Callable[[int, str], None],
@@ -158,7 +158,7 @@ def _score_part(
     known: dict[str, ItemResult | None],
     engine: ScoringEngine,
     context: Context,
-    tokens: Callable[[Item], int],
+    tokens: Callable[[Item, Scorer], int],
     limit: int,
     process: Process,
     stage: int,
@@ -193,12 +193,12 @@ def _score_part(
         finish(missing, process.alive, work)
 
 
-def batched(suite: Suite, items: Sequence[Item], tokens: Callable[[Item], int], limit: int) -> list[list[int]]:
+def batched(suite: Suite, items: Sequence[Item], tokens: Callable[[Item, Scorer], int], limit: int) -> list[list[int]]:
     """Places of items in batches: of at most ``limit`` tokens (or one item), or GENERATED of those with an answer."""
     batches: list[list[int]] = []
     total = 0
     for place, item in enumerate(items):
-        length = 0 if suite.scorer.generates else tokens(item)
+        length = 0 if suite.scorer.generates else tokens(item, suite.scorer)
         if not batches or total + length > limit or (suite.scorer.generates and len(batches[-1]) >= GENERATED):
             batches.append([])
             total = 0
@@ -243,7 +243,7 @@ def score_twice(
     cause: str,
     engine: ScoringEngine,
     context: Context,
-    tokens: Callable[[Item], int],
+    tokens: Callable[[Item, Scorer], int],
     limit: int,
 ) -> list[Noise]:
     """A/A: ``count`` items a suite again, in other batches: in another order, and half as large."""

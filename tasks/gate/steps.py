@@ -27,12 +27,20 @@ from tasks.contracts import (
     Suites,
     Verdict,
 )
-from tasks.gate.decisions import decisions_before, decisions_of_others, measured_spreads, rotations
+from tasks.gate.decisions import (
+    decisions_before,
+    decisions_of_others,
+    measured_spreads,
+    past_nights,
+    reanchorings,
+    rotations,
+)
 from tasks.gate.items import by_ledger, read_suites, tonight
 from tasks.gate.judge import actual_digest, identity_of, judge_candidate, read_decisions
 from tasks.gate.plan_gate import Planned, known_of, plan_gate
 from tasks.gate.rotate import rotate_by_hand
 from tasks.gate.score import engine_of, models_by_role, score_all
+from tasks.gate.side_by_side import flips_of
 from tasks.gate.work import intact
 from tasks.recipe import Recipe, load_recipe
 
@@ -127,6 +135,7 @@ def report(
     night: Night,
     recipe: Recipe,
     snapshot: Snapshot,
+    suites: Suites,
     preferences: Preferences,
     plan: Plan,
     candidate: Candidate,
@@ -136,9 +145,12 @@ def report(
     bill: Bill,
 ) -> Blob:
     """The report a person decides from, beside the night and in the store. Not a step: it is drawn anew each time."""
-    from tasks.gate.report import report_html  # matplotlib and jinja: only when a report is drawn
+    from tasks.gate.report import report_html  # jinja: only when a report is drawn
 
     store = place.store()
+    items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
+    flips, flip_counts = flips_of(recipe, items, scores, store)
+    entries, _ = read_decisions(ledger_path(place.home(), recipe.name), baselines)
     html = report_html(
         night=night.name,
         recipe=recipe.name,
@@ -153,6 +165,10 @@ def report(
         samples=json.loads(store.read_bytes(scores.samples)),
         quarantine=quarantine_counts(store.read_bytes(preferences.quarantine)),
         promotable=night.promotable,
+        flips=flips,
+        flip_counts=flip_counts,
+        past=past_nights(entries),
+        reanchored=reanchorings(entries),
     )
     (Path(night.folder) / "report.html").write_text(html)
     return store.put_bytes(html.encode(), "text/html")

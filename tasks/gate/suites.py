@@ -13,8 +13,9 @@ from tasks.errors import SuiteError
 
 CheckKind = Literal[
     "exact", "number", "regex", "contains", "excludes", "starts", "ends", "words", "sentences", "bullets", "lines",
-    "json", "upper", "lower", "refuses", "answers",
+    "json", "upper", "lower", "refuses", "answers", "extract",
 ]  # fmt: skip
+Fold = Literal["strip", "case", "punctuation", "digits"]
 ScorerKind = Literal["choice", "checks", "judge", "reward", "drift"]
 Split = Literal["gate", "sealed", "twin"]
 
@@ -29,6 +30,8 @@ class Check(Record):
 
     ``texts``: exact, contains, excludes, starts, ends: the texts; json: keys of the object. ``least`` and ``most``:
     words, sentences, bullets, lines: how many. ``number`` with ``tolerance``: the last number of the answer.
+    extract: what ``pick`` of the ``pattern``'s matches holds, or the whole answer, equals one of the ``texts``, without
+    what the patterns of ``drop`` match and without what ``fold`` names (others' suites: tasks/gate/foreign/extract.py).
     """
 
     kind: CheckKind
@@ -38,6 +41,9 @@ class Check(Record):
     tolerance: float = Field(default=0.0, ge=0)
     least: int | None = Field(default=None, ge=0)
     most: int | None = Field(default=None, ge=0)
+    pick: Literal["first", "last"] = "first"
+    fold: tuple[Fold, ...] = ()
+    drop: tuple[str, ...] = ()
 
 
 class Item(Record):
@@ -82,14 +88,19 @@ class Item(Record):
 class Scorer(Record):
     """How items become results.
 
-    ``choice``: log-probability of each choice, summed, or as a mean over its tokens or bytes. ``checks``: the answer is
-    generated and every check of the item must hold. ``judge``: a judge model grades the answer. ``reward``: a reward
-    model does. ``drift``: measures of the answer, held against the anchor's (tasks/gate/drift.py).
+    ``choice``: log-probability of each choice, summed, or as a mean over tokens, characters or bytes. ``checks``: the
+    answer is generated and every check of the item must hold. ``judge``: a judge model grades the answer. ``reward``: a
+    reward model does. ``drift``: measures of the answer, held against the anchor's (tasks/gate/drift.py).
+
+    ``template``: ``none`` gives the model an item's one message as it is, and ``delimiter`` between it and each choice
+    (tasks/lm/raw.py), as others' suites want it. ``stop``: texts that a generated answer ends before.
     """
 
     kind: ScorerKind = "choice"
-    normalise: Literal["none", "tokens", "bytes"] = "none"
-    template: Literal["chat", "none"] = "chat"  # none: the prompt as it is, as others' suites want it
+    normalise: Literal["none", "tokens", "characters", "bytes"] = "none"
+    template: Literal["chat", "none"] = "chat"
+    delimiter: str = ""
+    stop: tuple[str, ...] = ()
     max_tokens: int = Field(default=128, gt=0)
     samples: int = Field(default=1, gt=0)  # answers an item; above 1 they are sampled
     temperature: float = Field(default=0.0, ge=0)
@@ -113,6 +124,7 @@ class Suite(Record):
     name: str
     scorer: Scorer
     items: tuple[Item, ...]
+    calibration: tuple[Item, ...] = ()  # judge: labelled pairs, two choices each, the better one the answer
 
     @model_validator(mode="after")
     def _ids_are_unique(self) -> "Suite":
@@ -193,6 +205,10 @@ def item_problem(scorer: Scorer, item: Item) -> str | None:
         return "it has no choices, which a choice scorer needs"
     if scorer.kind == "checks" and not item.checks:
         return "it has no checks, which a checks scorer needs"
+    if item.checks:
+        from tasks.gate.answers import check_problem  # it needs the records above
+
+        return next((problem for check in item.checks if (problem := check_problem(check)) is not None), None)
     return None
 
 

@@ -1,9 +1,10 @@
 """Keys and values of the rows that are being decoded, in tensors allocated once.
 
-All rows end at the same column and begin where their prompts do, so padding is on the left. Sliding layers keep what is
-behind their window too, so that a model's own masks, which count columns, hold.
+All rows end at the same column and begin where their prompts do. Sliding layers keep what is behind their window too, so
+that a model's own masks, which count columns, hold.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -16,6 +17,12 @@ def layers_of(config: Any) -> int | None:
     layers = DynamicCache(config=config).layers
     plain = (DynamicLayer, DynamicSlidingWindowLayer)
     return len(layers) if layers and all(type(one) in plain for one in layers) else None
+
+
+def shortest_window(config: Any) -> float:
+    """Tokens of the shortest sliding window of any layer; infinite where there is none."""
+    layers = DynamicCache(config=config).layers
+    return min((one.sliding_window for one in layers if isinstance(one, DynamicSlidingWindowLayer)), default=math.inf)
 
 
 class Rows(Cache):
@@ -34,13 +41,23 @@ class Rows(Cache):
         """Let the next forward see these columns of these rows, and write behind them."""
         self.seen, self.first, self.last = rows, begin, end
 
-    def admit(self, rows: int, width: int) -> None:
-        """Add rows whose prompts end at ``end``, the longest of ``width`` tokens; the next forward fills them."""
+    def admit(self, rows: int, width: int, beginning: "Rows | None" = None) -> int:
+        """Add rows of ``width`` columns, which the next forward fills, behind what the one row of ``beginning`` holds.
+
+        Returns:
+            the column at which they begin.
+        """
+        known = beginning.end if beginning else 0
         if not self.used:
-            self.begin, self.end = 0, width
-        begin = self.end - width
-        self.view(slice(self.used, self.used + rows), begin, begin)
+            self.begin, self.end = 0, known + width
+        begin = self.end - width - known
+        new = slice(self.used, self.used + rows)
+        if beginning:
+            for layer, other in zip(self.layers, beginning.layers, strict=True):
+                layer.fill(new, begin, other)  # pyright: ignore[reportAttributeAccessIssue]
+        self.view(new, begin, begin + known)
         self.used += rows
+        return begin
 
     def step(self, begin: int) -> int:
         """Make the next forward one more token of every row, the oldest of which begins at ``begin``.
@@ -85,6 +102,8 @@ class _Layer(CacheLayerMixin):
         self.sides: list[torch.Tensor] = []
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        if self.is_initialized:
+            return
         # zeros: what isn't written yet is masked, but 0 · NaN is NaN
         self.sides = [
             one.new_zeros((self.rows.room, one.shape[1], self.rows.columns, one.shape[3]))
@@ -95,8 +114,7 @@ class _Layer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
+        self.lazy_initialization(key_states, value_states)
         seen, first, last = self.rows.seen, self.rows.first, self.rows.last
         end = last + key_states.shape[2]
         for side, new in zip(self.sides, (key_states, value_states), strict=True):
@@ -112,6 +130,12 @@ class _Layer(CacheLayerMixin):
 
     def get_max_length(self) -> int:
         return self.rows.columns
+
+    def fill(self, rows: slice, column: int, other: "_Layer") -> None:
+        """Put the one row that another layer holds into these rows."""
+        self.lazy_initialization(*other.sides)
+        for side, source in zip(self.sides, other.sides, strict=True):
+            side[rows, :, column : column + source.shape[2]] = source
 
     def copy(self, source: int, target: int, columns: slice) -> None:
         for side in self.sides:

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from transformers import RepetitionPenaltyLogitsProcessor
 
-from tasks.lm.cache import Rows, layers_of
+from tasks.lm.cache import Rows, layers_of, shortest_window
 from tasks.lm.packed import causal_lm
+from tasks.lm.shared_prefix import common_length
 
 PREFILL = 1024  # tokens of prompts read at once, padding included
+COMMON = 8  # tokens that all prompts begin with, from which on it pays to read them once
 SLACK = 64  # columns beyond what a row can need, where rows follow each other: how seldom everything is moved
 
 Done = Callable[[int, list[list[int]]], None]
@@ -34,10 +36,13 @@ class How:
 
 
 class _Row:
-    """An answer that is being decoded; its prompt begins at column ``first``."""
+    """An answer that is being decoded.
 
-    def __init__(self, place: int, sample: int, first: int, numbers: random.Random) -> None:
-        self.place, self.sample, self.first, self.numbers = place, sample, first, numbers
+    Its prompt begins at column ``first``; behind what it has in common with all others lies ``gap`` columns of padding.
+    """
+
+    def __init__(self, place: int, sample: int, first: int, gap: int, numbers: random.Random) -> None:
+        self.place, self.sample, self.first, self.gap, self.numbers = place, sample, first, gap, numbers
         self.answer: list[int] = []
 
 
@@ -61,9 +66,16 @@ class Decoder:
         self.cache = Rows(layers, room, width + (SLACK if room < rows else 0))
         self.rows: list[_Row] = []
         self.answers: list[list[list[int]]] = [[[]] * how.samples for _ in ids]
+        # a window that counts the padding behind the beginning would be shorter than the model's
+        common = common_length(ids) if self.takes_positions and shortest_window(self.model.config) >= width else 0
+        self.common = common if common >= COMMON and len(ids) > 1 else 0
+        self.beginning = Rows(layers, 1, self.common) if self.common else None
 
     def run(self) -> list[list[list[int]]]:
         """The answers, for each prompt, for each sample."""
+        if self.beginning is not None:
+            self.beginning.admit(1, self.common)
+            self._forward(self.beginning, [self.ids[0][: self.common]], torch.ones(1, self.common, device=self.device))
         while self.waiting or self.rows:
             free = self.cache.room - len(self.rows)
             # not for a single row: a forward reads all weights, however few its tokens are
@@ -75,20 +87,20 @@ class Decoder:
 
     def _admit(self, most: int) -> None:
         """Read waiting prompts, each once, and begin an answer a sample."""
-        width = len(self.ids[self.waiting[-1]])
+        width = len(self.ids[self.waiting[-1]]) - self.common
         count = min(most, len(self.waiting), max(1, PREFILL // width))
         places = [self.waiting.pop() for _ in range(count)]
         start = self.cache.used
-        self.cache.admit(count, width)
-        padding = [width - len(self.ids[place]) for place in places]
-        rows = [[0] * count + self.ids[place] for place, count in zip(places, padding, strict=True)]
-        logits = self._forward(rows, padding, width)
+        first = self.cache.admit(count, width, self.beginning)
+        gaps = [self.common + width - len(self.ids[place]) for place in places]
         for sample in range(self.how.samples):
-            for number, place in enumerate(places):
-                if sample:
-                    self.cache.repeat(start + number)
-                first = self.cache.end - len(self.ids[place])
-                self.rows.append(_Row(place, sample, first, numbers_of(self.how.seed, sample, self.ids[place])))
+            for place, gap in zip(places, gaps, strict=True):
+                self.rows.append(_Row(place, sample, first, gap, numbers_of(self.how.seed, sample, self.ids[place])))
+        ids = [[0] * gap + self.ids[place][self.common :] for place, gap in zip(places, gaps, strict=True)]
+        logits = self._forward(self.cache, ids, self._seen(self.rows[start : start + count], first))
+        for _ in range(1, self.how.samples):
+            for number in range(count):
+                self.cache.repeat(start + number)
         self._take(logits.repeat(self.how.samples, 1), start)
 
     def _step(self) -> None:
@@ -96,23 +108,27 @@ class Decoder:
         moved = self.cache.step(min(row.first for row in self.rows))
         for row in self.rows:
             row.first -= moved
-        begin, width = self.cache.begin, self.cache.end - self.cache.begin
-        logits = self._forward([row.answer[-1:] for row in self.rows], [row.first - begin for row in self.rows], width)
-        self._take(logits, 0)
+        seen = self._seen(self.rows, self.cache.begin)
+        self._take(self._forward(self.cache, [row.answer[-1:] for row in self.rows], seen), 0)
 
-    def _forward(self, ids: list[list[int]], padding: list[int], width: int) -> torch.Tensor:
-        """Logits (rows, words) behind the last of ``width`` columns, of which each row's first ones are padding."""
-        columns = torch.arange(width, device=self.device)
-        begin = torch.tensor(padding, device=self.device)[:, None]
+    def _seen(self, rows: list[_Row], begin: int) -> torch.Tensor:
+        """(rows, columns from ``begin``), where a row's tokens are: 1, and padding: 0."""
+        columns = torch.arange(begin, self.cache.end, device=self.device)
+        first, gap = (torch.tensor(one, device=self.device)[:, None] for one in zip(*((row.first, row.gap) for row in rows), strict=True))
+        behind = columns - first - self.common
+        return ((columns >= first) & ((behind < 0) | (behind >= gap))).long()
+
+    def _forward(self, cache: Rows, ids: list[list[int]], seen: torch.Tensor) -> torch.Tensor:
+        """Logits (rows, words) behind the last column."""
         options: dict[str, Any] = {}
         if self.takes_positions:
-            options["position_ids"] = (columns - begin).clamp_min(0)[:, -len(ids[0]) :]
+            options["position_ids"] = (seen.cumsum(1).long() - 1).clamp_min(0)[:, -len(ids[0]) :]
         if self.takes_last_only:
             options["logits_to_keep"] = 1
         out = self.model(
             input_ids=torch.tensor(ids, device=self.device),
-            attention_mask=(columns >= begin).long(),
-            past_key_values=self.cache,
+            attention_mask=seen,
+            past_key_values=cache,
             use_cache=True,
             **options,
         )

@@ -29,6 +29,11 @@ def test_the_sandwich_has_the_value_worked_out_by_hand() -> None:
     assert u.std(ddof=1) / math.sqrt(3) == pytest.approx(math.sqrt(7) / 6)
 
 
+def test_single_items_contribute_what_they_are_to_the_last_digit() -> None:
+    x = np.array([0.1, 0.7, 0.2])
+    assert family_contributions(x, ["a", "b", "c"]).tolist() == x.tolist()
+
+
 families_of = st.lists(st.tuples(st.floats(-1, 1), st.sampled_from("abcdefgh")), min_size=3, max_size=40)
 
 
@@ -154,6 +159,8 @@ def test_every_item_lost_is_harm_for_certain() -> None:
 def test_families_of_another_number_of_items_are_refused() -> None:
     with pytest.raises(ValueError, match="3 items have 2 families"):
         compare_right_families([True] * 3, [True] * 3, ["a", "b"], 0.05)
+    with pytest.raises(ValueError, match="3 items have 4 families"):
+        compare_right_families([True] * 3, [True] * 3, ["a", "b", "c", "c"], 0.05)
 
 
 @pytest.mark.parametrize("bad", [math.nan, 1.5])

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.gate.samples import VarianceSplit, best_samples, split_variance, standard_error, what_more_buys
+from tasks.gate.samples import (
+    VarianceSplit,
+    best_samples,
+    sampling_share,
+    split_variance,
+    standard_error,
+    what_more_buys,
+)
 
 
 def test_the_split_has_the_values_worked_out_by_hand() -> None:
@@ -85,7 +92,30 @@ def test_what_cannot_be_split_is_refused(bad: list[list[float]]) -> None:
         split_variance(bad)
 
 
+def test_the_refusal_says_how_many_samples_the_first_items_have() -> None:
+    with pytest.raises(ValueError, match=r"6 items with \[1, 1, 1, 1, 1\]… samples"):
+        split_variance([[1.0]] * 6)
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_sample_that_is_no_number_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="NaN"):
         split_variance([[0.1, bad], [0.2, 0.3]])
+
+
+def test_the_samplings_share_of_the_squared_error_by_hand() -> None:
+    # item part 3, sampling part 2 of two samples each: 1 of 3 + 1
+    assert sampling_share([[0, 2], [2, 4], [4, 6]]) == pytest.approx(0.25)
+    split = split_variance([[0.0], [1.0, 3.0], [3.0, 4.0, 5.0]])
+    share = split.sampling / 2 / (split.item + split.sampling / 2)
+    assert sampling_share([[0.0], [1.0, 3.0], [3.0, 4.0, 5.0]]) == pytest.approx(share)
+
+
+def test_samples_that_all_agree_have_no_share_and_items_that_agree_have_no_other() -> None:
+    assert sampling_share([[0.5, 0.5], [0.5, 0.5]]) == 0.0
+    assert sampling_share([[0, 1], [1, 0], [0, 1]]) == 1.0
+
+
+@pytest.mark.parametrize("few", [[], [[1.0, 2.0]], [[1.0], [2.0]], [[1.0, 2.0], []]])
+def test_the_samplings_share_is_unknown_where_the_parts_cannot_be_told_apart(few: list[list[float]]) -> None:
+    assert sampling_share(few) is None

@@ -9,9 +9,11 @@ import pytest
 
 from infra.digest import digest_of
 from infra.settings import ROOT
+from tasks.contracts import Engine
 from tasks.gate.scorecard import SCORING_CODE, Scorecard, card_key, item_result, read_card, scorer_digest
 from tasks.gate.suites import Scorer
 
+ENGINE = Engine(name="packed", device="cpu", dtype="float32", tokens=2048, form="merged", quantise=None)
 SUM, MEAN = Scorer(normalise="none"), Scorer(normalise="tokens")
 
 
@@ -80,11 +82,41 @@ def test_a_scorecard_with_nan_repeated_items_or_strange_fields_is_refused() -> N
 def test_the_key_changes_with_model_items_and_scorer() -> None:
     keys = {card_key(digest_of(a), digest_of(b), digest_of(c)) for a in "xy" for b in "xy" for c in "xy"}
     assert len(keys) == 8
-    assert scorer_digest(SUM) != scorer_digest(MEAN)
+    assert scorer_digest(SUM, ENGINE) != scorer_digest(MEAN, ENGINE)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dtype": "bfloat16"},
+        {"device": "nvidia-h100"},
+        {"tokens": 512},
+        {"form": "adapter"},
+        {"quantise": "Q8_0"},
+        {"name": "vllm"},
+    ],
+)
+def test_results_of_another_engine_are_other_results(changes: dict[str, object]) -> None:
+    assert scorer_digest(SUM, ENGINE.model_copy(update=changes)) != scorer_digest(SUM, ENGINE)
+
+
+def test_only_drift_depends_on_the_anchor() -> None:
+    drift = Scorer(kind="drift")
+    assert scorer_digest(drift, ENGINE, digest_of("a")) != scorer_digest(drift, ENGINE, digest_of("b"))
+    assert scorer_digest(SUM, ENGINE, digest_of("a")) == scorer_digest(SUM, ENGINE, digest_of("b"))
+
+
+def test_normalising_by_bytes_and_characters_counts_the_choices_text() -> None:
+    for how, lengths in (("bytes", (2, 4)), ("characters", (1, 4))):
+        scorer = Scorer(normalise=how)  # pyright: ignore[reportArgumentType]
+        result = item_result("a", [-2.0, -4.0], [1, 1], 0, scorer, ["é", "four"])
+        assert result is not None
+        weights = [math.exp(-2.0 / lengths[0]), math.exp(-4.0 / lengths[1])]
+        assert result.score == pytest.approx(weights[0] / sum(weights))
 
 
 def test_all_of_our_code_that_computes_a_result_is_in_the_scorers_digest() -> None:
-    waiting, seen = ["tasks.lm.choices"], set()
+    waiting, seen = ["tasks.gate.scorers", "tasks.gate.scoring_engine"], set()
     while waiting:
         module = waiting.pop()
         seen.add(module)
@@ -93,9 +125,14 @@ def test_all_of_our_code_that_computes_a_result_is_in_the_scorers_digest() -> No
         names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names} | {
             str(node.module) for node in imports
         }
-        waiting += [name for name in names - seen if name.startswith("tasks.lm.") and _file(name).is_file()]
+        ours = ("tasks.lm.", "tasks.gate.")
+        waiting += [name for name in names - seen - BESIDE if name.startswith(ours) and _file(name).is_file()]
     assert {_file(module) for module in seen} <= set(SCORING_CODE)
-    assert len(seen) > 3
+    assert len(seen) > 10
+
+
+# records and loading: what they make is in the digests of items, scorer and model
+BESIDE = {"tasks.gate.suites", "tasks.lm.loading", "tasks.lm.parity"}
 
 
 def _file(module: str) -> Path:

@@ -40,25 +40,25 @@ class MadeUpEngine:
         self.asked: list[str] = []
         self.batches: list[int] = []
 
-    def choice_logprobs(self, items: Sequence[tuple[Any, Sequence[str]]]) -> list[list[tuple[float, int]]]:
+    def choice_logprobs(self, items: Sequence[Item], scorer: Scorer) -> list[list[tuple[float, int]]]:
         time.sleep(self.slow)
         self.batches.append(len(items))
         found = []
-        for messages, choices in items:
-            text = messages[-1]["content"]
+        for one in items:
+            text = one.messages[-1].content
             self.asked.append(text)
             if self.die_after is not None and len(self.asked) > self.die_after:
                 raise KeyboardInterrupt
             luck = hashlib.sha256(text.encode()).digest()[0] / 2550
             losses = [2.0 if self.wrong else self.noise * len(self.batches), 0.0 if self.wrong else 2.0]
-            found.append([(-1.0 - luck - loss, 3) for loss, _ in zip(losses, choices, strict=True)])
+            found.append([(-1.0 - luck - loss, 3) for loss, _ in zip(losses, one.choices, strict=True)])
         return found
 
-    def generate(self, prompts: Sequence[Any], max_tokens: int, **_: Any) -> list[list[list[int]]]:
-        self.batches.append(len(prompts))
-        return [[[len(prompt[-1]["content"])]] for prompt in prompts]
+    def generate(self, items: Sequence[Item], scorer: Scorer) -> list[list[list[int]]]:
+        self.batches.append(len(items))
+        return [[[len(one.messages[-1].content)]] for one in items]
 
-    def decode(self, tokens: Sequence[int]) -> str:
+    def answer(self, tokens: Sequence[int], scorer: Scorer) -> str:
         return f"It is {tokens[0]}."
 
 
@@ -89,7 +89,9 @@ def job(folder: Path, against: dict[str, dict[str, ItemResult]] | None = None) -
 def run(folder: Path, engine: MadeUpEngine, against: Any = None, gate: GateSpec = GATE, **process: Any) -> Outcome:
     claims = Claims(folder / f"claims-{len(list(folder.glob('claims-*')))}")
     here = Process(process.get("number", 0), process.get("claims", claims), lambda: False)
-    return run_job(job(folder, against), gate, engine, Context(), lambda _: 10, 100, here, lambda count, what: None)  # pyright: ignore
+    return run_job(
+        job(folder, against), gate, engine, Context(), lambda one, scorer: 10, 100, here, lambda count, what: None
+    )  # pyright: ignore
 
 
 def test_every_item_is_scored_once_in_batches_of_a_tokens_budget(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def test_an_item_that_changed_by_a_letter_is_scored_again_and_no_other(tmp_path:
     engine = MadeUpEngine()
     here = Process(0, Claims(tmp_path / "more"), lambda: False)
     part = job(tmp_path)._replace(suites={"safety": changed})
-    run_job(part, GATE, engine, Context(), lambda _: 10, 100, here, lambda count, what: None)  # pyright: ignore
+    run_job(part, GATE, engine, Context(), lambda one, scorer: 10, 100, here, lambda count, what: None)  # pyright: ignore
     assert engine.asked == ["safety 999"]
 
 
@@ -150,11 +152,8 @@ def test_stages_hold_every_item_once(tmp_path: Path) -> None:
 
 def test_a_result_that_is_not_finite_is_kept_as_none_and_named_in_the_card(tmp_path: Path) -> None:
     class Broken(MadeUpEngine):
-        def choice_logprobs(self, items: Sequence[Any]) -> list[list[tuple[float, int]]]:
-            return [
-                [(float("nan"), 1), (-1.0, 1)] if messages[-1]["content"] == "safety 007" else [(-1.0, 1), (-2.0, 1)]
-                for messages, _ in items
-            ]
+        def choice_logprobs(self, items: Sequence[Item], scorer: Scorer) -> list[list[tuple[float, int]]]:
+            return [[(float("nan") if one.id == "safety-007" else -1.0, 1), (-2.0, 1)] for one in items]
 
     outcome = run(tmp_path, Broken())
     card = card_of(MODEL, SUITES["safety"], outcome.results["safety"], ENGINE, None, stopped=False)
@@ -175,7 +174,9 @@ def test_two_processes_share_a_suite_and_no_item_is_scored_twice(tmp_path: Path)
     engine = MadeUpEngine(slow=0.02)
     here = Process(0, Claims(tmp_path / "claims"), other.is_alive)
     against = champion()
-    outcome = run_job(job(tmp_path, against), GATE, engine, Context(), lambda _: 10, 100, here, lambda c, w: None)  # pyright: ignore
+    outcome = run_job(
+        job(tmp_path, against), GATE, engine, Context(), lambda one, scorer: 10, 100, here, lambda c, w: None
+    )  # pyright: ignore
     theirs = receiver.recv()
     other.join()
     assert {name: len(found) for name, found in outcome.results.items()} == {"safety": 200, "house": 200}
@@ -206,9 +207,9 @@ def test_generated_answers_are_batched_by_number_and_checked() -> None:
         Scorer(kind="checks", max_tokens=8),
         [item("say", n).model_copy(update={"checks": (Check(kind="number", number=float(7)),)}) for n in range(70)],
     )
-    assert [len(one) for one in batched(generated, generated.items, lambda _: 10_000, 100)] == [32, 32, 6]
+    assert [len(one) for one in batched(generated, generated.items, lambda one, scorer: 10_000, 100)] == [32, 32, 6]
     engine = MadeUpEngine()
-    noise = score_twice({"say": generated}, {"say": {}}, 10, 1e-3, "new", engine, Context(), lambda _: 1, 100)  # pyright: ignore
+    noise = score_twice({"say": generated}, {"say": {}}, 10, 1e-3, "new", engine, Context(), lambda one, scorer: 1, 100)  # pyright: ignore
     assert noise[0].flips == 10  # nothing to compare with: every item is a flip
 
 
@@ -216,7 +217,7 @@ def test_scoring_twice_in_other_batches_finds_an_engine_that_depends_on_the_batc
     outcome = run(tmp_path, MadeUpEngine())
     for noise, loud in ((0.0, False), (0.05, True)):
         engine = MadeUpEngine(noise=noise)
-        found = score_twice(SUITES, outcome.results, 64, 1e-3, "new", engine, Context(), lambda _: 10, 100)  # pyright: ignore
+        found = score_twice(SUITES, outcome.results, 64, 1e-3, "new", engine, Context(), lambda one, scorer: 10, 100)  # pyright: ignore
         assert [one.suite for one in found] == ["safety", "house"]
         assert [one.gap > 1e-3 for one in found] == [loud, loud]
         assert set(engine.batches) <= {5, 4}

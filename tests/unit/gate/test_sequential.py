@@ -64,6 +64,21 @@ def test_all_alpha_is_spent_at_the_end_and_one_look_is_the_plain_test() -> None:
     assert boundaries(0.05, (1.0,)) == pytest.approx((1.644854,), abs=1e-6)
 
 
+def test_the_first_boundary_is_the_normal_quantile_of_what_is_spent_however_small() -> None:
+    assert boundaries(1e-6, (0.0175, 1.0))[0] == pytest.approx(float(norm.isf(spent(1e-6, 0.0175))), rel=1e-12)
+    assert 36 < boundaries(1e-6, (0.0175, 1.0))[0] < 38
+
+
+def test_looks_at_which_nothing_is_spent_have_no_boundary() -> None:
+    assert boundaries(1e-15, (0.01, 0.02, 1.0)) == (math.inf, math.inf, pytest.approx(float(norm.isf(1e-15))))
+    # at the second 1e-309 is spent
+    assert boundaries(1e-15, (0.01, 0.0455, 1.0)) == (math.inf, math.inf, pytest.approx(float(norm.isf(1e-15))))
+
+
+def test_boundaries_are_worked_out_once() -> None:
+    assert boundaries(0.0321) is boundaries(0.0321)
+
+
 @given(st.floats(1e-6, 0.29), st.floats(1.001, 1.5), fractions)
 @settings(max_examples=50, deadline=None)
 def test_boundaries_fall_as_alpha_grows(alpha: float, factor: float, looks: tuple[float, ...]) -> None:
@@ -75,6 +90,11 @@ def test_boundaries_fall_as_alpha_grows(alpha: float, factor: float, looks: tupl
 def test_looks_out_of_order_are_refused(bad: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="growing fractions"):
         boundaries(0.05, bad)
+
+
+def test_bounds_of_another_number_of_looks_are_refused() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        crossed_by((2.0, 2.0))
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.1, 0.31, math.nan])
@@ -116,6 +136,13 @@ def test_nothing_for_harm_is_one_and_every_item_worse_is_zero() -> None:
     assert sequential_p([0.0, 0.0]) == 1.0
     assert sequential_p([math.inf]) == 0.0
     assert 0 < sequential_p([40.0]) < 1e-14
+    assert sequential_p([-math.inf, -math.inf, -math.inf, 9.0]) == 1e-15
+
+
+def test_the_largest_sequential_p_is_three_tenths() -> None:
+    bound = boundaries(LARGEST_P)[0]
+    assert sequential_p([bound]) == pytest.approx(0.3, rel=1e-6)
+    assert sequential_p([bound - 1e-6]) == 1.0
 
 
 @pytest.mark.parametrize("z", [[math.nan], [1.0, math.nan], [0.0] * 5])
@@ -195,6 +222,7 @@ def test_a_look_at_too_few_families_is_left_out_and_the_last_stays() -> None:
     assert plan_looks(families, "s", floor=100).fractions == (0.75, 1.0)
     assert plan_looks(families[:60], "s", floor=100).sizes == (60,)
     assert plan_looks([str(number) for number in range(400)], "s", floor=100).sizes == (100, 200, 300, 400)
+    assert plan_looks(list("abcd"), "s").sizes == (1, 2, 3, 4)
 
 
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=40), st.text(max_size=5))
@@ -246,6 +274,10 @@ def test_harm_names_the_look_that_proved_it_and_stays_proven() -> None:
 
 def test_a_suite_not_yet_looked_at_proves_nothing() -> None:
     assert judge_harm([(FOUR, [])], 0.05) == [(1.0, None, False)]
+
+
+def test_p_values_of_nought_and_one_are_judged() -> None:
+    assert judge_harm([(FOUR, [0.0]), (FOUR, [1.0])], 0.05) == [(0.0, 0, True), (1.0, None, False)]
 
 
 @pytest.mark.parametrize("p_values", [[math.nan], [-0.1], [1.1], [0.5] * 5])
