@@ -1,7 +1,7 @@
 """Keys and values of the rows that are being decoded, in tensors allocated once.
 
-All rows end at the same column and begin where their prompts do. Sliding layers keep what is behind their window too, so
-that a model's own masks, which count columns, hold.
+All rows end at the same column and begin where their prompts do. Sliding layers keep what is behind their window too,
+so that a model's own masks, which count columns, hold.
 """
 
 import math

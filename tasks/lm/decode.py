@@ -38,7 +38,7 @@ class How:
 class _Row:
     """An answer that is being decoded.
 
-    Its prompt begins at column ``first``; behind what it has in common with all others lies ``gap`` columns of padding.
+    Its prompt begins at column ``first``; behind what it has in common with all others lie ``gap`` columns of padding.
     """
 
     def __init__(self, place: int, sample: int, first: int, gap: int, numbers: random.Random) -> None:
@@ -75,7 +75,8 @@ class Decoder:
         """The answers, for each prompt, for each sample."""
         if self.beginning is not None:
             self.beginning.admit(1, self.common)
-            self._forward(self.beginning, [self.ids[0][: self.common]], torch.ones(1, self.common, device=self.device))
+            ids = [self.ids[0][: self.common]]
+            self._forward(self.beginning, ids, torch.ones(1, self.common, dtype=torch.long, device=self.device))
         while self.waiting or self.rows:
             free = self.cache.room - len(self.rows)
             # not for a single row: a forward reads all weights, however few its tokens are
@@ -94,14 +95,18 @@ class Decoder:
         first = self.cache.admit(count, width, self.beginning)
         gaps = [self.common + width - len(self.ids[place]) for place in places]
         for sample in range(self.how.samples):
-            for place, gap in zip(places, gaps, strict=True):
-                self.rows.append(_Row(place, sample, first, gap, numbers_of(self.how.seed, sample, self.ids[place])))
+            self.rows += [self._row(place, sample, first, gap) for place, gap in zip(places, gaps, strict=True)]
         ids = [[0] * gap + self.ids[place][self.common :] for place, gap in zip(places, gaps, strict=True)]
         logits = self._forward(self.cache, ids, self._seen(self.rows[start : start + count], first))
         for _ in range(1, self.how.samples):
             for number in range(count):
                 self.cache.repeat(start + number)
         self._take(logits.repeat(self.how.samples, 1), start)
+
+    def _row(self, place: int, sample: int, first: int, gap: int) -> _Row:
+        if not self.common:  # then the row begins behind the padding
+            first, gap = first + gap, 0
+        return _Row(place, sample, first, gap, numbers_of(self.how.seed, sample, self.ids[place]))
 
     def _step(self) -> None:
         """One more token of every row."""
@@ -113,16 +118,16 @@ class Decoder:
 
     def _seen(self, rows: list[_Row], begin: int) -> torch.Tensor:
         """(rows, columns from ``begin``), where a row's tokens are: 1, and padding: 0."""
-        columns = torch.arange(begin, self.cache.end, device=self.device)
-        first, gap = (torch.tensor(one, device=self.device)[:, None] for one in zip(*((row.first, row.gap) for row in rows), strict=True))
-        behind = columns - first - self.common
-        return ((columns >= first) & ((behind < 0) | (behind >= gap))).long()
+        first = torch.tensor([[row.first] for row in rows], device=self.device)
+        gap = torch.tensor([[row.gap] for row in rows], device=self.device)
+        place = torch.arange(begin, self.cache.end, device=self.device) - first
+        return ((place >= 0) & ((place < self.common) | (place >= self.common + gap))).long()
 
     def _forward(self, cache: Rows, ids: list[list[int]], seen: torch.Tensor) -> torch.Tensor:
         """Logits (rows, words) behind the last column."""
         options: dict[str, Any] = {}
         if self.takes_positions:
-            options["position_ids"] = (seen.cumsum(1).long() - 1).clamp_min(0)[:, -len(ids[0]) :]
+            options["position_ids"] = (seen.cumsum(1) - 1).clamp_min(0)[:, -len(ids[0]) :]
         if self.takes_last_only:
             options["logits_to_keep"] = 1
         out = self.model(

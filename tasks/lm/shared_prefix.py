@@ -41,14 +41,13 @@ class Beginning:
             common = common & (layout.positions[query] - layout.positions[key] < window)
         return may_see(layout, query, key, window) | common
 
-    def mask(self, first: int, last: int, keys: torch.Tensor, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-        """(queries, keys) additive mask of the queries from ``first`` to ``last``."""
+    def mask(self, common: int, start: int, first: int, last: int, window: int | None) -> torch.Tensor:
+        """(queries, keys) additive mask of the queries from ``first`` to ``last`` in the document that begins at
+        ``start``; keys are the first ``common`` tokens, and the document's up to the last query."""
         if (first, window) not in self._masks:
-            queries = torch.arange(first, last, device=keys.device)
-            seen = self.may_see(queries[:, None], keys[None, :], window)
-            self._masks[first, window] = torch.zeros(seen.shape, dtype=dtype, device=keys.device).masked_fill_(
-                ~seen, float("-inf")
-            )
+            keys = torch.cat((torch.arange(common), torch.arange(start, last)))
+            seen = self.may_see(torch.arange(first, last)[:, None], keys[None, :], window)
+            self._masks[first, window] = torch.zeros(seen.shape).masked_fill_(~seen, float("-inf"))
         return self._masks[first, window]
 
     def block_mask(self, window: int | None) -> Any:
@@ -106,7 +105,6 @@ def _by_document(
     for number, (start, one) in enumerate(zip(beginning.layout.starts, beginning.layout.documents, strict=True)):
         end = start + one.length
         common = beginning.common if number else 0
-        index = torch.cat((torch.arange(common), torch.arange(start, end)))
         keys, values = (
             torch.cat((side[:, :, :common], side[:, :, start:end]), 2) if common else side[:, :, start:end]
             for side in (key, value)
@@ -114,7 +112,7 @@ def _by_document(
         for first in range(start, end, QUERIES):
             last = min(first + QUERIES, end)
             seen = common + last - start  # no token sees one behind it
-            mask = beginning.mask(first, last, index[:seen], window, query.dtype)
+            mask = beginning.mask(common, start, first, last, window).to(query.dtype)
             parts.append(
                 _attend(query[:, :, first:last], keys[:, :, :seen], values[:, :, :seen], mask, scaling, softcap)
             )

@@ -27,7 +27,7 @@ def test_measures_of_drift_are_judged_behind_the_recipes_suites_each_in_its_meas
 
 @pytest.mark.parametrize("name", ["drift", "drift-kl", "drift-mine"])
 def test_a_suite_can_not_take_the_name_of_drift(name: str) -> None:
-    with pytest.raises(ValidationError, match="are made from gate.drift"):
+    with pytest.raises(ValidationError, match=r"are made from gate\.drift"):
         gate(suites=[SUITE, {**SUITE, "name": name}])
 
 

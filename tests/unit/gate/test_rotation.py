@@ -1,4 +1,4 @@
-"""Rotation: worn families retire, sealed and fresh ones enter, twins are never judged, and it is the same every time."""
+"""Rotation: worn families retire, sealed and fresh ones enter, twins are never judged, the same way every time."""
 
 import sys
 from types import ModuleType

@@ -106,5 +106,7 @@ def test_several_writers_keep_one_chain(tmp_path: Path) -> None:
         worker.join()
     entries = read_ledger(path)
     assert len(entries) == 80
-    assert {(one.body["worker"], one.body["number"]) for one in entries} == {(w, n) for w in range(4) for n in range(20)}
+    assert {(one.body["worker"], one.body["number"]) for one in entries} == {
+        (w, n) for w in range(4) for n in range(20)
+    }
     assert all(json.loads(line)["digest"] for line in path.read_text().splitlines())
