@@ -76,7 +76,9 @@ class World:
     def __init__(self, home: Path) -> None:
         self.home, self.store = home, Store(home / "store")
         self.items = {name: suite(name) for name in ("safety", "house")}
-        self.cards = {(role, name): self.card(role, name) for role in MODELS for name in self.items}
+        self.cards: dict[tuple[Role, str], Scorecard] = {
+            (role, name): self.card(role, name) for role in MODELS for name in self.items
+        }
         self.blobs: dict[tuple[Role, str], Blob] = {}
         self.suites = Suites(suites=self.store.put_json({}), prompts=self.store.put_json([]), problems=())
         self.noise = tuple(

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from tasks.lm import decode, packed
-from tasks.lm.cache import Rows, layers_of
+from tasks.lm.cache import Rows, layers_of, shortest_window
 from tasks.lm.decode import Decoder, How, draw, numbers_of
 from tasks.lm.generate import generate
 
@@ -68,13 +68,17 @@ MODELS |= {
     f"{name}, packed": build(name, switched=True) for name in CONFIGS if packed.why_not_packed(MODELS[name]) is None
 }
 
-prompts_of_any_length = st.lists(
-    st.one_of(
-        st.lists(st.integers(1, 49), min_size=1, max_size=1),
-        st.lists(st.integers(1, 49), min_size=1, max_size=14),
+prompts_of_any_length = st.builds(
+    lambda beginning, rest: [beginning + own for own in rest],
+    st.one_of(st.just([]), st.lists(st.integers(1, 49), min_size=8, max_size=12)),
+    st.lists(
+        st.one_of(
+            st.lists(st.integers(1, 49), min_size=1, max_size=1),
+            st.lists(st.integers(1, 49), min_size=1, max_size=14),
+        ),
+        min_size=1,
+        max_size=6,
     ),
-    min_size=1,
-    max_size=6,
 )
 
 
@@ -172,6 +176,33 @@ def test_the_head_runs_at_the_last_position_only() -> None:
     model = build("llama")
     shapes = shapes_of(model, model.get_output_embeddings(), lambda: generate(model, None, [[1, 2, 3, 4], [5]], 4))
     assert {shape[1] for shape in shapes} == {1}
+
+
+def test_what_all_prompts_begin_with_is_read_once() -> None:
+    model = build("llama")
+    beginning = [*range(1, 10)]
+    ids = [[*beginning, 20, 21, 22], [*beginning, 30], [*beginning, 40, 41]]
+    shapes = shapes_of(model, model.get_input_embeddings(), lambda: generate(model, None, ids, 4))
+    assert shapes[:2] == [(1, 9), (3, 3)]
+    assert all(width == 1 for _, width in shapes[2:])
+
+
+def test_a_window_that_would_count_padding_has_the_beginning_read_with_each_prompt() -> None:
+    model = MODELS["mistral, window of 4"]
+    ids = [[*range(1, 12), 20, 21, 22], [*range(1, 12), 30]]
+    shapes = shapes_of(model, model.get_input_embeddings(), lambda: generate(model, None, ids, 4))
+    assert shapes[0] == (2, 14)
+    assert shortest_window(model.config) == 4
+    assert shortest_window(CONFIGS["llama"]) == float("inf")
+
+
+@pytest.mark.parametrize("name", ["llama, packed", "gpt2", "qwen3"])
+def test_rows_that_join_later_stand_behind_the_beginning_too(name: str) -> None:
+    model = MODELS[name]
+    ids = [[*range(1, 12), n, *range(1, 1 + n % 6)] for n in range(20, 44)]
+    how: dict[str, Any] = {"temperature": 1.0, "seed": 3}
+    found = generate(model, None, ids, 9, tokens=100, **how)
+    assert found == [generate(model, None, [prompt], 9, **how)[0] for prompt in ids]
 
 
 def test_samples_of_a_prompt_share_its_reading() -> None:
