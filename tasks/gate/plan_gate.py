@@ -81,7 +81,8 @@ def _options(spec: SuiteSpec, known: Known) -> list[Option]:
     """The recipe's measure first; the other one too where the items have choices and nothing forbids it."""
     measures: list[Measure] = [spec.measure]
     if known.choices and spec.name not in RIGHT_ONLY:
-        measures += [one for one in ("probability", "right") if one != spec.measure]
+        both: tuple[Measure, ...] = ("probability", "right")
+        measures += [one for one in both if one != spec.measure]
     return [
         Option(
             measure,

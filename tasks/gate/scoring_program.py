@@ -22,7 +22,7 @@ from tasks.gate.result_store import ResultStore
 from tasks.gate.scorecard import ItemResult, read_card
 from tasks.gate.scorers import Context
 from tasks.gate.scoring_engine import LocalScoring, open_engine
-from tasks.gate.scoring_run import Job, Outcome, Process, card_of, run_job, score_twice
+from tasks.gate.scoring_run import Job, Outcome, Process, card_of, may_stop, run_job, score_twice
 from tasks.gate.sharing import Claims, any_alive, helpers
 from tasks.gate.suites import Scorer, Suite, spread
 from tasks.lm.loading import use_device, use_threads
@@ -80,7 +80,7 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
             model["digest"],
             {name: suites[name] for name in names},
             {name: ResultStore(Path(model["results"][name])) for name in names},
-            champion if model["role"] == "candidate" and set(champion) >= set(suites) else {},
+            champion if model["role"] == "candidate" and may_stop(gate, suites, champion) else {},
         )
         outcome = run_job(job, gate, engine, context, engine.tokens, engine_settings.tokens, process, progress.advance)
         if model["digest"] == spec["champion"]:

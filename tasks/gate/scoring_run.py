@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from infra.digest import Digest
-from tasks.contracts import Engine, Noise
+from tasks.contracts import Engine, Measure, Noise
 from tasks.gate.drift import as_results
 from tasks.gate.harm import Bank, find_harm, looks_of, suite_of
 from tasks.gate.noise import compare_twice
@@ -102,7 +102,7 @@ def stages(job: Job, gate: GateSpec) -> Iterator[list[tuple[str, list[Item]]]]:
 
 def _ends(name: str, suite: Suite, gate: GateSpec) -> tuple[tuple[int, ...], list[int]]:
     """Items in the order of looks, and how many are scored at the end of each stage."""
-    measure = next((spec.measure for spec in gate.suites if spec.name == name), "score")
+    measure: Measure = next((spec.measure for spec in gate.suites if spec.name == name), "score")
     looks = looks_of(measure, bank_of(suite))
     # a look that is left out, because too few families had been scored by then, joins the next stage
     return looks.order, [0] * (STAGES - len(looks.sizes)) + list(looks.sizes)
@@ -110,6 +110,15 @@ def _ends(name: str, suite: Suite, gate: GateSpec) -> tuple[tuple[int, ...], lis
 
 def bank_of(suite: Suite) -> Bank:
     return Bank({item.id: item.cluster for item in suite.items}, suite.items_digest, {})
+
+
+def may_stop(gate: GateSpec, suites: Mapping[str, Suite], champion: Mapping[str, object]) -> bool:
+    """Whether harm can be looked for: every judged suite is there, and the champion has results on it.
+
+    Where one is missing the gate will block, and there is nothing to stop for.
+    """
+    needed = {suite_of(spec.name) for spec in gate.judged}
+    return needed <= set(suites) and needed <= set(champion)
 
 
 def harmed(

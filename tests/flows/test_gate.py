@@ -53,6 +53,7 @@ def test_a_night_of_flipped_pairs_is_stopped_for_harm_before_all_items_are_score
     assert kinds(home) == ["decision", "verdict"]
 
 
+@pytest.mark.slow
 def test_each_new_try_spends_a_decision_until_there_are_none_and_re_anchoring_begins_anew(
     started: Path, home: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_an_open_night_is_promoted_by_a_waiver_only_and_the_ledger_keeps_why(sta
     assert kinds(home) == ["decision", "verdict", "waiver", "promotion"]
 
 
+@pytest.mark.slow
 def test_a_champion_whose_files_are_gone_blocks_and_passes_once_they_are_back(started: Path, home: Path) -> None:
     store = Store(home / "store")
     blob = json.loads(registry_of("tiny").version(1).tags["nightshift.model_ref"])
@@ -106,6 +108,7 @@ def test_a_champion_whose_files_are_gone_blocks_and_passes_once_they_are_back(st
     assert path.is_file()
 
 
+@pytest.mark.slow
 def test_rotated_items_are_judged_from_the_next_night_on_and_a_finished_night_replays_as_it_was(
     started: Path, home: Path, tiny_suites: Path, tmp_path: Path
 ) -> None:
@@ -174,6 +177,7 @@ def test_drift_is_measured_from_the_anchors_answers_and_a_breached_limit_fails(d
     assert "KL to the anchor" in far["reason"]
 
 
+@pytest.mark.slow
 def test_quantised_weights_are_judged_where_the_recipe_serves_them(started: Path, home: Path) -> None:
     started.write_text(started.read_text() + '\n[serve]\nquantise = "Q4_0"\n')
     run(started)

@@ -14,10 +14,10 @@ from tasks.contracts import Engine
 from tasks.gate.result_store import ResultStore
 from tasks.gate.scorecard import ItemResult
 from tasks.gate.scorers import Context
-from tasks.gate.scoring_run import Job, Outcome, Process, batched, card_of, run_job, score_twice, stages
+from tasks.gate.scoring_run import Job, Outcome, Process, batched, card_of, may_stop, run_job, score_twice, stages
 from tasks.gate.sharing import Claims, finish
 from tasks.gate.suites import Check, Item, Message, Scorer, Suite, build_suite
-from tasks.recipe import GateSpec, SuiteSpec
+from tasks.recipe import DriftSpec, GateSpec, Limits, SuiteSpec
 
 MODEL = digest_of("model")
 ENGINE = Engine(name="packed", device="cpu", dtype="float32", tokens=100, form="merged", quantise=None)
@@ -142,6 +142,14 @@ def test_an_unharmed_candidate_is_scored_to_its_end_and_its_cards_are_whole(tmp_
     for name, suite_ in SUITES.items():
         card = card_of(MODEL, suite_, outcome.results[name], ENGINE, None, stopped=outcome.stopped)
         assert (card.stopped, len(card.results)) == (False, 200)
+
+
+def test_harm_is_looked_for_only_where_every_judged_suite_has_the_champions_results() -> None:
+    assert may_stop(GATE, SUITES, champion())
+    assert not may_stop(GATE, {"safety": SUITES["safety"]}, champion())  # the other one can't be read: the gate blocks
+    assert not may_stop(GATE, SUITES, {"safety": {}})
+    drifting = GATE.model_copy(update={"drift": DriftSpec(refusal=Limits(margin=0.1, budget=0.2))})
+    assert not may_stop(drifting, SUITES, champion())
 
 
 def test_stages_hold_every_item_once(tmp_path: Path) -> None:

@@ -200,7 +200,13 @@ def test_a_uniformly_worse_candidate_has_the_smallest_p_of_harm() -> None:
 def test_one_item_alone_proves_no_harm_and_warns_of_nothing() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert compare_graded([0.4], [0.5], 0.05).p_harm == 1.0
+        found = compare_graded([0.4], [0.5], 0.05)
+    assert found.p_harm == 1.0
+    assert found.lower <= found.delta <= found.upper  # and no NaN
+
+
+def test_a_loss_of_roundings_size_is_no_harm() -> None:
+    assert hall_p_harm(np.array([-1e-12, -1e-12])) == 1.0
 
 
 def test_two_items_that_fell_by_the_same_amount_are_harm_already() -> None:
