@@ -79,10 +79,12 @@ def _most(gate: GateSpec, name: str) -> int:
 
 def _options(spec: SuiteSpec, known: Known) -> list[Option]:
     """The recipe's measure first; the other one too where the items have choices and nothing forbids it."""
+    both = known.choices and spec.name not in RIGHT_ONLY
+    others: tuple[Measure, ...] = ("probability", "right") if both else ()
     measures: list[Measure] = [spec.measure]
-    if known.choices and spec.name not in RIGHT_ONLY:
-        both: tuple[Measure, ...] = ("probability", "right")
-        measures += [one for one in both if one != spec.measure]
+    for one in others:
+        if one != spec.measure:
+            measures.append(one)
     return [
         Option(
             measure,

@@ -102,7 +102,8 @@ def stages(job: Job, gate: GateSpec) -> Iterator[list[tuple[str, list[Item]]]]:
 
 def _ends(name: str, suite: Suite, gate: GateSpec) -> tuple[tuple[int, ...], list[int]]:
     """Items in the order of looks, and how many are scored at the end of each stage."""
-    measure: Measure = next((spec.measure for spec in gate.suites if spec.name == name), "score")
+    measures: dict[str, Measure] = {spec.name: spec.measure for spec in gate.suites}
+    measure: Measure = measures.get(name, "score")
     looks = looks_of(measure, bank_of(suite))
     # a look that is left out, because too few families had been scored by then, joins the next stage
     return looks.order, [0] * (STAGES - len(looks.sizes)) + list(looks.sizes)
