@@ -18,7 +18,7 @@ def test_the_demo_is_a_recipe_with_four_suites_and_declares_its_margins() -> Non
     recipe = load_recipe(DEMO)
     assert [suite.name for suite in recipe.gate.suites] == ["safety", "accuracy", "reasoning", "house"]
     assert recipe.gate.target == "house"
-    assert recipe.gate.min_items >= 150
+    assert recipe.gate.min_items >= 140
 
 
 @pytest.mark.parametrize(
