@@ -9,7 +9,7 @@ STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly setup test test-slow test-ui lint up clean-state help
+.PHONY: nightly setup test test-slow test-ui test-mutation lint up clean-state help
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -32,14 +32,20 @@ $(STAMP): pyproject.toml constraints.txt
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
+# two tests at a time, each on one thread: on tiny tensors several wait for each other longer than they compute
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
 test: setup          ## the fast tests, at most 15 minutes on two cores
-	$(BIN)/python -m pytest -q -m 'not slow and not ui'
+	$(PYTEST) -m 'not slow and not ui'
 
 test-slow: setup     ## the 135M model, planted faults, real servers
-	$(BIN)/python -m pytest -q -m 'slow'
+	$(PYTEST) -m 'slow'
 
 test-ui: setup       ## a real browser (Debian's chromium)
-	$(BIN)/python -m pytest -q -m 'ui'
+	$(PYTEST) -m 'ui'
+
+test-mutation: setup ## the gate's statistics and verdict, changed in one place at a time: do its tests fail? An hour or two
+	$(BIN)/python tests/mutation/run.py
 
 lint: setup          ## ruff and pyright
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -45,6 +47,10 @@ class ScoringEngine(Protocol):
         ...
 
 
+# requests that a judge model gets at a time: a server of one's own batches them, a hosted one's rate limit bears them
+ASKED_AT_ONCE = 8
+
+
 class Context(NamedTuple):
     """What a scorer may need beside model and items.
 
@@ -83,16 +89,24 @@ def _checks(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], _: Con
 
 
 def _graded(engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], context: Context) -> list[ItemResult | None]:
-    return _marked(engine, scorer, items, context.grades[scorer.digest])
+    return _marked(engine, scorer, items, context.grades[scorer.digest], ASKED_AT_ONCE)
 
 
 def _marked(
-    engine: ScoringEngine, scorer: Scorer, items: Sequence[Item], mark: Callable[[Item, str], float]
+    engine: ScoringEngine,
+    scorer: Scorer,
+    items: Sequence[Item],
+    mark: Callable[[Item, str], float],
+    at_once: int = 1,
 ) -> list[ItemResult | None]:
-    """Generated answers, each with its mark."""
+    """Generated answers, each with its mark; up to ``at_once`` of them are marked at a time."""
+    texts = _texts(engine, scorer, items)
+    answered = [(item, text) for item, samples in zip(items, texts, strict=True) for text in samples]
+    with ThreadPoolExecutor(at_once) as pool:
+        each = iter(list(pool.map(lambda one: mark(*one), answered)))
     found: list[ItemResult | None] = []
-    for item, samples in zip(items, _texts(engine, scorer, items), strict=True):
-        marks = tuple(mark(item, text) for text in samples)
+    for item, samples in zip(items, texts, strict=True):
+        marks = tuple(islice(each, len(samples)))
         mean = sum(marks) / len(marks)
         found.append(ItemResult(id=item.id, right=mean > 0.5, score=mean, answers=tuple(samples), marks=marks))
     return found

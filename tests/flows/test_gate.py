@@ -155,7 +155,8 @@ max_kl = {kl}
 def drifting(started: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "suites" / "drift"
     folder.mkdir(parents=True)
-    (folder / "suite.toml").write_text('[scorer]\nkind = "drift"\nmax_tokens = 6\n')
+    # three words can't repeat a run of four: what a random model repeats depends on the machine's rounding
+    (folder / "suite.toml").write_text('[scorer]\nkind = "drift"\nmax_tokens = 3\n')
     words = "what where when how why please thanks red green blue".split()
     with (folder / "items.jsonl").open("w") as file:
         for number in range(110):
@@ -164,6 +165,7 @@ def drifting(started: Path, tmp_path: Path) -> Path:
     return started
 
 
+@pytest.mark.slow
 def test_drift_is_measured_from_the_anchors_answers_and_a_breached_limit_fails(drifting: Path, tmp_path: Path) -> None:
     plain = drifting.read_text()
     drifting.write_text(plain + DRIFT.format(suites=tmp_path / "suites", kl=50.0))

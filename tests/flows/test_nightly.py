@@ -109,6 +109,7 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     assert (replayed["version"], replayed["awaits"]) == (2, "recorded")
 
 
+@pytest.mark.slow
 def test_a_night_of_flipped_pairs_fails_and_can_not_be_approved(started: Path, tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs.jsonl", 420, flipped=True)
     summary = run(started)
@@ -119,6 +120,7 @@ def test_a_night_of_flipped_pairs_fails_and_can_not_be_approved(started: Path, t
     assert registry_of("tiny").alias("champion") == 1
 
 
+@pytest.mark.slow
 def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(
     started: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_candidate_equal_to_the_champion_is_never_fail(started: Path) -> None:
     assert all(abs(suite["delta"]) < 1e-6 for suite in summary["suites"])
 
 
+@pytest.mark.slow
 def test_an_edited_scorecard_blocks_also_when_the_night_is_replayed(started: Path, home: Path) -> None:
     assert run(started)["verdict"] == "PASS"
     store = Store(home / "store")
@@ -167,6 +170,7 @@ def test_an_edited_scorecard_blocks_also_when_the_night_is_replayed(started: Pat
         call_flow(promote, version=2, name="tiny")
 
 
+@pytest.mark.slow
 def test_a_missing_champion_blocks(started: Path) -> None:
     registry = registry_of("tiny")
     registry._client.delete_registered_model_alias("tiny", "champion")
@@ -179,6 +183,7 @@ def test_a_missing_champion_blocks(started: Path) -> None:
     assert registry.alias("champion") is None
 
 
+@pytest.mark.slow
 def test_an_unreadable_suite_blocks_and_an_overridden_gate_is_not_promotable(started: Path, tmp_path: Path) -> None:
     text = started.read_text()
     broken = tmp_path / "broken"
@@ -240,6 +245,7 @@ def test_bad_input_gives_one_clear_error_and_registers_nothing(
     assert len(registry_of("tiny").versions()) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_during_scoring_fails_the_night_and_registers_nothing(
     started: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +273,7 @@ def of(process: psutil.Process, home: Path) -> bool:
     return process.environ().get("NIGHTSHIFT_HOME") == str(home)
 
 
+@pytest.mark.slow
 def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: Path) -> None:
     command = [sys.executable, "-m", "flows.cli", "run", str(started)]
     for override in ("max_steps=200", "batch_size=1", "checkpoint_every=20", "learning_rate=5e-4", "probe_every=0"):

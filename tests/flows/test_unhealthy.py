@@ -34,6 +34,7 @@ def started(home: Path, tiny_recipe: Path) -> Path:
 LOOKS = ("phase.0.probe_every=10", "phase.0.probe_tokens=8", "phase.0.checkpoint_every=5")
 
 
+@pytest.mark.slow
 def test_an_unhealthy_night_ends_by_that_name_keeps_its_checkpoint_and_goes_on_with_another_limit(
     started: Path, home: Path
 ) -> None:
@@ -61,6 +62,7 @@ def test_an_unhealthy_night_ends_by_that_name_keeps_its_checkpoint_and_goes_on_w
     assert not stale.exists(), "no night goes on from it any more"
 
 
+@pytest.mark.slow
 def test_a_pair_that_breaks_the_training_is_named_and_left_out_of_the_next_night(
     home: Path, tiny_recipe: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -92,6 +94,7 @@ def test_a_pair_that_breaks_the_training_is_named_and_left_out_of_the_next_night
     assert again["verdict"] in ("PASS", "FAIL", "INCONCLUSIVE")
 
 
+@pytest.mark.slow
 def test_a_night_can_train_the_whole_model(started: Path, home: Path) -> None:
     summary = run(started, "phase.0.adapter=full", "phase.0.learning_rate=0.002", "phase.0.probe_every=0")
     assert summary["verdict"] == "PASS", summary["reason"]

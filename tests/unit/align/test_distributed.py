@@ -87,7 +87,7 @@ def spec(tmp_path: Path, tiny_model: Path) -> dict[str, Any]:
     ("phase", "shard"),
     [
         ({}, False),
-        ({"loss": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}, False),
+        pytest.param({"loss": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}, False, marks=pytest.mark.slow),
         ({"adapter": "full"}, True),
     ],
     ids=["ddp", "ddp, a loss by tokens", "fsdp2, full"],

@@ -51,6 +51,11 @@ def spec(tmp_path: Path, tiny_model: Path, pairs: Path) -> Any:
     return make
 
 
+def slow(value: Any) -> Any:
+    """A case that only `make test-slow` runs: as long as its likes, which `make test` has."""
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 class AskAfter:
     """Asks the training to end when it has been asked so many times (once a part, and once a step)."""
 
@@ -71,7 +76,7 @@ def adapter(made: dict[str, Any]) -> bytes:
 # ---- resume --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("questions", [1, 14, 33, 47, 59])
+@pytest.mark.parametrize("questions", [slow(1), 14, slow(33), slow(47), 59])
 def test_a_training_ended_between_any_two_parts_of_a_step_goes_on_to_the_same_bytes(questions: int, spec: Any) -> None:
     whole = spec("whole")
     true = Run(whole, Never()).train()
@@ -106,7 +111,7 @@ def test_full_training_goes_on_to_the_same_bytes(spec: Any) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("method", ["kto", "sft", "simpo"])
+@pytest.mark.parametrize("method", ["kto", slow("sft"), slow("simpo")])
 def test_other_methods_end_after_the_step_and_go_on_to_the_same_bytes(method: str, spec: Any) -> None:
     whole, cut = spec("whole", {"method": method}), spec("cut", {"method": method})
     true = Run(whole, Never()).train()
@@ -183,7 +188,7 @@ def events_until(process: subprocess.Popen[str], kind: str, step: int) -> None:
     raise AssertionError(f"ended before {kind} of step {step}")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, slow(signal.SIGUSR1), slow(signal.SIGKILL)])
 def test_a_process_that_is_signalled_keeps_a_checkpoint_and_goes_on_to_the_same_bytes(
     number: signal.Signals, spec: Any, tmp_path: Path
 ) -> None:
