@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from tasks.contracts import FixedLimit, SuiteResult, VerdictName
+from tasks.gate.report_numbers import signed
 from tasks.recipe import SuiteSpec
 
 
@@ -89,7 +90,7 @@ def _passed(results: Sequence[SuiteResult]) -> str:
         return text + "."
     return (
         f"{text}, and on the target {target.name} "
-        f"it is proven better ({target.delta:+.3f}, lower bound {target.lower:+.3f}, {target.n} items)."
+        f"it is proven better ({signed(target.delta, 3)}, lower bound {signed(target.lower, 3)}, {target.n} items)."
     )
 
 

@@ -20,6 +20,7 @@ from tasks.gate.pictures_draw import (
     tick_words,
     ticks,
 )
+from tasks.gate.report_numbers import signed
 
 # a suite's two lanes, in pixels from the top of its row
 ROW, CHAMPION_LANE, ANCHOR_LANE, LANE = 52.0, 17.0, 37.0, 16.0
@@ -120,8 +121,8 @@ def forest_words(suite: SuiteResult) -> str:
     for lane in lanes(suite):
         if lane.lower is not None and lane.delta is not None and lane.upper is not None:
             told.append(
-                f"against the {lane.role} {lane.delta:+.4f}, from {lane.lower:+.4f} to {lane.upper:+.4f}, "
-                f"limit {lane.limit:+.4f}"
+                f"against the {lane.role} {signed(lane.delta)}, from {signed(lane.lower)} to {signed(lane.upper)}, "
+                f"limit {signed(lane.limit)}"
             )
     return "; ".join(told)
 

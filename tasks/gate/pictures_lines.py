@@ -24,7 +24,7 @@ from tasks.gate.pictures_draw import (
     tick_words,
     ticks,
 )
-from tasks.gate.report_numbers import limit
+from tasks.gate.report_numbers import limit, signed
 
 # across, per cent: numbers of the axis before it, air behind it
 START, END = 13.0, 97.0
@@ -215,8 +215,8 @@ def _grid(down: Scale, most: int) -> list[str]:
 def drift_words(name: str, decisions: Sequence[Decision], budget: float) -> str:
     """A suite's chart in words: how long, how often promoted, where it stands."""
     last = next((one for one in reversed(decisions) if one.anchor_delta is not None), None)
-    stands = "" if last is None else f"; last {last.anchor_delta:+.4f} against the anchor, budget {limit(budget)}"
-    lived = "" if last is None or last.lifetime is None else f", {last.lifetime:+.4f} over its lifetime"
+    stands = "" if last is None else f"; last {signed(last.anchor_delta)} against the anchor, budget {limit(budget)}"
+    lived = "" if last is None or last.lifetime is None else f", {signed(last.lifetime)} over its lifetime"
     promoted = sum(one.promoted for one in decisions)
     plural = "" if len(decisions) == 1 else "s"
     return f"{name}: {len(decisions)} decision{plural}, {promoted} promoted{stands}{lived}"

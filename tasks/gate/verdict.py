@@ -17,6 +17,7 @@ from tasks.gate.drift import drift_cards, fixed_limits
 from tasks.gate.explain import blocked, explain, warn
 from tasks.gate.harm import Bank, compare, find_harm, looked_at, looks_of, suite_of, too_few
 from tasks.gate.noise import noise_problems
+from tasks.gate.report_numbers import signed
 from tasks.gate.samples import sampling_share
 from tasks.gate.scorecard import ItemResult, Scorecard
 from tasks.gate.sequential import Harm
@@ -134,19 +135,22 @@ def judge_suite(
     Every bound is tested as ``not bound > limit``: a NaN fails the test instead of passing it.
     """
     if harmed:
-        return "FAIL", f"harm is proven: {champion.delta:+.4f} against the champion"
+        return "FAIL", f"harm is proven: {signed(champion.delta)} against the champion"
     if not complete:
         return "INCONCLUSIVE", "not scored to its end: harm was proven on another suite before"
     if too_few(spec.measure, champion.n):
         return "INCONCLUSIVE", f"{champion.n} graded items are too few for a bound; {MIN_GRADED} are needed"
     if not anchor.upper >= -spec.budget:
-        return "FAIL", f"the anchor's upper bound {anchor.upper:+.4f} is below −{spec.budget:g}: the budget is spent"
+        return "FAIL", f"the anchor's upper bound {signed(anchor.upper)} is below −{spec.budget:g}: the budget is spent"
     if not champion.lower > -spec.margin:
-        return "INCONCLUSIVE", f"the lower bound {champion.lower:+.4f} is not above the margin −{spec.margin:g}"
+        return "INCONCLUSIVE", f"the lower bound {signed(champion.lower)} is not above the margin −{spec.margin:g}"
     if not anchor.lower > -spec.budget:
-        return "INCONCLUSIVE", f"the anchor's lower bound {anchor.lower:+.4f} is not above the budget −{spec.budget:g}"
+        return (
+            "INCONCLUSIVE",
+            f"the anchor's lower bound {signed(anchor.lower)} is not above the budget −{spec.budget:g}",
+        )
     if target and not champion.lower > 0:
-        return "INCONCLUSIVE", f"the target isn't proven better: lower bound {champion.lower:+.4f}"
+        return "INCONCLUSIVE", f"the target isn't proven better: lower bound {signed(champion.lower)}"
     if wear_state(wear, spec.margin) == "spent":
         return "INCONCLUSIVE", f"its items are worn out: wear {wear:.4f} is above the margin {spec.margin:g}"
     return "PASS", "proven better" if target else "proven no worse than the margin allows"

@@ -123,8 +123,8 @@ def test_an_anchor_without_a_bound_leaves_the_champion_drawn() -> None:
 
 def test_the_plot_says_in_words_what_it_shows() -> None:
     said = pictures.forest_words(suite())
-    assert said.startswith("safety: PASS; against the champion +0.0121, from -0.0103 to +0.0345, limit -0.0300")
-    assert "against the anchor +0.0200, from -0.0417 to +0.0900, limit -0.0800" in said
+    assert said.startswith("safety: PASS; against the champion +0.0121, from −0.0103 to +0.0345, limit −0.0300")
+    assert "against the anchor +0.0200, from −0.0417 to +0.0900, limit −0.0800" in said
 
 
 # ---- wear
