@@ -6,7 +6,7 @@ answers; imports neither Prefect nor MLflow. With a NUMBER above 0 it is a furth
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,16 @@ from tasks.gate.result_store import ResultStore
 from tasks.gate.scorecard import ItemResult, read_card
 from tasks.gate.scorers import Context
 from tasks.gate.scoring_engine import LocalScoring, open_engine
-from tasks.gate.scoring_run import Job, Outcome, Process, card_of, may_stop, run_job, score_twice
+from tasks.gate.scoring_run import (
+    Job,
+    Outcome,
+    Process,
+    card_of,
+    may_stop,
+    run_job,
+    score_twice,
+    suites_to_score,
+)
 from tasks.gate.sharing import Claims, any_alive, helpers
 from tasks.gate.suites import Scorer, Suite, spread
 from tasks.lm.loading import use_device, use_threads
@@ -66,7 +75,8 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
             continue
         result["parity"][model["digest"]] = engine.parity
         aa = spec["aa"] if spec["aa"] is not None and spec["aa"]["model"] == model["digest"] else None
-        names = list(suites) if aa else list(model["suites"])
+        stops = model["role"] == "candidate" and may_stop(gate, suites, champion)
+        names = suites_to_score(model["suites"], suites, aa=aa is not None, stops=stops)
         if "drift" in names or ("drift" in suites and model["digest"] == spec["anchor"]):
             anchored = _anchored(spec, model, suites["drift"], engine, process)
         else:
@@ -76,13 +86,15 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
         graded = {name for name in names if suites[name].scorer.kind in ("judge", "reward")}
         names = [name for name in names if name not in graded or suites[name].scorer.digest in grades]
         context = Context(anchored, grades)
+        mine = {name: suites[name] for name in names}
         job = Job(
             model["digest"],
-            {name: suites[name] for name in names},
+            mine,
             {name: ResultStore(Path(model["results"][name])) for name in names},
-            champion if model["role"] == "candidate" and may_stop(gate, suites, champion) else {},
+            champion if stops and may_stop(gate, mine, champion) else {},
         )
-        outcome = run_job(job, gate, engine, context, engine.tokens, engine_settings.tokens, process, progress.advance)
+        advance = partial(progress.advance, model["suites"])
+        outcome = run_job(job, gate, engine, context, engine.tokens, engine_settings.tokens, process, advance)
         if model["digest"] == spec["champion"]:
             champion |= {name: _scored(found) for name, found in outcome.results.items()}
         if not process.leads:
@@ -145,7 +157,9 @@ class _Progress:
     def __init__(self, total: int) -> None:
         self.total, self.done = total, 0
 
-    def advance(self, count: int, what: str) -> None:
+    def advance(self, counted: Sequence[str], count: int, what: str) -> None:
+        if what not in counted:
+            return
         self.done = min(self.done + count, self.total)
         emit("progress", done=self.done, total=self.total, what=what)
 

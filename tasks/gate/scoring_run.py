@@ -122,6 +122,18 @@ def may_stop(gate: GateSpec, suites: Mapping[str, Suite], champion: Mapping[str,
     return needed <= set(suites) and needed <= set(champion)
 
 
+def suites_to_score(missing: Sequence[str], suites: Mapping[str, Suite], *, aa: bool, stops: bool) -> list[str]:
+    """The suites a model is scored on.
+
+    Harm is looked for on all suites together, so a candidate that lacks a few scorecards (other items have rotated in)
+    is taken through all of them: results that are there are read, not computed again. A/A scores all a second time.
+
+    Args:
+        missing: suites without a scorecard of this model. ``stops``: scoring may stop for harm.
+    """
+    return list(suites) if aa or (stops and missing) else list(missing)
+
+
 def harmed(
     gate: GateSpec,
     suites: Mapping[str, Suite],

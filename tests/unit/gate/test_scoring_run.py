@@ -14,7 +14,18 @@ from tasks.contracts import Engine
 from tasks.gate.result_store import ResultStore
 from tasks.gate.scorecard import ItemResult
 from tasks.gate.scorers import Context
-from tasks.gate.scoring_run import Job, Outcome, Process, batched, card_of, may_stop, run_job, score_twice, stages
+from tasks.gate.scoring_run import (
+    Job,
+    Outcome,
+    Process,
+    batched,
+    card_of,
+    may_stop,
+    run_job,
+    score_twice,
+    stages,
+    suites_to_score,
+)
 from tasks.gate.sharing import Claims, finish
 from tasks.gate.suites import Check, Item, Message, Scorer, Suite, build_suite
 from tasks.recipe import DriftSpec, GateSpec, Limits, SuiteSpec
@@ -150,6 +161,25 @@ def test_harm_is_looked_for_only_where_every_judged_suite_has_the_champions_resu
     assert not may_stop(GATE, SUITES, {"safety": {}})
     drifting = GATE.model_copy(update={"drift": DriftSpec(refusal=Limits(margin=0.1, budget=0.2))})
     assert not may_stop(drifting, SUITES, champion())
+
+
+def test_a_candidate_that_lacks_one_scorecard_is_taken_through_all_suites_and_only_new_items_are_scored(
+    tmp_path: Path,
+) -> None:
+    assert suites_to_score(["safety"], SUITES, aa=False, stops=True) == ["safety", "house"]
+    assert suites_to_score(["safety"], SUITES, aa=False, stops=False) == ["safety"]
+    assert suites_to_score([], SUITES, aa=False, stops=True) == []
+    assert suites_to_score([], SUITES, aa=True, stops=False) == ["safety", "house"]
+    run(tmp_path, MadeUpEngine())
+    rotated = {**SUITES, "safety": build_suite("safety", Scorer(), [item("safety", n) for n in range(20, 220)])}
+    old = champion()
+    old["safety"] = {one.id: ItemResult(id=one.id, right=True, score=0.85) for one in rotated["safety"].items}
+    engine: Any = MadeUpEngine(wrong=True)
+    part = job(tmp_path, old)._replace(suites=rotated)
+    here = Process(0, Claims(tmp_path / "more"), lambda: False)
+    outcome = run_job(part, GATE, engine, Context(), lambda one, scorer: 10, 100, here, lambda count, what: None)
+    assert len(outcome.results["house"]) == 200
+    assert set(engine.asked) <= {f"safety {n:03}" for n in range(200, 220)}
 
 
 def test_stages_hold_every_item_once(tmp_path: Path) -> None:
