@@ -8,9 +8,10 @@ import pytest
 from infra.digest import digest_of
 from tasks.contracts import Noise, Role
 from tasks.gate.card_checks import card_problems
-from tasks.gate.harm import Bank, looks_of
+from tasks.gate.harm import Bank, compare, looks_of
+from tasks.gate.samples import sampling_share
 from tasks.gate.scorecard import ItemResult, Scorecard
-from tasks.gate.statistics import Comparison
+from tasks.gate.statistics import Comparison, items_to_settle
 from tasks.gate.verdict import Cards, Facts, find_problems, give_verdict, judge_suite, overall
 from tasks.recipe import DriftSpec, GateSpec, Limits, SuiteSpec
 
@@ -78,6 +79,8 @@ def test_gate_passes_a_candidate_that_is_no_worse_and_better_on_the_target() -> 
     assert "it is proven better" in verdict.paragraph
     assert (verdict.decision, verdict.planned, verdict.waivable) == (1, 30, False)
     assert [one.items for one in verdict.suites] == [N, N]
+    assert all(one.anchor_upper is not None and one.items_to_settle is None for one in verdict.suites)
+    assert [one.wear for one in verdict.suites] == [0.0, 0.0]  # no item was judged before
 
 
 def test_gate_fails_when_harm_is_proven_on_one_suite_though_the_target_is_better() -> None:
@@ -93,6 +96,9 @@ def test_gate_fails_on_harm_inside_the_margin() -> None:
     assert verdict.suites[0].delta == pytest.approx(-0.045)
     assert verdict.suites[0].verdict == "FAIL"
     assert verdict.suites[0].look is not None
+    # every bound against the anchor holds, and yet nothing excuses harm or says how many items would
+    assert not verdict.waivable
+    assert verdict.suites[0].items_to_settle is None
 
 
 def test_gate_does_not_fail_on_a_loss_that_chance_gives_once_in_twenty() -> None:
@@ -100,6 +106,7 @@ def test_gate_does_not_fail_on_a_loss_that_chance_gives_once_in_twenty() -> None
     verdict = give_verdict(GATE, cards({**EVEN, "candidate": 0.88}, BETTER), facts())
     assert verdict.suites[0].delta == pytest.approx(-0.02)
     assert verdict.suites[0].verdict != "FAIL"
+    assert "Holm" not in verdict.suites[0].reason
 
 
 def test_gate_fails_when_the_anchors_budget_is_spent_though_the_champion_is_matched() -> None:
@@ -139,6 +146,7 @@ def test_gate_blocks_when_the_planned_decisions_are_used_up() -> None:
     used = give_verdict(GATE, cards(EVEN, BETTER), facts(decisions=30))
     assert used.verdict == "BLOCK"
     assert "nightshift gate reanchor" in used.problems[0]
+    assert give_verdict(GATE, cards(EVEN, BETTER), facts(decisions=31)).verdict == "BLOCK"
 
 
 def test_gate_warns_when_few_decisions_are_left() -> None:
@@ -216,6 +224,65 @@ def test_the_worst_suite_decides_and_no_suite_blocks(suites: list[Any], breached
     assert overall(suites, breached) == expected
 
 
+def test_no_limit_is_breached_where_none_is_given() -> None:
+    assert overall(["PASS"]) == "PASS"
+
+
+@pytest.mark.parametrize("measure", ["probability", "score"])
+def test_the_models_own_scores_stand_beside_their_difference(measure: Any) -> None:
+    gate = GATE.model_copy(update={"suites": (GATE.suites[0], GATE.suites[1].model_copy(update={"measure": measure}))})
+    safety, house = give_verdict(gate, cards({**EVEN, "candidate": 0.95}, BETTER), facts()).suites
+    assert (safety.candidate, safety.champion) == (0.95, 0.9)  # shares of right answers; their scores are about a half
+    assert house.candidate == pytest.approx(0.6, abs=0.01)
+    assert house.champion == pytest.approx(0.5, abs=0.01)
+
+
+# --- what would settle it ---
+
+
+def test_an_open_suite_says_how_many_items_would_clear_its_last_bound() -> None:
+    close: dict[Role, float] = {"candidate": 0.502, "champion": 0.5, "anchor": 0.54}
+    night = cards({"candidate": 0.86, "champion": 0.88, "anchor": 0.88}, close)
+    verdict = give_verdict(GATE, night, facts())
+    for one, threshold, budget in zip(verdict.suites, (-0.08, 0.0), (0.15, 0.05), strict=True):
+        by_role = {role: night[role, one.name].results for role in MODELS}
+        near, far = (
+            compare(one.measure, by_role["candidate"], by_role[role], NAMES, alpha)
+            for role, alpha in (("champion", 0.05), ("anchor", 0.05 / 30))
+        )
+        needs = (
+            items_to_settle(near.delta, near.spread, 0.05, threshold),
+            items_to_settle(far.delta, far.spread, 0.05 / 30, -budget),
+        )
+        assert None not in needs
+        assert needs[0] != needs[1]
+        assert one.items_to_settle == (max(needs) if one.verdict == "INCONCLUSIVE" else None)  # pyright: ignore
+    assert verdict.suites[1].verdict == "INCONCLUSIVE"
+
+
+def test_a_suite_on_the_wrong_side_is_settled_by_no_number_of_items() -> None:
+    worse: dict[Role, float] = {"candidate": 0.497, "champion": 0.5, "anchor": 0.5}
+    house = give_verdict(GATE, cards(EVEN, worse), facts()).suites[1]
+    assert (house.verdict, house.items_to_settle) == ("INCONCLUSIVE", None)
+
+
+def test_the_share_of_sampling_noise_is_of_the_paired_differences() -> None:
+    noise = random.Random(7)
+    night = dict(cards(EVEN, BETTER))
+    marks: dict[Role, list[tuple[float, float]]] = {
+        role: [(noise.uniform(0.2, 0.9), noise.uniform(0.2, 0.9)) for _ in NAMES] for role in MODELS
+    }
+    for role in MODELS:
+        results = zip(night[role, "house"].results, marks[role], strict=True)
+        night[role, "house"] = night[role, "house"].model_copy(
+            update={"results": tuple(one.model_copy(update={"marks": two}) for one, two in results)}
+        )
+    pairs = zip(marks["candidate"], marks["champion"], strict=True)
+    expected = sampling_share([[a - b for a, b in zip(mine, old, strict=True)] for mine, old in pairs])
+    safety, house = give_verdict(GATE, night, facts()).suites
+    assert (safety.sampling, house.sampling) == (None, expected)
+
+
 # --- waivers ---
 
 
@@ -227,6 +294,15 @@ def test_an_open_verdict_can_be_waived_only_while_every_anchor_bound_holds() -> 
     unheld = give_verdict(GATE, cards(far, SAME), facts())
     assert (unheld.verdict, unheld.waivable) == ("INCONCLUSIVE", False)
     assert "A waiver can't promote it" in unheld.paragraph
+
+
+def test_an_anchor_bound_exactly_at_the_budget_does_not_hold() -> None:
+    near: dict[Role, float] = {"candidate": 0.88, "champion": 0.88, "anchor": 0.9}
+    bound = give_verdict(GATE, cards(near, BETTER), facts()).suites[0].anchor_lower
+    assert bound is not None
+    edge = GATE.suites[0].model_copy(update={"budget": -bound})
+    verdict = give_verdict(GATE.model_copy(update={"suites": (edge, GATE.suites[1])}), cards(near, BETTER), facts())
+    assert (verdict.verdict, verdict.waivable) == ("INCONCLUSIVE", False)
 
 
 def test_too_few_graded_families_can_not_be_waived_for_their_anchor_bound_is_unknown() -> None:
@@ -297,10 +373,22 @@ def test_a_scoring_that_stopped_for_proven_harm_is_a_fail_and_says_how_far_it_ca
     assert (verdict.verdict, verdict.stopped, verdict.waivable) == ("FAIL", True, False)
     safety, house = verdict.suites
     assert (safety.verdict, safety.items, safety.look) == ("FAIL", 50, 0.25)
-    assert safety.anchor_lower is None  # a part chosen by what was seen gives no bound
+    assert (safety.anchor_lower, safety.anchor_upper) == (None, None)  # a part chosen by what was seen gives no bound
     assert (house.verdict, house.delta) == ("INCONCLUSIVE", None)
     assert "at the look at 50 of 200 items" in safety.reason
     assert "Scoring stopped there" in verdict.paragraph
+
+
+def test_one_stopped_scorecard_of_the_candidate_is_a_stop_and_a_baselines_is_none() -> None:
+    """After a rotation the candidate's other scorecards may be whole; a baseline's are refused elsewhere."""
+    found = dict(stopped(50, 40))
+    found["candidate", "house"] = cards(EVEN, BETTER)["candidate", "house"]
+    verdict = give_verdict(GATE, found, facts())
+    assert (verdict.verdict, verdict.stopped) == ("FAIL", True)
+    for role in ("champion", "anchor"):
+        whole = dict(cards(EVEN, BETTER))
+        whole[role, "safety"] = whole[role, "safety"].model_copy(update={"stopped": True})
+        assert not give_verdict(GATE, whole, facts()).stopped
 
 
 def test_a_scoring_that_stopped_without_proof_of_harm_blocks() -> None:
@@ -358,6 +446,22 @@ def test_measures_of_drift_are_judged_as_suites_and_limits_beside_them() -> None
         ("KL to the anchor, nats a token", False),
         ("empty answers", False),
     ]
+
+
+def test_only_the_suite_of_drift_is_taken_apart_into_measures() -> None:
+    """Whatever its name sorts before: here accuracy."""
+    accuracy = DRIFT.suites[0].model_copy(update={"name": "accuracy"})
+    found = {
+        (role, "accuracy" if name == "safety" else name): one.model_copy(
+            update={"suite": "accuracy" if name == "safety" else name}
+        )
+        for (role, name), one in drifting().items()
+    }
+    banks = {"accuracy": BANK, "house": BANK, "drift": BANK}
+    gate = DRIFT.model_copy(update={"suites": (accuracy, DRIFT.suites[1])})
+    verdict = give_verdict(gate, found, facts(banks=banks))
+    assert verdict.verdict == "PASS"
+    assert [one.name for one in verdict.suites] == ["accuracy", "house", "drift-length", "drift-refusal"]
 
 
 def test_a_model_that_begins_to_refuse_fails_by_drift() -> None:
