@@ -9,10 +9,10 @@ STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly setup test test-slow test-ui test-mutation lint up clean-state help
+.PHONY: nightly setup test test-slow test-slow-tiny test-model test-ui test-mutation lint up clean-state help
 
 help:                ## this list
-	@grep -hE '^[a-z-]+: .*##|^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 nightly: setup       ## one full night of recipes/demo.toml on this machine
 	@$(BIN)/nightshift init recipes/demo.toml --once
@@ -38,11 +38,16 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 test: setup          ## the fast tests, at most 15 minutes on two cores
 	$(PYTEST) -m 'not slow and not ui'
 
-test-slow: setup     ## the 135M model, planted faults, real servers
-	$(PYTEST) -m 'slow'
+test-slow: test-slow-tiny test-model  ## both of the next two: half an hour to an hour
+
+test-slow-tiny: setup ## killed, damaged and rotated nights of tiny models, real servers
+	$(PYTEST) -m 'slow and not real_model'
+
+test-model: setup    ## nights of the 135M model with planted faults; lm-evaluation-harness beside it
+	$(BIN)/python -m pytest -q -m 'real_model'
 
 test-ui: setup       ## a real browser (Debian's chromium)
-	$(PYTEST) -m 'ui'
+	$(BIN)/python -m pytest -q -m 'ui'
 
 test-mutation: setup ## the gate's statistics and verdict, changed in one place at a time: do its tests fail? An hour or two
 	$(BIN)/python tests/mutation/run.py

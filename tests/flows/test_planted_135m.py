@@ -18,7 +18,12 @@ from infra.store import Store
 from tasks.align import made as align_train
 from tasks.registry.steps import registry_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("prefect_server")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.real_model,
+    pytest.mark.timeout(3600),
+    pytest.mark.usefixtures("prefect_server"),
+]
 
 DEMO = "recipes/demo.toml"
 

@@ -157,6 +157,7 @@ def test_choices_score_as_in_lm_evals_own_run(form: str, loud_model: Path, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.real_model
 @pytest.mark.timeout(1800)
 def test_the_135m_model_scores_as_in_lm_evals_own_run(tmp_path: Path) -> None:
     folder = tmp_path / "model"
