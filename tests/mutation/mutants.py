@@ -71,7 +71,8 @@ def swap(old: str, new: str) -> Operator:
     """An operator that replaces one name with another."""
 
     class SwapName(Operator):
-        def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:
+        # Cosmic Ray's abstract methods have no annotations, so a type checker takes them to return None
+        def mutation_positions(self, node: Any) -> Iterator[tuple[Any, Any]]:  # pyright: ignore[reportIncompatibleMethodOverride]
             if isinstance(node, parso.python.tree.Name) and node.value == old:
                 yield node.start_pos, node.end_pos
 
@@ -80,14 +81,14 @@ def swap(old: str, new: str) -> Operator:
             return node
 
         @classmethod
-        def examples(cls) -> tuple[()]:
+        def examples(cls) -> tuple[()]:  # pyright: ignore[reportIncompatibleMethodOverride]
             return ()
 
     return SwapName()
 
 
 @cache
-def operators() -> dict[str, Operator]:
+def operators() -> dict[str, Any]:
     """Name to operator."""
     pairs = [
         f"Replace{kind}Operator_{old}_{new}"
@@ -118,7 +119,11 @@ def mutants_of(root: Path, module: str, wanted: Callable[[str, str], bool] = lam
             # a * among parameters is taken for a product
             if getattr(node.parent, "type", "") == "parameters" or not wanted(_code(lines[row - 1]), name):
                 continue
-            mutated: str = mutate_code(source, operator, occurrence)
+            mutated = mutate_code(source, operator, occurrence)
+            if mutated is None:
+                raise RuntimeError(
+                    f"{name} finds no place number {occurrence} in {module}, and had found {len(places)}"
+                )
             meaning = _meaning(mutated)
             if meaning not in seen:
                 seen.add(meaning)

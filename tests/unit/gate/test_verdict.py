@@ -451,7 +451,7 @@ def test_measures_of_drift_are_judged_as_suites_and_limits_beside_them() -> None
 def test_only_the_suite_of_drift_is_taken_apart_into_measures() -> None:
     """Whatever its name sorts before: here accuracy."""
     accuracy = DRIFT.suites[0].model_copy(update={"name": "accuracy"})
-    found = {
+    found: Cards = {
         (role, "accuracy" if name == "safety" else name): one.model_copy(
             update={"suite": "accuracy" if name == "safety" else name}
         )
