@@ -1,0 +1,107 @@
+"""What MLflow's registry says about the thing a request wants to change, before and after."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from infra.registry_guard.changes import Change
+from infra.registry_guard.facts import Facts
+from infra.registry_guard.terms import ALIASES, PREFIX, State
+
+_ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+_ALIAS_KINDS = {"set_alias", "delete_alias", "delete_version", "delete_model"}
+_PAGE = 10_000
+
+
+class Seen(NamedTuple):
+    """One look at the registry."""
+
+    tags: Mapping[str, str] = {}  # the version's
+    created: str = ""  # MLflow's time of the version's creation
+    aliases: Mapping[str, str] = {}  # the three, and the one the change is about
+    shown: Mapping[str, Any] = {}  # what the change changes, for the ledger
+
+
+def see(store: Any, change: Change) -> Seen:
+    """Look at what a change is about; only as far as its kind needs, as every look is a query.
+
+    Args:
+        store: MLflow's registry store, in its server.
+    """
+    version = _present(lambda: store.get_model_version(change.model, change.version)) if change.version else None
+    tags = dict(version.tags) if version else {}
+    wanted = {*ALIASES, change.alias} - {""} if change.kind in _ALIAS_KINDS else set()
+    found = {alias: _present(lambda a=alias: store.get_model_version_by_alias(change.model, a)) for alias in wanted}
+    aliases = {alias: str(one.version) for alias, one in found.items() if one}
+    return Seen(
+        tags, str(version.creation_timestamp) if version else "", aliases, _shown(store, change, version, aliases)
+    )
+
+
+def _shown(store: Any, change: Change, version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+    match change.kind:
+        case "set_version_tag" | "delete_version_tag":
+            return {change.key: version.tags.get(change.key) if version else None}
+        case "set_model_tag" | "delete_model_tag":
+            model = _present(lambda: store.get_registered_model(change.model))
+            return {change.key: model.tags.get(change.key) if model else None}
+        case "set_alias" | "delete_alias":
+            return {change.alias: aliases.get(change.alias)}
+        case "delete_model":
+            return {"exists": _present(lambda: store.get_registered_model(change.model)) is not None, **aliases}
+        case "delete_version":
+            return {"tags": dict(version.tags)} if version else {}
+        case "update_version" | "transition_stage":
+            return {"description": version.description, "stage": version.current_stage} if version else {}
+        case _:
+            return {}
+
+
+def state_of(change: Change, seen: Seen, facts: Facts, scanned: frozenset[str], now: datetime) -> State:
+    """What the policy judges by.
+
+    Args:
+        scanned: models that had a tag of ours when this process started.
+    """
+    model, version, tags = change.model, change.version, seen.tags
+    return State(
+        now=now,
+        ours=model in scanned or model in facts.ours or any(key.startswith(PREFIX) for key in tags),
+        tags=tags,
+        aliases={alias: to for alias, to in seen.aliases.items() if alias in ALIASES},
+        creator=facts.creator(model, version, tags, seen.created),
+        requesters=facts.requesters(model, version, tags),
+        decided_by=facts.decided_by(model, version, tags),
+        waived_by=facts.waived_by(model, version, tags),
+        served=facts.served(model),
+    )
+
+
+def models_of_ours(store: Any) -> frozenset[str]:
+    """Models with a tag of ours on them or on a version; read once, as later ones come through the guard."""
+    versions = _pages(lambda token: store.search_model_versions(max_results=_PAGE, page_token=token))
+    models = _pages(lambda token: store.search_registered_models(max_results=1000, page_token=token))
+    found = [*versions, *models]
+    return frozenset(one.name for one in found if any(key.startswith(PREFIX) for key in one.tags))
+
+
+def _pages(read: Callable[[Any], Any]) -> list[Any]:
+    found, token = [], None
+    while True:
+        page = read(token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _present(read: Callable[[], Any]) -> Any | None:
+    try:
+        return read()
+    except MlflowException as error:
+        if error.error_code in _ABSENT:
+            return None
+        raise
