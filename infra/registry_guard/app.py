@@ -61,7 +61,7 @@ def create_app(app: Flask | None = None) -> Any:
     from mlflow.server.auth import create_app as with_basic_auth
 
     flask_app = mlflow_app if app is None else app
-    served = with_basic_auth(flask_app)
+    served: Any = with_basic_auth(flask_app)  # a FastAPI app around Flask's, under uvicorn
     install(flask_app, load_settings().home)
     if served is not flask_app:
         served.add_middleware(_RefuseNative, blocked=blocked_routes(served.routes))
