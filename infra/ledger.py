@@ -112,6 +112,8 @@ def append_to_tail(path: Path, kind: str, body: Mapping[str, Any], clock: Callab
         check_clock([last] if last else [], now, path)
         entry = _made(last, kind, body, now)
         _write(file, entry)
+        if last is None:
+            _sync_folder(path.parent)
     return entry
 
 
@@ -184,6 +186,15 @@ def _write(file: BinaryIO, entry: Entry) -> None:
     file.write(json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
     file.flush()
     os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file is there after a power cut only once its folder is on disk too."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _digest(seq: int, at: str, kind: str, body: Mapping[str, Any], previous: Digest) -> Digest:

@@ -35,7 +35,7 @@ from infra.registry_guard.routes import (
     routes_of,
 )
 from infra.registry_guard.sight import Seen, models_of_ours, see, state_of
-from infra.registry_guard.terms import User, words
+from infra.registry_guard.terms import User, canonical, words
 from infra.settings import load_settings
 
 _LOCK_SECONDS = 30.0
@@ -116,7 +116,7 @@ class Guard:
         if isinstance(change, str):
             return self._refused(_asking(user, Change(decision)), change, _BAD)
         asking = _asking(user, change)
-        g.guard_lock = _locked(self._locks, change.model)
+        g.guard_lock = _locked(self._locks, canonical(change.model))
         seen = _see(change)
         state = self._state(change, seen)
         if reason := refuse(user, change, state):

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from infra.registry_guard.routes import SERVER_KINDS
 
+_MOST_BYTES = 1_000_000  # MLflow allows 100,000 characters a tag; what is refused is written down too
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 # what must be there; every name is spelt the same in protobuf and in JSON but `new_name`
@@ -100,6 +101,8 @@ def graphql_refusal(body: bytes) -> str | None:
 
 
 def _object(body: bytes, kind: str) -> dict[str, Any]:
+    if len(body) > _MOST_BYTES:
+        raise _Unreadable(f"the body of {kind} has {len(body)} bytes; send at most {_MOST_BYTES}")
     try:
         found = json.loads(body, object_pairs_hook=_once) if body.strip() else {}
     except (ValueError, RecursionError) as error:
@@ -177,7 +180,7 @@ def _details(body: bytes, query: Sequence[tuple[str, str]], path: Mapping[str, s
         given: dict[str, Any] = _object(body, "the request")
     except _Unreadable:
         # the page that creates a user sends a form
-        given = {key: values[0] for key, values in parse_qs(body.decode("utf-8", "replace")).items()}
+        given = {key: values[0] for key, values in parse_qs(body[:_MOST_BYTES].decode("utf-8", "replace")).items()}
     given = {**dict(query), **given, **path}
     found = {name: _plain(given[name]) for name in _DETAILS if given.get(name) is not None}
     if webhook := path.get("webhook_id"):

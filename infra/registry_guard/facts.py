@@ -1,10 +1,11 @@
 """Who did what to which version, folded from the ledger's lines: tags can be forged, lines can't be unseen."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-from infra.ledger import Entry
-from infra.registry_guard.terms import PREFIX
+from infra.ledger import TOLERANCE, Entry
+from infra.registry_guard.terms import PREFIX, canonical
 
 Key = tuple[str, str]  # model, version
 
@@ -16,7 +17,7 @@ class Facts:
     """Grows with the ledger. A change that was asked for and never ended (a crash) still counts where it is seen."""
 
     def __init__(self) -> None:
-        self.ours: set[str] = set()
+        self.ours: set[str] = set()  # canonical names: a database may compare without case
         self._creators: dict[Key, tuple[str, str]] = {}  # who, and MLflow's time of creation
         self._requesters: dict[Key, set[str]] = {}
         self._decided: dict[Key, str] = {}
@@ -27,7 +28,7 @@ class Facts:
     def add(self, entry: Entry) -> None:
         body = entry.body
         if entry.kind == "asked":
-            self._open[body["request"]] = body
+            self._open[body["request"]] = {**body, "at": entry.at}
             change = body["change"]
             # also if it failed in the end: who asked for an approval doesn't decide on it
             if change["kind"] == "set_version_tag" and change.get("key") == "approval" and _asks(change.get("value")):
@@ -42,12 +43,12 @@ class Facts:
         who, when = self._creators.get((model, version), ("", ""))
         if who and when == created:
             return who
-        return next((body["user"] for body in self._unended(model, "create_version") if _same_key(body, tags)), None)
+        return next((body["user"] for body in self._cut_off(model, tags, created)), None)
 
-    def requesters(self, model: str, version: str, tags: Mapping[str, str]) -> frozenset[str]:
+    def requesters(self, model: str, version: str, tags: Mapping[str, str], created: str) -> frozenset[str]:
         found = set(self._requesters.get((model, version), ()))
-        asked = self._unended(model, "create_version")
-        found |= {body["user"] for body in asked if _same_key(body, tags) and _asks(_tags(body).get("approval"))}
+        asked = self._cut_off(model, tags, created)
+        found |= {body["user"] for body in asked if _asks(_tags(body).get("approval"))}
         return frozenset(found)
 
     def decided_by(self, model: str, version: str, tags: Mapping[str, str]) -> str | None:
@@ -70,14 +71,17 @@ class Facts:
         change, user = asked["change"], asked["user"]
         kind, model = change["kind"], change.get("model", "")
         if any(key.startswith(PREFIX) for key in (change.get("key", ""), *change.get("tags", {}))):
-            self.ours.add(model)
+            self.ours.add(canonical(model))
         if kind == "create_version":
             key = (model, str(after.get("version", "")))
             self._forget(lambda one: one == key)
             self._creators[key] = (user, str(after.get("created", "")))
             if _asks(_tags(asked).get("approval")):
                 self._requesters.setdefault(key, set()).add(user)
-        elif kind == "set_version_tag" and asked.get("ours"):
+        elif kind == "set_version_tag":
+            self._overwrite(change)
+            if not asked.get("ours"):
+                return
             # a decision on a version that wasn't ours then went past the rules for decisions
             if change["key"] == "approval" and not _asks(change["value"]):
                 self._decided[_key(change)] = user
@@ -90,7 +94,7 @@ class Facts:
         elif kind == "delete_model":
             self._forget(lambda one: one[0] == model)
             self._served.pop(model, None)
-            self.ours.discard(model)
+            self.ours.discard(canonical(model))
         elif kind == "rename_model":
             self._rename(model, change["new_name"])
 
@@ -108,6 +112,23 @@ class Facts:
         for body in reversed(list(self._open.values())):
             if body["change"]["kind"] == kind and body["change"].get("model") == model:
                 yield body
+
+    def _cut_off(self, model: str, tags: Mapping[str, str], created: str) -> Iterator[Mapping[str, Any]]:
+        """Registrations without an end that may have made this version: asked for before it was made, the same key."""
+        key = tags.get("nightshift.key")
+        if key is None or not created.isdecimal():
+            return
+        for body in self._unended(model, "create_version"):
+            asked = datetime.fromisoformat(body["at"]) - TOLERANCE
+            if _tags(body).get("nightshift.key") == key and asked.timestamp() * 1000 <= int(created):
+                yield body
+
+    def _overwrite(self, change: Mapping[str, Any]) -> None:
+        """A tag that was set again: an earlier request for it that never ended says nothing any more."""
+        for request, body in list(self._open.items()):
+            one = body["change"]
+            if one["kind"] == "set_version_tag" and (*_key(one), one["key"]) == (*_key(change), change["key"]):
+                del self._open[request]
 
     def _unended_tag(self, model: str, version: str, key: str, tags: Mapping[str, str]) -> str | None:
         wanted = (version, key, shortened(tags.get(key, "")))
@@ -133,8 +154,3 @@ def _key(change: Mapping[str, Any]) -> Key:
 
 def _tags(body: Mapping[str, Any]) -> Mapping[str, str]:
     return body["change"].get("tags", {})
-
-
-def _same_key(body: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
-    key = _tags(body).get("nightshift.key")
-    return key is not None and key == tags.get("nightshift.key")

@@ -4,12 +4,21 @@ What isn't allowed here by name is refused. Models without a ``nightshift.*`` ta
 permissions decide on them, and this returns None.
 """
 
-import unicodedata
 from collections.abc import Callable
 
 from infra.registry_guard.changes import Change
 from infra.registry_guard.routes import SERVER_KINDS
-from infra.registry_guard.terms import ALIASES, DECISIONS, PREFIX, State, User, name_or_nobody, who, words
+from infra.registry_guard.terms import (
+    ALIASES,
+    DECISIONS,
+    PREFIX,
+    State,
+    User,
+    canonical,
+    name_or_nobody,
+    who,
+    words,
+)
 from infra.registry_guard.version_tags import expiry_problem, refuse_tag
 
 
@@ -27,7 +36,7 @@ def refuse(user: User, change: Change, state: State) -> str | None:
 
 def claims_ours(change: Change) -> bool:
     """Whether the change itself would make a model one of ours."""
-    return any(_canonical(key).startswith(PREFIX) for key in (change.key, *change.tags))
+    return any(canonical(key).startswith(PREFIX) for key in (change.key, *change.tags))
 
 
 def _server(user: User, change: Change) -> str | None:
@@ -40,15 +49,11 @@ def _server(user: User, change: Change) -> str | None:
 def _disguised(change: Change) -> str | None:
     """A name that a database or a reader could take for a guarded one, such as ``Champion``."""
     for name in (change.alias, change.key, *change.tags):
-        plain = _canonical(name)
+        plain = canonical(name)
         guarded = plain in ALIASES | DECISIONS or plain.startswith(PREFIX)
         if guarded and plain != name:
             return f"{name!r} looks like {plain!r} and is another name; use {plain!r} itself"
     return None
-
-
-def _canonical(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 # --- models, versions and aliases ---
@@ -117,20 +122,26 @@ def _set_alias(user: User, change: Change, state: State) -> str | None:
         )
     if change.kind == "delete_alias" and change.alias != "previous":
         return f"nobody may {words(change)}: without it the gate blocks every night; move it instead"
-    if change.kind == "set_alias" and change.alias == "champion":
-        return _champion_problem(change, state)
-    return None
+    return _target_problem(change, state) if change.kind == "set_alias" else None
 
 
-def _champion_problem(change: Change, state: State) -> str | None:
-    """The service account carries out what an approver decided, or goes back to what served; nothing else."""
-    first = "champion" not in state.aliases and state.tags.get("nightshift.role") == "base"
-    back = change.version in state.served or change.version in state.aliases.values()
-    approved = state.tags.get("approval") == "approved" and state.decided_by is not None
-    if first or back or approved:
+def _target_problem(change: Change, state: State) -> str | None:
+    """The service account carries out what an approver decided, or goes back to what served; nothing else.
+
+    `previous` and `anchor` follow `champion`: pointed anywhere else, they would be a way to it.
+    """
+    champion, version, alias = state.aliases.get("champion"), change.version, change.alias
+    served = version in state.served or version in {champion, state.aliases.get(alias)}
+    if served or (alias == "champion" and version == state.aliases.get("previous")):
+        return None
+    if alias not in state.aliases and alias != "previous" and state.tags.get("nightshift.role") == "base":
+        return None  # init
+    if alias != "champion":
+        return f"{alias} of {change.model} may not move to version {version}, which never served; promote it first"
+    if state.tags.get("approval") == "approved" and state.decided_by is not None:
         return None
     return (
-        f"champion of {change.model} may not move to version {change.version}, which nobody approved through "
+        f"champion of {change.model} may not move to version {version}, which nobody approved through "
         f"this server (approval = {state.tags.get('approval', 'not set')}), and which never served; let it be approved"
     )
 

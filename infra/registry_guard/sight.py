@@ -9,7 +9,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from infra.registry_guard.changes import Change
 from infra.registry_guard.facts import Facts
-from infra.registry_guard.terms import ALIASES, PREFIX, State
+from infra.registry_guard.terms import ALIASES, PREFIX, State, canonical
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 _ALIAS_KINDS = {"set_alias", "delete_alias", "delete_version", "delete_model"}
@@ -64,16 +64,16 @@ def state_of(change: Change, seen: Seen, facts: Facts, scanned: frozenset[str], 
     """What the policy judges by.
 
     Args:
-        scanned: models that had a tag of ours when this process started.
+        scanned: canonical names of models that had a tag of ours when this process started.
     """
     model, version, tags = change.model, change.version, seen.tags
     return State(
         now=now,
-        ours=model in scanned or model in facts.ours or any(key.startswith(PREFIX) for key in tags),
+        ours=canonical(model) in scanned | facts.ours or any(key.startswith(PREFIX) for key in tags),
         tags=tags,
         aliases={alias: to for alias, to in seen.aliases.items() if alias in ALIASES},
         creator=facts.creator(model, version, tags, seen.created),
-        requesters=facts.requesters(model, version, tags),
+        requesters=facts.requesters(model, version, tags, seen.created),
         decided_by=facts.decided_by(model, version, tags),
         waived_by=facts.waived_by(model, version, tags),
         served=facts.served(model),
@@ -85,7 +85,7 @@ def models_of_ours(store: Any) -> frozenset[str]:
     versions = _pages(lambda token: store.search_model_versions(max_results=_PAGE, page_token=token))
     models = _pages(lambda token: store.search_registered_models(max_results=1000, page_token=token))
     found = [*versions, *models]
-    return frozenset(one.name for one in found if any(key.startswith(PREFIX) for key in one.tags))
+    return frozenset(canonical(one.name) for one in found if any(key.startswith(PREFIX) for key in one.tags))
 
 
 def _pages(read: Callable[[Any], Any]) -> list[Any]:

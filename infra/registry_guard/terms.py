@@ -1,5 +1,6 @@
 """What the guard's rules share: users, what is known about a change, guarded names, and how to say things."""
 
+import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
@@ -55,6 +56,11 @@ def time_of(text: str) -> datetime | None:
     except ValueError:
         return None
     return time.astimezone(UTC) if time.tzinfo else None
+
+
+def canonical(name: str) -> str:
+    """As a reader, or a database that compares without case, takes a name."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def who(user: User) -> str:

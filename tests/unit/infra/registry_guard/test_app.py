@@ -19,6 +19,7 @@ from infra.registry_guard.journal import Journal, journal_path, verify
 from infra.registry_guard.roles import as_text, users_path, write_private
 
 ROLES = {"ann": "trainer", "zoe": "approver", "yan": "approver", "bot": "service", "root": "admin"}
+CREATED = 4_070_908_800_000  # milliseconds, after any line of a test
 SET_TAG = "/api/2.0/mlflow/model-versions/set-tag"
 ALIAS = "/api/2.0/mlflow/registered-models/alias"
 TAGS = {
@@ -29,7 +30,7 @@ TAGS = {
 
 class Version:
     def __init__(self, name: str, version: str, tags: dict[str, str]) -> None:
-        self.name, self.version, self.tags, self.creation_timestamp = name, version, tags, 100
+        self.name, self.version, self.tags, self.creation_timestamp = name, version, tags, CREATED
         self.description, self.current_stage = "", "None"
 
 
@@ -85,7 +86,7 @@ class Server:
         number = str(len(self.registry.versions) + 1)
         self.registry.versions[number] = Version(body["name"], number, tags)
         self._fail()
-        return jsonify({"model_version": {"version": number, "creation_timestamp": 100}})
+        return jsonify({"model_version": {"version": number, "creation_timestamp": CREATED}})
 
     def set_tag(self) -> Any:
         body = request.get_json()
@@ -236,6 +237,19 @@ def test_a_request_that_nobody_authenticated_is_refused(server: Server) -> None:
     answer = server.client().post(SET_TAG, json=tag("approval", "approved"))
     assert answer.status_code == 403
     assert "nobody is logged in" in str(answer.json)
+
+
+def test_a_name_that_differs_in_case_only_is_the_same_model(server: Server) -> None:
+    register(server)
+    answer = server.post("eve", ALIAS, {"name": "DEMO", "alias": "champion", "version": "9"})
+    assert "eve (reader) may not move alias champion of DEMO" in str(answer.json)
+
+
+def test_models_with_our_tags_from_before_the_ledger_are_ours_and_have_no_known_owner(server: Server) -> None:
+    server.registry.versions["1"] = Version("demo", "1", dict(TAGS))
+    assert server.post("eve", ALIAS, {"name": "demo", "alias": "champion", "version": "9"}).status_code == 403
+    answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
+    assert "doesn't know who registered version 1 of demo" in str(answer.json)
 
 
 def test_other_routes_and_unknown_paths_pass_untouched(server: Server) -> None:

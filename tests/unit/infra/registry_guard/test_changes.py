@@ -39,6 +39,7 @@ def test_the_tags_of_a_new_version_are_read_as_well() -> None:
     ("kind", "sent", "message"),
     [
         ("set_version_tag", b"{", "is no JSON"),
+        ("set_version_tag", body({**SET_TAG, "value": "x" * 1_000_000}), "send at most"),
         ("set_version_tag", b"[" * 100_000, "is no JSON"),
         ("set_version_tag", b"\xff\xfe\x00", "is no JSON"),
         ("set_version_tag", b"", "name is missing"),

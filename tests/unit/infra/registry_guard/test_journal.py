@@ -16,6 +16,7 @@ from infra.registry_guard.terms import User
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 ANN, ZOE, BOT = User("ann", "trainer"), User("zoe", "approver"), User("bot", "service")
+CREATED = str(int(datetime(2099, 1, 1, tzinfo=UTC).timestamp() * 1000))  # MLflow counts milliseconds
 TAGS = {"nightshift.key": "k1", "approval": "requested"}
 
 
@@ -37,7 +38,7 @@ def tag(version: str, key: str, value: str) -> Change:
 
 def filled(tmp_path: Path) -> Journal:
     journal = Journal(tmp_path / "guard" / "registry.jsonl")
-    made(journal, "r1", ANN, Change("create_version", "demo", tags=TAGS), version="3", created="100")
+    made(journal, "r1", ANN, Change("create_version", "demo", tags=TAGS), version="3", created=CREATED)
     made(journal, "r2", ZOE, tag("3", "approval", "approved"), approval="approved")
     made(journal, "r3", BOT, Change("set_alias", "demo", "3", alias="champion"), champion="3")
     return journal
@@ -112,7 +113,7 @@ def test_a_line_that_was_removed_edited_moved_or_cut_off_is_named(
 
 def test_a_line_written_anew_with_a_digest_of_its_own_is_named(tmp_path: Path) -> None:
     journal, forged = filled(tmp_path), Journal(tmp_path / "forged.jsonl")
-    made(forged, "r1", ZOE, Change("create_version", "demo", tags=TAGS), version="3", created="100")
+    made(forged, "r1", ZOE, Change("create_version", "demo", tags=TAGS), version="3", created=CREATED)
     journal.path.write_text("".join([lines_of(forged)[0], *lines_of(journal)[1:]]))
     assert any("entry 2 is not bound to entry 1" in one for one in verify(journal.path))
 
@@ -166,7 +167,7 @@ def test_a_ledger_that_becomes_shorter_while_a_server_runs_is_noticed(tmp_path: 
 # --- who did what ---
 
 
-def creator(facts: Facts, version: str = "3", created: str = "100") -> str | None:
+def creator(facts: Facts, version: str = "3", created: str = CREATED) -> str | None:
     return facts.creator("demo", version, TAGS, created)
 
 
@@ -174,7 +175,7 @@ def test_the_facts_name_who_registered_requested_decided_and_what_served(tmp_pat
     journal = filled(tmp_path)
     for one in (journal, Journal(journal.path)):  # the same after a restart
         assert one.look(creator) == "ann"
-        assert one.look(lambda facts: facts.requesters("demo", "3", TAGS)) == {"ann"}
+        assert one.look(lambda facts: facts.requesters("demo", "3", TAGS, CREATED)) == {"ann"}
         assert one.look(lambda facts: facts.decided_by("demo", "3", {"approval": "approved"})) == "zoe"
         assert one.look(lambda facts: facts.served("demo")) == {"3"}
         assert one.look(lambda facts: facts.ours) == {"demo"}
@@ -198,9 +199,11 @@ def test_a_version_whose_registration_was_cut_off_by_a_crash_still_has_its_owner
     journal = Journal(tmp_path / "registry.jsonl")
     journal.asked(asking("r1", ANN, Change("create_version", "demo", tags=TAGS)), {}, True)
     assert journal.look(creator) == "ann"
-    assert journal.look(lambda facts: facts.requesters("demo", "3", TAGS)) == {"ann"}
-    assert journal.look(lambda facts: facts.creator("demo", "3", {"nightshift.key": "k2"}, "1")) is None
-    assert journal.look(lambda facts: facts.creator("demo", "3", {}, "1")) is None
+    assert journal.look(lambda facts: facts.requesters("demo", "3", TAGS, CREATED)) == {"ann"}
+    assert journal.look(lambda facts: facts.creator("demo", "3", {"nightshift.key": "k2"}, CREATED)) is None
+    assert journal.look(lambda facts: facts.creator("demo", "3", {}, CREATED)) is None
+    assert journal.look(lambda facts: creator(facts, "1", "1")) is None  # made long before anybody asked
+    assert journal.look(lambda facts: creator(facts, "1", "")) is None
 
 
 def test_a_decision_cut_off_by_a_crash_has_its_name_where_the_tag_says_so(tmp_path: Path) -> None:
@@ -210,10 +213,17 @@ def test_a_decision_cut_off_by_a_crash_has_its_name_where_the_tag_says_so(tmp_pa
     assert journal.look(lambda facts: facts.decided_by("demo", "3", {"approval": "requested"})) is None
 
 
+def test_a_decision_that_never_ended_gives_way_to_a_later_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "registry.jsonl")
+    journal.asked(asking("r1", ZOE, tag("3", "approval", "approved")), {}, True)
+    made(journal, "r2", User("yan", "approver"), tag("3", "approval", "approved"))
+    assert journal.look(lambda facts: facts.decided_by("demo", "3", {"approval": "approved"})) == "yan"
+
+
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_change_that_failed_makes_nobody_an_owner_or_decider(tmp_path: Path, status: int) -> None:
     journal = Journal(tmp_path / "registry.jsonl")
-    made(journal, "r1", ANN, Change("create_version", "demo", tags=TAGS), status, version="3", created="100")
+    made(journal, "r1", ANN, Change("create_version", "demo", tags=TAGS), status, version="3", created=CREATED)
     made(journal, "r2", ZOE, tag("3", "approval", "approved"), status)
     made(journal, "r3", BOT, Change("set_alias", "demo", "3", alias="champion"), status)
     assert journal.look(creator) is None
@@ -230,7 +240,7 @@ def test_a_decision_made_before_the_model_was_ours_counts_for_nothing(tmp_path: 
 def test_who_failed_to_request_an_approval_still_does_not_decide_on_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "registry.jsonl")
     made(journal, "r1", ZOE, tag("3", "approval", "requested"), 500)
-    assert journal.look(lambda facts: facts.requesters("demo", "3", {})) == {"zoe"}
+    assert journal.look(lambda facts: facts.requesters("demo", "3", {}, CREATED)) == {"zoe"}
 
 
 def test_a_model_renamed_before_it_was_ours_keeps_its_owners(tmp_path: Path) -> None:

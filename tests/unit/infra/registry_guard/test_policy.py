@@ -124,7 +124,7 @@ ALLOWED: list[tuple[str, set[str], set[str], set[str]]] = [
     ("trainer", {"expires later"}, {"mine"}, NO_EXPIRY | DECIDED),
     ("service", {"create model", "create base", "update model", "model tag"}, ALL_OWNERS, ALL_STATES),
     ("service", {"update version", "same key", "bookkeeping", "signed at", "reject"}, ALL_OWNERS, ALL_STATES),
-    ("service", {"previous", "anchor", "shadow", "delete previous", "delete shadow"}, ALL_OWNERS, ALL_STATES),
+    ("service", {"shadow", "delete previous", "delete shadow"}, ALL_OWNERS, ALL_STATES),
     ("service", {"request", "expires later"}, ALL_OWNERS, UNDECIDED),
     ("service", {"signed by zoe"}, ALL_OWNERS, DECIDED),
     ("service", {"champion"}, ALL_OWNERS, {"approved PASS"}),
@@ -195,6 +195,20 @@ def test_champion_goes_back_to_what_served_and_to_previous() -> None:
     assert refuse(service, change, served) is None
     previous = State(NOW, tags=STATES["rejected PASS"], aliases={"champion": "5", "previous": "3"})
     assert refuse(service, change, previous) is None
+
+
+@pytest.mark.parametrize("alias", ["previous", "anchor"])
+def test_previous_and_anchor_follow_champion_and_are_no_way_to_it(alias: str) -> None:
+    change, service = CHANGES[alias], User("me", "service")
+    state = State(NOW, tags=STATES["approved PASS"], aliases={"champion": "5", "anchor": "1"}, decided_by="zoe")
+    assert "never served" in str(refuse(service, change, state))
+    assert refuse(service, change, state._replace(served=frozenset({"3"}))) is None
+    assert refuse(service, change, state._replace(aliases={"champion": "3", "anchor": "1"})) is None
+    base = State(NOW, tags=STATES["base"])
+    assert (refuse(service, change, base) is None) == (alias == "anchor")
+    # champion does not move to what anchor names
+    moved = state._replace(aliases={"champion": "5", "anchor": "3"}, decided_by=None)
+    assert "nobody approved" in str(refuse(service, CHANGES["champion"], moved))
 
 
 def test_an_approval_that_no_line_of_the_ledger_knows_moves_no_champion() -> None:
