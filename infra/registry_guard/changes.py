@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from infra.registry_guard.routes import SERVER_KINDS
 
 _MOST_BYTES = 1_000_000  # MLflow allows 100,000 characters a tag; what is refused is written down too
-_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")  # as far as a database's integer goes
 
 # what must be there; every name is spelt the same in protobuf and in JSON but `new_name`
 _REQUIRED: dict[str, tuple[str, ...]] = {

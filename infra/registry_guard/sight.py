@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
 from infra.registry_guard.changes import Change
 from infra.registry_guard.facts import Facts
@@ -25,23 +28,71 @@ class Seen(NamedTuple):
     shown: Mapping[str, Any] = {}  # what the change changes, for the ledger
 
 
+class _Version(NamedTuple):
+    tags: Mapping[str, str]
+    created: str
+    description: str
+    stage: str
+
+
 def see(store: Any, change: Change) -> Seen:
     """Look at what a change is about; only as far as its kind needs, as every look is a query.
 
     Args:
         store: MLflow's registry store, in its server.
     """
-    version = _present(lambda: store.get_model_version(change.model, change.version)) if change.version else None
-    tags = dict(version.tags) if version else {}
+    version = _version(store, change.model, change.version) if change.version else None
     wanted = {*ALIASES, change.alias} - {""} if change.kind in _ALIAS_KINDS else set()
-    found = {alias: _present(lambda a=alias: store.get_model_version_by_alias(change.model, a)) for alias in wanted}
-    aliases = {alias: str(one.version) for alias, one in found.items() if one}
-    return Seen(
-        tags, str(version.creation_timestamp) if version else "", aliases, _shown(store, change, version, aliases)
-    )
+    aliases = _aliases(store, change.model, wanted) if wanted else {}
+    shown = _shown(store, change, version, aliases)
+    return Seen(version.tags, version.created, aliases, shown) if version else Seen(aliases=aliases, shown=shown)
 
 
-def _shown(store: Any, change: Change, version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+def _version(store: Any, model: str, number: str) -> _Version | None:
+    if isinstance(store, SqlAlchemyStore):
+        return _version_row(store, model, number)
+    found = _present(lambda: store.get_model_version(model, number))
+    if found is None:
+        return None
+    return _Version(dict(found.tags), str(found.creation_timestamp), found.description or "", found.current_stage)
+
+
+def _version_row(store: SqlAlchemyStore, model: str, number: str) -> _Version | None:
+    """Two narrow queries: MLflow's own look loads the model and all around it, which costs more than the change."""
+    with store.ManagedSessionMaker() as session:
+        of_version = (SqlModelVersion.name == model, SqlModelVersion.version == int(number))
+        row = (
+            store._get_query(session, SqlModelVersion)
+            .filter(*of_version, SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL)
+            .with_entities(SqlModelVersion.creation_time, SqlModelVersion.description, SqlModelVersion.current_stage)
+            .first()
+        )
+        if row is None:
+            return None
+        tags = (
+            store._get_query(session, SqlModelVersionTag)
+            .filter(SqlModelVersionTag.name == model, SqlModelVersionTag.version == int(number))
+            .with_entities(SqlModelVersionTag.key, SqlModelVersionTag.value)
+            .all()
+        )
+        return _Version({key: value or "" for key, value in tags}, str(row[0]), row[1] or "", row[2] or "")
+
+
+def _aliases(store: Any, model: str, wanted: set[str]) -> dict[str, str]:
+    if isinstance(store, SqlAlchemyStore):
+        with store.ManagedSessionMaker() as session:
+            rows = (
+                store._get_query(session, SqlRegisteredModelAlias)
+                .filter(SqlRegisteredModelAlias.name == model, SqlRegisteredModelAlias.alias.in_(sorted(wanted)))
+                .with_entities(SqlRegisteredModelAlias.alias, SqlRegisteredModelAlias.version)
+                .all()
+            )
+            return {alias: str(version) for alias, version in rows}
+    found = {alias: _present(lambda a=alias: store.get_model_version_by_alias(model, a)) for alias in wanted}
+    return {alias: str(one.version) for alias, one in found.items() if one}
+
+
+def _shown(store: Any, change: Change, version: _Version | None, aliases: Mapping[str, str]) -> dict[str, Any]:
     match change.kind:
         case "set_version_tag" | "delete_version_tag":
             return {change.key: version.tags.get(change.key) if version else None}
@@ -55,7 +106,7 @@ def _shown(store: Any, change: Change, version: Any, aliases: Mapping[str, str])
         case "delete_version":
             return {"tags": dict(version.tags)} if version else {}
         case "update_version" | "transition_stage":
-            return {"description": version.description, "stage": version.current_stage} if version else {}
+            return {"description": version.description, "stage": version.stage} if version else {}
         case _:
             return {}
 

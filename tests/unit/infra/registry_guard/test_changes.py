@@ -58,6 +58,7 @@ def test_the_tags_of_a_new_version_are_read_as_well() -> None:
         ("set_version_tag", body({**SET_TAG, "version": "٣"}), "plain number"),
         ("set_version_tag", body({**SET_TAG, "version": "3\n"}), "plain number"),
         ("set_version_tag", body({**SET_TAG, "version": "0"}), "plain number"),
+        ("set_version_tag", body({**SET_TAG, "version": "9999999999"}), "plain number"),
         ("set_version_tag", body({**SET_TAG, "version": None}), "version is missing"),
         ("set_version_tag", body({**SET_TAG, "name": ""}), "name is empty"),
         ("set_version_tag", body({**SET_TAG, "name": ["demo"]}), "not a text"),
