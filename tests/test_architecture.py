@@ -27,7 +27,7 @@ SHARED = {"contracts", "errors", "recipe", "phases", "place", "lm"}
 # one home a library: folders (or files) that may import it
 HOMES = {
     "prefect": ("flows/", "infra/"),
-    "mlflow": ("infra/tracking.py", "tasks/registry/client.py"),
+    "mlflow": ("infra/registry_guard/", "infra/tracking.py", "tasks/registry/client.py"),
     "great_expectations": ("expectations/data/", "tasks/data/judge_profile.py"),
     "ibis": ("tasks/data/",),
     "duckdb": ("tasks/data/",),

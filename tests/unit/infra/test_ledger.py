@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import LedgerError
-from infra.ledger import append, ledger_path, read_ledger
+from infra.ledger import append, append_to_tail, ledger_path, problems, read_ledger, read_on
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -110,3 +110,70 @@ def test_several_writers_keep_one_chain(tmp_path: Path) -> None:
         (w, n) for w in range(4) for n in range(20)
     }
     assert all(json.loads(line)["digest"] for line in path.read_text().splitlines())
+
+
+def test_a_line_added_to_the_tail_is_the_one_append_would_have_added(tmp_path: Path) -> None:
+    whole, tail = filled(tmp_path), tmp_path / "tail.jsonl"
+    for number in range(4):
+        append_to_tail(tail, "decision", {"night": number}, lambda number=number: NOON + timedelta(minutes=number))
+    assert tail.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"seq": 5, "at": "2026', b"x" * 200_000, b"\xff" * 65_536])
+def test_a_tail_cut_by_a_crash_is_replaced_whatever_its_length(tmp_path: Path, rest: bytes) -> None:
+    path = filled(tmp_path)
+    with path.open("ab") as file:
+        file.write(rest)
+    append_to_tail(path, "decision", {"night": 4, "text": "y" * 200_000}, lambda: NOON + timedelta(hours=1))
+    append_to_tail(path, "decision", {"night": 5}, lambda: NOON + timedelta(hours=1))
+    assert [one.body["night"] for one in read_ledger(path)] == list(range(6))
+
+
+@pytest.mark.parametrize("rest", [b"", b"torn", b"x" * 200_000])
+def test_a_ledger_that_is_nothing_but_a_torn_line_begins_anew(tmp_path: Path, rest: bytes) -> None:
+    path = tmp_path / "one.jsonl"
+    path.write_bytes(rest)
+    append_to_tail(path, "decision", {}, lambda: NOON)
+    assert [one.seq for one in read_ledger(path)] == [1]
+
+
+def test_the_tail_takes_no_line_behind_an_edited_one_or_an_earlier_time(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    with pytest.raises(LedgerError, match="runs backwards"):
+        append_to_tail(path, "decision", {}, lambda: NOON - timedelta(minutes=1))
+    path.write_text(path.read_text().replace('"night": 3', '"night": 9'))
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match=r"last line .* was edited"):
+        append_to_tail(path, "decision", {}, lambda: NOON + timedelta(hours=1))
+    assert path.read_bytes() == before
+
+
+def _write_both_ways(path: Path, worker: int) -> None:
+    for number in range(10):
+        body = {"worker": worker, "number": number}
+        if worker % 2:
+            append(path, "decision", body, datetime.now(UTC))
+        else:
+            append_to_tail(path, "decision", body, lambda: datetime.now(UTC))
+
+
+def test_writers_of_both_ways_keep_one_chain(tmp_path: Path) -> None:
+    path = ledger_path(tmp_path, "demo")
+    workers = [multiprocessing.Process(target=_write_both_ways, args=(path, worker)) for worker in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(read_ledger(path)) == 30
+    assert problems(path)[1] == []
+
+
+def test_who_follows_a_ledger_reads_each_line_once_and_checks_that_it_follows(tmp_path: Path) -> None:
+    path = filled(tmp_path, 2)
+    first, offset = read_on(path, 0, None)
+    assert read_on(path, offset, first[-1]) == ((), offset)
+    append(path, "decision", {"night": 2}, NOON + timedelta(hours=1))
+    (new,), _ = read_on(path, offset, first[-1])
+    assert new.body["night"] == 2
+    with pytest.raises(LedgerError, match="does not follow"):
+        read_on(path, offset, first[0])

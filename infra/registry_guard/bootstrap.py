@@ -1,0 +1,168 @@
+"""Before the server starts: users with random passwords, roles, keys, and the variables MLflow's app needs.
+
+For its own ``basic-auth`` app alone, ``mlflow server`` checks the secret key, creates the admin and hands its workers a
+token for their own calls; any other app's workers would die and be restarted for ever. This does the same for ours.
+"""
+
+import ipaddress
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from infra.errors import BadSetting
+from infra.registry_guard.roles import (
+    as_text,
+    checked_roles,
+    credentials_path,
+    read_private,
+    users_path,
+    write_private,
+)
+
+# one of each; the names of a team's people are given instead of "approver"
+ACCOUNTS: Mapping[str, str] = MappingProxyType(
+    {"admin": "admin", "trainer": "trainer", "service": "service", "approver": "approver"}
+)
+# these roles belong to our own processes, which read their passwords from a file; people are shown theirs once
+_PROCESSES = frozenset({"trainer", "service"})
+# what MLflow must allow so that the guard can decide; it narrows this to the rules of each role
+_GRANTS = {"trainer": "EDIT", "service": "EDIT", "approver": "EDIT"}
+
+
+class Ready(NamedTuple):
+    """What the server is started with, and what a person must be shown now, as it is kept nowhere."""
+
+    variables: dict[str, str]
+    passwords: dict[str, str]  # of people's accounts made just now
+
+
+def bootstrap(
+    home: Path, database: str, accounts: Mapping[str, str] = ACCOUNTS, models: tuple[str, ...] = ("*",)
+) -> Ready:
+    """Make what is missing and leave what is there; safe to repeat, also after a crash in the middle.
+
+    Args:
+        database: SQLAlchemy URI of MLflow's users. A password in it ends up in a file of mode 0600.
+        accounts: name → role. Roles in the roles file win: a person may have changed them.
+        models: registered models on which MLflow lets our roles work; ``*`` is all of them.
+
+    Raises:
+        BadSetting: a file is open to others or damaged, or a role doesn't exist.
+    """
+    checked_roles(accounts, users_path(home))
+    roles = {**accounts, **checked_roles(read_private(users_path(home)), users_path(home))}
+    keys = _keys(home)
+    config = home / "guard" / "auth.ini"
+    write_private(config, auth_config(database))
+    passwords = _users(home, database, {name: roles[name] for name in accounts}, models)
+    # last, as a role without its user is harmless and a user without a role only reads
+    write_private(users_path(home), as_text(roles))
+    return Ready(_variables(home, config, keys), passwords)
+
+
+def reset_password(database: str, name: str) -> str:
+    """A new random password for a person who lost theirs, or never saw it because the first start was cut short.
+
+    Raises:
+        BadSetting: there is no such user.
+    """
+    store = _store(database)
+    if not store.has_user(name):
+        raise BadSetting(f"there is no user {name!r}", do="name one of the accounts in guard/users.json")
+    password = _password()
+    store.update_user(name, password=password)
+    return password
+
+
+def auth_config(database: str) -> str:
+    """MLflow's configuration of basic-auth: everybody reads, and what more is allowed is granted."""
+    # its parser takes a percent sign for a reference
+    lines = {"default_permission": "READ", "database_uri": database.replace("%", "%%")}
+    return "[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())
+
+
+def refuse_exposure(host: str, *, tls: bool, allowed: bool) -> None:
+    """Passwords go over the wire with every request: other machines may reach the server by TLS only.
+
+    Raises:
+        BadSetting: the address is not this machine's own, there is no TLS, and nobody allowed it explicitly.
+    """
+    if host == "localhost" or tls or allowed:
+        return
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise BadSetting(
+            f"the server would listen on {host} without TLS, and passwords would be readable on the network",
+            do="listen on 127.0.0.1, put TLS in front of it, or allow it explicitly",
+        )
+
+
+def _keys(home: Path) -> dict[str, str]:
+    """Kept: with new ones at every start, pages lose their sessions and webhooks their secrets, silently."""
+    path = home / "guard" / "keys.json"
+    made = {"flask": secrets.token_urlsafe(32), "webhooks": urlsafe_b64encode(secrets.token_bytes(32)).decode()}
+    kept = read_private(path)
+    if not made.keys() <= kept.keys():
+        kept = {**made, **kept}
+        write_private(path, as_text(kept))
+    return kept
+
+
+def _users(home: Path, database: str, roles: Mapping[str, str], models: tuple[str, ...]) -> dict[str, str]:
+    store = _store(database)
+    credentials: dict[str, Any] = read_private(credentials_path(home))
+    shown: dict[str, str] = {}
+    for name, role in roles.items():
+        if role in _PROCESSES:
+            _process_account(store, home, credentials, name, role)
+        elif not store.has_user(name):
+            shown[name] = _password()
+            store.create_user(name, shown[name], is_admin=role == "admin")
+        if role in _GRANTS:
+            for model in models:
+                store.grant_user_permission(name, "registered_model", model, _GRANTS[role])
+    return shown
+
+
+def _process_account(store: Any, home: Path, credentials: dict[str, Any], name: str, role: str) -> None:
+    """In the file first: a crash in between leaves a password without its user, which the next start repairs."""
+    if name not in credentials:
+        credentials[name] = {"role": role, "password": _password()}
+        write_private(credentials_path(home), as_text(credentials))
+    password = credentials[name]["password"]
+    if not store.has_user(name):
+        store.create_user(name, password)
+    elif not store.authenticate_user(name, password):
+        store.update_user(name, password=password)
+
+
+def _store(database: str) -> Any:
+    # imports MLflow's whole server
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    store = SqlAlchemyStore()
+    store.init_db(database)
+    return store
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _variables(home: Path, config: Path, keys: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "NIGHTSHIFT_HOME": str(home),
+        "MLFLOW_AUTH_CONFIG_PATH": str(config),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": keys["flask"],
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": keys["webhooks"],
+        # the workers needn't look for an admin, and never see a password
+        "_MLFLOW_AUTH_ADMIN_BOOTSTRAPPED": "true",
+        # of this start only, as MLflow does it
+        "_MLFLOW_INTERNAL_GATEWAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
