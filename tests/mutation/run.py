@@ -24,6 +24,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -236,26 +237,41 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tests", nargs="+", help="test files, for one module whose tests have another name")
     parser.add_argument("--listed", action="store_true", help="only the mutants that survivors.md names")
     options = parser.parse_args(arguments)
+    if len(options.modules) > 1:
+        return run_each(options.modules, ["--listed"] if options.listed else [])
+    (module,) = options.modules
     known = {one.key for one in listed(LISTING.read_text())}
-    figures: dict[str, dict[str, float]] = {}
+    mutants = mutants_of(ROOT, module)
+    if options.listed:
+        mutants = [mutant for mutant in mutants if mutant.key in known]
+    counted, survivors = run_module(ROOT, module, options.tests or [file_of_tests(module)], mutants)
+    names = {mutant.key for mutant in survivors}
+    expected = {mutant.key for mutant in mutants} & known
+    for what, keys in (
+        ("not in survivors.md", names - expected),
+        ("in survivors.md, but killed", expected - names),
+    ):
+        if keys:
+            print("\n".join([f"{what}:", *sorted(map(entry_of, keys))]))
+    killed = len(counted) - len(survivors)
+    rate = killed / max(len(counted), 1)
+    print(json.dumps({module: {"mutants": len(counted), "killed": killed, "rate": round(rate, 4)}}))
+    return 0 if names == expected and (options.listed or rate >= WANTED) else 1
+
+
+def run_each(modules: Sequence[str], options: Sequence[str]) -> int:
+    """A process for each module: one that an earlier module's tests had loaded could not be replaced any more."""
+    figures: dict[str, Any] = {}
     fine = True
-    for module in options.modules:
-        mutants = mutants_of(ROOT, module)
-        if options.listed:
-            mutants = [mutant for mutant in mutants if mutant.key in known]
-        counted, survivors = run_module(ROOT, module, options.tests or [file_of_tests(module)], mutants)
-        names = {mutant.key for mutant in survivors}
-        expected = {mutant.key for mutant in mutants} & known
-        for what, keys in (
-            ("not in survivors.md", names - expected),
-            ("in survivors.md, but killed", expected - names),
-        ):
-            if keys:
-                print("\n".join([f"{what}:", *sorted(map(entry_of, keys))]))
-        killed = len(counted) - len(survivors)
-        rate = killed / max(len(counted), 1)
-        figures[module] = {"mutants": len(counted), "killed": killed, "rate": round(rate, 4)}
-        fine &= names == expected and (options.listed or rate >= WANTED)
+    for module in modules:
+        command = [sys.executable, __file__, module, *options]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            line = ""
+            for line in process.stdout:
+                print(line, end="", flush=True)
+        fine &= process.returncode == 0
+        figures |= json.loads(line) if line.startswith("{") else {module: "its run failed"}
     print(json.dumps(figures))
     return 0 if fine else 1
 
