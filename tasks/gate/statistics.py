@@ -74,11 +74,11 @@ def _restricted(pairs: Discordant, d0: float) -> float:
     half_b = -b - c + (2 * n - b + c) * d0
     constant = -c * d0 * (1 - d0)
     root = max(half_b * half_b - 2 * two_a * constant, 0.0)
-    # the smaller root's numerator cancels for positive half_b; this form doesn't
+    # the smaller root's numerator cancels for positive half_b; this form doesn't. Only a positive d0 makes it positive,
+    # and then the constant isn't, so neither form is below zero
     if half_b > 0:
-        denominator = math.sqrt(root) + half_b
-        return max(-2 * constant / denominator, 0.0) if denominator > 0 else 0.0
-    return max((math.sqrt(root) - half_b) / two_a, 0.0)
+        return -2 * constant / (math.sqrt(root) + half_b)
+    return (math.sqrt(root) - half_b) / two_a
 
 
 def tango_bounds(pairs: Discordant, z: float) -> tuple[float, float]:
