@@ -95,8 +95,10 @@ class GateSpec(Record):
     alpha: float = Field(default=0.05, gt=0, lt=0.5, description="one-sided error of every bound")
     planned_decisions: int = Field(default=365, gt=0, description="the anchor's alpha is divided by this")
     target: str = Field(description="the suite that must be proven better")
-    min_items: int = Field(default=150, gt=0, description="a suite of fewer items blocks")
-    max_items: int = Field(default=1000, gt=0, description="of a larger suite, the same items are taken every night")
+    min_items: int = Field(default=150, gt=0, description="families; a suite of fewer blocks")
+    max_items: int = Field(
+        default=1000, gt=0, description="families; of a larger suite, the same ones are taken every night"
+    )
     engine: Literal["packed", "vllm"] = Field(default="packed", description="what scores: ours, or vLLM")
     early_stop: bool = Field(default=True, description="stop scoring once harm is proven")
     aa_items: int = Field(

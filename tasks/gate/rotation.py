@@ -31,7 +31,7 @@ def window(bank: Bank, epoch: int, max_items: int) -> Window:
 
     Args:
         epoch: rotations so far; 0: none.
-        max_items: families are taken whole, so a window may be a little smaller.
+        max_items: families, as n counts them everywhere: one with several items is taken whole and counts once.
 
     Raises:
         SuiteError: the bank has no gate items, or its generator is none.
@@ -39,7 +39,7 @@ def window(bank: Bank, epoch: int, max_items: int) -> Window:
     gate = _families(bank.suite.items, "gate")
     if not gate:
         raise SuiteError(f"the suite {bank.suite.name} has no items of the split `gate`", do="give it some")
-    width = _width(gate, max_items)
+    width = min(len(gate), max_items)
     step = math.ceil(bank.rotation.share * width) if bank.rotation else width
     wanted = epoch * step
     pool = gate + _families(bank.suite.items, "sealed")
@@ -71,16 +71,6 @@ def _families(items: tuple[Item, ...], split: str) -> list[list[Item]]:
         if item.split == split:
             members.setdefault(item.cluster, []).append(item)
     return [members[family] for family in sorted(members, key=hashed)]
-
-
-def _width(families: list[list[Item]], max_items: int) -> int:
-    """How many whole families fit; at least one."""
-    total = 0
-    for number, family in enumerate(families):
-        total += len(family)
-        if total > max_items:
-            return max(number, 1)
-    return len(families)
 
 
 def _fresh(bank: Bank, count: int) -> list[list[Item]]:

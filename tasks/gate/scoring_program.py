@@ -86,12 +86,11 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
         graded = {name for name in names if suites[name].scorer.kind in ("judge", "reward")}
         names = [name for name in names if name not in graded or suites[name].scorer.digest in grades]
         context = Context(anchored, grades)
-        mine = {name: suites[name] for name in names}
         job = Job(
             model["digest"],
-            mine,
+            {name: suites[name] for name in names},
             {name: ResultStore(Path(model["results"][name])) for name in names},
-            champion if stops and may_stop(gate, mine, champion) else {},
+            champion if stops else {},
         )
         advance = partial(progress.advance, model["suites"])
         outcome = run_job(job, gate, engine, context, engine.tokens, engine_settings.tokens, process, advance)

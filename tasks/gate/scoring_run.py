@@ -87,7 +87,7 @@ def run_job(
 
 def stages(job: Job, gate: GateSpec) -> Iterator[list[tuple[str, list[Item]]]]:
     """The items of each stage, suite by suite: all at once, or by looks where scoring may stop for harm."""
-    if not (gate.early_stop and job.champion):
+    if not may_stop(gate, job.suites, job.champion):
         yield [(name, list(suite.items)) for name, suite in job.suites.items()]
         return
     ends = {name: _ends(name, suite, gate) for name, suite in job.suites.items()}
@@ -114,12 +114,12 @@ def bank_of(suite: Suite) -> Bank:
 
 
 def may_stop(gate: GateSpec, suites: Mapping[str, Suite], champion: Mapping[str, object]) -> bool:
-    """Whether harm can be looked for: every judged suite is there, and the champion has results on it.
+    """Whether harm is looked for: every judged suite is there, and the champion has results on it.
 
     Where one is missing the gate will block, and there is nothing to stop for.
     """
     needed = {suite_of(spec.name) for spec in gate.judged}
-    return needed <= set(suites) and needed <= set(champion)
+    return gate.early_stop and needed <= set(suites) and needed <= set(champion)
 
 
 def suites_to_score(missing: Sequence[str], suites: Mapping[str, Suite], *, aa: bool, stops: bool) -> list[str]:
@@ -162,7 +162,7 @@ def _begins(
     if not process.leads:
         return process.claims.wait_for_stage(unit)
     go = True
-    if stage and job.champion:
+    if stage:  # without looks there is one stage only
         new = {name: _scored(results) for name, results in known.items()}
         go = not harmed(gate, job.suites, new, job.champion)
     process.claims.open_stage(unit, go)

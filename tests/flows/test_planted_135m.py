@@ -56,7 +56,7 @@ def test_the_demo_passes_is_approved_and_flipped_or_damaged_nights_fail(
     good = run()
     assert good["verdict"] == "PASS", good["reason"]
     assert good["data"]["quarantined"] == len((ROOT / "recipes/demo/odd-rows.jsonl").read_text().splitlines()) - 1
-    assert all(suite["n"] >= (100 if suite["name"].startswith("drift-") else 140) for suite in good["suites"])
+    assert all(suite["n"] >= (100 if suite["name"].startswith("drift-") else 150) for suite in good["suites"])
 
     flip(ROOT / "recipes" / "demo", tmp_path / "flipped")
     flipped = run(f"sources={tmp_path / 'flipped'}")

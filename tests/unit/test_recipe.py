@@ -18,7 +18,7 @@ def test_the_demo_is_a_recipe_with_four_suites_and_declares_its_margins() -> Non
     recipe = load_recipe(DEMO)
     assert [suite.name for suite in recipe.gate.suites] == ["safety", "accuracy", "reasoning", "house"]
     assert recipe.gate.target == "house"
-    assert recipe.gate.min_items >= 140
+    assert recipe.gate.min_items >= 150
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_demo_is_a_recipe_with_four_suites_and_declares_its_margins() -> Non
         ("beta = 0.1", "beta = nan", r"phase\.0\.beta"),
         ('loss = "sigmoid"', 'loss = "sigmod"', r"phase\.0\.loss\.0: .*\(got 'sigmod'\)"),
         ('target = "house"', 'target = "home"', r"target 'home' is none of the suites"),
-        ("max_items = 150", "max_items = 100", r"max_items 100 is below min_items 140"),
+        ("max_items = 150", "max_items = 100", r"max_items 100 is below min_items 150"),
         ('name = "safety"', 'name = "house"', r"suite names repeat"),
         ("max_steps = 24", "", r"phase\.0\.max_steps: Field required"),
         ("holdout = 0.27", "holdout = 1.0", r"data\.holdout"),

@@ -61,11 +61,13 @@ def test_a_bank_without_enough_sealed_items_says_that_it_is_exhausted() -> None:
     assert len(ids(window(bank(), 9, 1000))) == 40
 
 
-def test_families_are_taken_whole() -> None:
+def test_families_are_taken_whole_and_count_once() -> None:
     items = [item(f"g{n}", family=f"f{n // 3}") for n in range(30)]
     shown = window(Bank(build_suite("suite", Scorer(), items), TENTH), 0, 10)
-    assert len(shown.suite.items) == 9
-    assert len({one.family for one in shown.suite.items}) == 3
+    assert len({one.family for one in shown.suite.items}) == 10
+    assert len(shown.suite.items) == 30
+    fewer = window(Bank(build_suite("suite", Scorer(), items), TENTH), 0, 4).suite.items
+    assert (len({one.family for one in fewer}), len(fewer)) == (4, 12)
 
 
 def test_the_plan_rotates_by_decisions_and_people_beyond_it() -> None:

@@ -159,6 +159,7 @@ def test_harm_is_looked_for_only_where_every_judged_suite_has_the_champions_resu
     assert may_stop(GATE, SUITES, champion())
     assert not may_stop(GATE, {"safety": SUITES["safety"]}, champion())  # the other one can't be read: the gate blocks
     assert not may_stop(GATE, SUITES, {"safety": {}})
+    assert not may_stop(GATE.model_copy(update={"early_stop": False}), SUITES, champion())
     drifting = GATE.model_copy(update={"drift": DriftSpec(refusal=Limits(margin=0.1, budget=0.2))})
     assert not may_stop(drifting, SUITES, champion())
 
@@ -180,6 +181,16 @@ def test_a_candidate_that_lacks_one_scorecard_is_taken_through_all_suites_and_on
     outcome = run_job(part, GATE, engine, Context(), lambda one, scorer: 10, 100, here, lambda count, what: None)
     assert len(outcome.results["house"]) == 200
     assert set(engine.asked) <= {f"safety {n:03}" for n in range(200, 220)}
+
+
+def test_a_job_that_lacks_a_judged_suite_is_scored_to_its_end_without_looks(tmp_path: Path) -> None:
+    """Drift without the anchor's answers, or a judge model that isn't calibrated: the gate blocks, nothing crashes."""
+    part = job(tmp_path, champion())._replace(suites={"safety": SUITES["safety"]})
+    here = Process(0, Claims(tmp_path / "claims"), lambda: False)
+    wrong: Any = MadeUpEngine(wrong=True)
+    outcome = run_job(part, GATE, wrong, Context(), lambda one, scorer: 10, 100, here, lambda count, what: None)
+    assert not outcome.stopped
+    assert {name: len(found) for name, found in outcome.results.items()} == {"safety": 200}
 
 
 def test_stages_hold_every_item_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -97,13 +98,17 @@ def _write(path: Path, worker: int) -> None:
         append(path, "decision", {"worker": worker, "number": number}, datetime.now(UTC))
 
 
-def test_several_writers_keep_one_chain(tmp_path: Path) -> None:
-    path = ledger_path(tmp_path, "demo")
-    workers = [multiprocessing.Process(target=_write, args=(path, worker)) for worker in range(4)]
+def run_writers(write: Callable[[Path, int], None], path: Path, count: int) -> None:
+    workers = [multiprocessing.Process(target=write, args=(path, worker)) for worker in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+
+
+def test_several_writers_keep_one_chain(tmp_path: Path) -> None:
+    path = ledger_path(tmp_path, "demo")
+    run_writers(_write, path, 4)
     entries = read_ledger(path)
     assert len(entries) == 80
     assert {(one.body["worker"], one.body["number"]) for one in entries} == {
@@ -159,11 +164,7 @@ def _write_both_ways(path: Path, worker: int) -> None:
 
 def test_writers_of_both_ways_keep_one_chain(tmp_path: Path) -> None:
     path = ledger_path(tmp_path, "demo")
-    workers = [multiprocessing.Process(target=_write_both_ways, args=(path, worker)) for worker in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    run_writers(_write_both_ways, path, 3)
     assert len(read_ledger(path)) == 30
     assert problems(path)[1] == []
 

@@ -146,16 +146,16 @@ def test_the_end_of_a_change_is_what_the_registry_says_then_not_what_was_asked(s
     assert read_ledger(journal_path(server.home))[-1].body["after"] == {"approval": "requested"}
 
 
+def full_disk(*_: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_ledger_that_cannot_be_written_lets_no_change_through(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(server)
     with monkeypatch.context() as patch:
-
-        def full(*_: Any) -> None:
-            raise OSError(28, "No space left on device")
-
-        patch.setattr(Journal, "_append", full)
+        patch.setattr(Journal, "_append", full_disk)
         answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
     assert answer.status_code == 500
     assert "nothing was changed" in str(answer.json)
@@ -168,11 +168,7 @@ def test_an_end_that_cannot_be_written_is_said_and_verify_names_the_change(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(server)
-
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Journal, "done", full)
+    monkeypatch.setattr(Journal, "done", full_disk)
     answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
     assert answer.status_code == 500
     assert "MLflow answered 200" in str(answer.json)
