@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,19 @@ def test_a_server_may_listen_on_loopback_or_behind_tls_or_where_a_person_allows_
 def test_a_server_that_others_could_reach_without_tls_is_refused(host: str) -> None:
     with pytest.raises(BadSetting, match="without TLS"):
         refuse_exposure(host, tls=False, allowed=False)
+
+
+def test_a_private_file_that_cannot_be_written_stays_as_it_was_and_leaves_no_password_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "credentials.json"
+    write_private(path, '{"old": true}\n')
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_private(path, '{"secret": "new"}\n')
+    assert read_private(path) == {"old": True}
+    assert list(tmp_path.iterdir()) == [path]
