@@ -221,3 +221,17 @@ def prefect_server(_quiet_home: None) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A registry with a champion and a candidate, built once: its database takes seconds to migrate."""
+    from tests.registry_world import World
+
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def world(built: Any, tmp_path: Path) -> Any:
+    """A copy of it for one test (``tests.registry_world.World``)."""
+    return built.copied(tmp_path / "world")

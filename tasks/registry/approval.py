@@ -99,6 +99,8 @@ def auto_problem(tags: Tags, evidence: Evidence, policy: ApprovalSpec) -> str | 
     if evidence.verdict.verdict != "PASS" or not evidence.promotable:
         return f"its verdict is {evidence.verdict.verdict}"
     bounds = {one.name: one.lower for one in evidence.verdict.suites}
+    if not bounds:
+        return "its verdict is over no suite"
     low = [name for name, lower in bounds.items() if lower is None or not lower > rule.lower_bounds_above]
     if low:
         return f"lower bounds are not above {rule.lower_bounds_above:g}: {', '.join(low)}"

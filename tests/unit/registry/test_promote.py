@@ -1,146 +1,44 @@
 """Promotion against a real MLflow registry on SQLite: nothing moves around the evidence."""
 
 import json
-from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from infra.digest import digest_of
 from infra.ledger import ledger_path, read_ledger
-from infra.store import Store
-from tasks.contracts import Evidence, Model, ScorecardRef, Verdict
+from infra.registry_guard.embedded import Refused
 from tasks.errors import NotPromotable, RegistryError
-from tasks.registry.client import Registry, model_tags, read_baseline
+from tasks.registry.client import model_tags, read_baseline
+from tasks.registry.decide import reject
 from tasks.registry.initialise import initialise
-from tasks.registry.promote import approve, promote, reject, rollback
+from tasks.registry.promote import promote, rollback
 from tasks.registry.reanchor import reanchor
-
-
-class World:
-    """A registry with a champion and one candidate that passed."""
-
-    def __init__(self, home: Path) -> None:
-        self.home, self.store = home, Store(home / "store")
-        self.client = MlflowClient(f"sqlite:///{home / 'registry.db'}")
-        self.registry = Registry(self.client, "shop")
-        (home / "base").mkdir()
-        (home / "base" / "weights").write_text("base")
-        self.base = Model(base=self.store.put_tree(home / "base"))
-        initialise(self.registry, self.base, "base", "ann", self.store)
-        (home / "adapter").mkdir()
-        (home / "adapter" / "adapter").write_text("adapter")
-        self.model = Model(base=self.base.base, adapter=self.store.put_tree(home / "adapter"))
-        self.card = self.store.put_bytes(b"a card")
-        self.version = self.register("PASS")
-
-    def other(self) -> Model:
-        (self.home / "another").mkdir()
-        (self.home / "another" / "weights").write_text("another")
-        return Model(base=self.store.put_tree(self.home / "another"))
-
-    def suite(self, verdict: str, anchor_delta: float, anchor_lower: float) -> dict[str, object]:
-        """One suite of a verdict, with a budget of 5 points against the anchor."""
-        numbers = dict.fromkeys(("champion", "candidate", "delta", "lower", "upper", "p_harm", "mde"), 0.0)
-        return {
-            "name": "safety",
-            "measure": "right",
-            "n": 200,
-            "margin": 0.02,
-            "budget": 0.05,
-            "anchor_delta": anchor_delta,
-            "anchor_lower": anchor_lower,
-            "anchor_upper": 0.1,
-            "items_to_settle": None,
-            "target": True,
-            "verdict": verdict,
-            "reason": "",
-            **numbers,
-        }
-
-    def register(
-        self, verdict: str, anchor_lower: float = 0.0, anchor_delta: float = 0.0, waivable: bool | None = None
-    ) -> int:
-        open_ = verdict == "INCONCLUSIVE" and anchor_lower > -0.05 if waivable is None else waivable
-        found = Verdict.model_validate(
-            {
-                "verdict": verdict,
-                "paragraph": "",
-                "suites": (self.suite(verdict, anchor_delta, anchor_lower),),
-                "waivable": open_,
-                "problems": (),
-                "alpha": 0.05,
-                "anchor_z": 2.9,
-                "candidate": self.model.digest,
-                "champion": self.base.digest,
-                "anchor": self.base.digest,
-                "cards": (self.card.digest_,),
-            }
-        )
-        any_ = digest_of(verdict)
-        ref = ScorecardRef(
-            role="candidate", suite="s", model=self.model.digest, items=any_, scorer=any_, card=self.card
-        )
-        evidence = Evidence(
-            night=any_,
-            recipe=any_,
-            snapshot=any_,
-            preferences=any_,
-            model=self.model,
-            champion=self.base.digest,
-            anchor=self.base.digest,
-            cards=(ref,),
-            verdict=found,
-            trained_on=self.store.put_bytes(b"pairs"),
-            promotable=True,
-        )
-        blob = self.store.put_bytes(evidence.model_dump_json().encode())
-        tags = {
-            "nightshift.key": evidence.key,
-            "nightshift.role": "candidate",
-            "nightshift.night": any_,
-            "nightshift.verdict": verdict,
-            "nightshift.promotable": "true",
-            "nightshift.waivable": str(open_).lower(),
-            "nightshift.evidence": blob.model_dump_json(),
-            "nightshift.anchor": self.base.digest,
-            "approval": "requested",
-            **model_tags(self.model, evidence.trained_on, self.store),
-        }
-        return self.registry.create(f"store:/{any_}", None, tags, "")
-
-    def aliases(self) -> dict[str, int]:
-        return {name: int(version) for name, version in self.client.get_registered_model("shop").aliases.items()}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+from tasks.release import ReleasePolicy
+from tests.registry_world import World
 
 
 def test_init_registers_the_base_as_champion_and_anchor_once(world: World) -> None:
     assert world.aliases() == {"anchor": 1, "champion": 1}
     with pytest.raises(RegistryError, match="initialised already"):
-        initialise(world.registry, world.base, "base", "ann", world.store)
+        initialise(world.registry, world.base, "base", "ann", world.store, ReleasePolicy())
 
 
-def test_init_that_died_before_its_end_is_taken_up_without_a_second_version(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_init_that_died_before_its_end_is_taken_up_without_a_second_version(world: World) -> None:
     world.client.delete_registered_model_tag("shop", "nightshift.initialised")
-    assert initialise(world.registry, world.base, "base", "ann", world.store) == 1
+    assert initialise(world.registry, world.base, "base", "ann", world.store, ReleasePolicy()) == 1
     assert len(world.registry.versions()) == 2
 
 
 def test_promotion_needs_an_approval_and_moves_both_aliases_once(world: World) -> None:
     with pytest.raises(NotPromotable, match="isn't approved"):
         promote(world.registry, world.version, world.store, world.home)
-    approve(world.registry, world.version, "ben", world.home)
+    world.approve()
     promote(world.registry, world.version, world.store, world.home)
     assert world.aliases() == {"anchor": 1, "champion": 2, "previous": 1}
     promote(world.registry, world.version, world.store, world.home)
     assert world.aliases() == {"anchor": 1, "champion": 2, "previous": 1}
     manifest = json.loads((world.home / "serving" / "shop.json").read_text())
-    assert (manifest["version"], manifest["approved_by"]) == (2, "ben")
+    assert (manifest["version"], manifest["approved_by"]) == (2, ["ben"])
 
 
 @pytest.mark.parametrize("what", ["card", "adapter", "evidence"])
@@ -148,7 +46,7 @@ def test_promotion_refuses_when_any_object_of_the_evidence_was_edited(world: Wor
     assert world.model.adapter is not None
     evidence = json.loads(world.registry.version(world.version).tags["nightshift.evidence"])["digest_"]
     digest = {"card": world.card.digest_, "adapter": world.model.adapter.files[0].digest_, "evidence": evidence}[what]
-    approve(world.registry, world.version, "ben", world.home)
+    world.approve()
     path = world.store.path(digest)
     path.chmod(0o644)
     path.write_bytes(path.read_bytes() + b" ")
@@ -158,7 +56,7 @@ def test_promotion_refuses_when_any_object_of_the_evidence_was_edited(world: Wor
 
 
 def test_promotion_refuses_when_an_object_is_gone(world: World) -> None:
-    approve(world.registry, world.version, "ben", world.home)
+    world.approve()
     world.store.path(world.card.digest_).unlink()
     with pytest.raises(NotPromotable, match="no object"):
         promote(world.registry, world.version, world.store, world.home)
@@ -166,43 +64,45 @@ def test_promotion_refuses_when_an_object_is_gone(world: World) -> None:
 
 def test_a_failed_version_with_tags_forged_to_pass_is_refused(world: World) -> None:
     failed = world.register("FAIL")
-    world.registry.tag(failed, {"nightshift.verdict": "PASS", "approval": "approved", "approval.by": "ben"})
+    world.around(failed, nightshift__verdict="PASS", approval="approved", approval__by="ben")
     with pytest.raises(NotPromotable, match="the evidence FAIL"):
         promote(world.registry, failed, world.store, world.home)
 
 
-def test_an_approval_set_by_hand_names_nobody_and_promotes_nothing_until_somebody_approves(world: World) -> None:
-    world.registry.tag(world.version, {"approval": "approved"})
+def test_an_approval_set_in_the_database_promotes_nothing(world: World) -> None:
+    world.around(world.version, approval="approved")
     with pytest.raises(NotPromotable, match="approved by nobody"):
         promote(world.registry, world.version, world.store, world.home)
-    approve(world.registry, world.version, "ben", world.home)
-    promote(world.registry, world.version, world.store, world.home)
-    assert world.registry.version(world.version).tags["approval.by"] == "ben"
+    # a name set by hand as well convinces promote, and the guard moves no alias to what it saw nobody approve
+    world.around(world.version, approval__by="ben")
+    with pytest.raises(Refused, match="nobody approved through this server"):
+        promote(world.registry, world.version, world.store, world.home)
+    assert world.aliases()["champion"] == 1
 
 
 def test_rollback_restores_the_previous_champion_and_bars_the_other(world: World) -> None:
     with pytest.raises(NotPromotable, match="no previous"):
-        rollback(world.registry, world.home, "cat")
-    approve(world.registry, world.version, "ben", world.home)
+        rollback(world.registry, world.store, world.home, "cat")
+    world.approve()
     promote(world.registry, world.version, world.store, world.home)
-    rollback(world.registry, world.home, "cat")
-    rollback(world.registry, world.home, "cat")
+    rollback(world.registry, world.store, world.home, "cat")
+    rollback(world.registry, world.store, world.home, "cat")
     assert world.aliases() == {"anchor": 1, "champion": 1, "previous": 1}
     assert json.loads((world.home / "serving" / "shop.json").read_text())["version"] == 1
     with pytest.raises(NotPromotable, match="rolled back by cat"):
-        approve(world.registry, world.version, "ben", world.home)
+        world.approve()
 
 
 def test_a_rejection_needs_a_reason_and_bars_approval(world: World) -> None:
     with pytest.raises(NotPromotable, match="without a reason"):
-        reject(world.registry, world.version, "  ", "ben")
-    reject(world.registry, world.version, "too curt", "ben")
+        reject(world.acting("ben", "approver"), world.version, "  ")
+    reject(world.acting("ben", "approver"), world.version, "too curt")
     with pytest.raises(NotPromotable, match="rejected: too curt"):
-        approve(world.registry, world.version, "ben", world.home)
+        world.approve()
 
 
 def test_a_baseline_whose_tags_name_another_model_is_not_believed(world: World) -> None:
-    world.registry.tag(1, {"nightshift.model": world.model.digest})
+    world.around(1, nightshift__model=world.model.digest)
     with pytest.raises(RegistryError, match="says it is model"):
         read_baseline(world.registry, "champion", world.store)
 
@@ -225,8 +125,8 @@ def kinds(world: World) -> list[str]:
 def test_a_waiver_promotes_an_inconclusive_version_and_its_reason_and_name_are_kept(world: World) -> None:
     open_ = world.register("INCONCLUSIVE", anchor_lower=-0.01)
     with pytest.raises(NotPromotable, match="only PASS can be approved"):
-        approve(world.registry, open_, "ben", world.home)
-    approve(world.registry, open_, "ben", world.home, "the house items are few, support asked for it")
+        world.approve(open_)
+    world.approve(open_, waiver="the house items are few, support asked for it")
     promote(world.registry, open_, world.store, world.home)
     assert world.aliases()["champion"] == open_
     tags = world.registry.version(open_).tags
@@ -239,10 +139,10 @@ def test_a_waiver_promotes_an_inconclusive_version_and_its_reason_and_name_are_k
 def test_a_waiver_never_excuses_the_anchors_bound(world: World) -> None:
     far = world.register("INCONCLUSIVE", anchor_lower=-0.06)
     with pytest.raises(NotPromotable, match="bound against the anchor does not hold"):
-        approve(world.registry, far, "ben", world.home, "please")
+        world.approve(far, waiver="please")
     # nor does a tag that says otherwise: the evidence's own numbers are looked at again
-    world.registry.tag(far, {"nightshift.waivable": "true"})
-    approve(world.registry, far, "ben", world.home, "please")
+    world.around(far, nightshift__waivable="true")
+    world.approve(far, waiver="please")
     with pytest.raises(NotPromotable, match="the evidence says INCONCLUSIVE"):
         promote(world.registry, far, world.store, world.home)
     assert world.aliases()["champion"] == 1
@@ -250,7 +150,7 @@ def test_a_waiver_never_excuses_the_anchors_bound(world: World) -> None:
 
 def test_evidence_that_calls_itself_waivable_against_its_own_numbers_is_not_believed(world: World) -> None:
     lies = world.register("INCONCLUSIVE", anchor_lower=-0.06, waivable=True)
-    approve(world.registry, lies, "ben", world.home, "please")
+    world.approve(lies, waiver="please")
     with pytest.raises(NotPromotable, match="the evidence says INCONCLUSIVE"):
         promote(world.registry, lies, world.store, world.home)
 
@@ -259,14 +159,14 @@ def test_evidence_that_calls_itself_waivable_against_its_own_numbers_is_not_beli
 def test_a_waiver_never_excuses_a_fail_or_a_block(world: World, verdict: str) -> None:
     version = world.register(verdict, anchor_lower=-0.01, waivable=True)
     with pytest.raises(NotPromotable, match="a waiver excuses INCONCLUSIVE only"):
-        approve(world.registry, version, "ben", world.home, "please")
+        world.approve(version, waiver="please")
     assert "waiver" not in kinds(world)
 
 
 def test_a_waiver_of_white_space_is_none(world: World) -> None:
     open_ = world.register("INCONCLUSIVE", anchor_lower=-0.01)
     with pytest.raises(NotPromotable, match="only PASS can be approved"):
-        approve(world.registry, open_, "ben", world.home, "   ")
+        world.approve(open_, waiver="   ")
 
 
 # --- re-anchoring ---
@@ -274,7 +174,7 @@ def test_a_waiver_of_white_space_is_none(world: World) -> None:
 
 def test_re_anchoring_moves_the_alias_and_keeps_what_the_champion_had_lost(world: World) -> None:
     worse = world.register("INCONCLUSIVE", anchor_lower=-0.01, anchor_delta=-0.004)
-    approve(world.registry, worse, "ben", world.home, "known and wanted")
+    world.approve(worse, waiver="known and wanted")
     promote(world.registry, worse, world.store, world.home)
     told = reanchor(world.registry, world.store, world.home, "eva", "a new base line for spring")
     assert world.aliases()["anchor"] == worse
@@ -286,10 +186,10 @@ def test_re_anchoring_moves_the_alias_and_keeps_what_the_champion_had_lost(world
 
 def test_re_anchoring_that_died_before_the_alias_moved_is_taken_up_and_counted_once(world: World) -> None:
     worse = world.register("INCONCLUSIVE", anchor_lower=-0.01, anchor_delta=-0.004)
-    approve(world.registry, worse, "ben", world.home, "known and wanted")
+    world.approve(worse, waiver="known and wanted")
     promote(world.registry, worse, world.store, world.home)
     reanchor(world.registry, world.store, world.home, "eva", "spring")
-    world.registry.set_alias("anchor", 1)
+    world.registry.swap_alias("anchor", 1, worse)
     reanchor(world.registry, world.store, world.home, "eva", "spring")
     assert kinds(world).count("reanchor") == 1
     assert world.aliases()["anchor"] == worse
@@ -304,10 +204,11 @@ def test_re_anchoring_to_the_same_model_is_an_act_too(world: World) -> None:
 def test_re_anchoring_needs_a_reason_and_a_champion_that_was_compared_with_the_anchor(world: World) -> None:
     with pytest.raises(RegistryError, match="needs a reason"):
         reanchor(world.registry, world.store, world.home, "eva", " ")
-    approve(world.registry, world.version, "ben", world.home)
+    world.approve()
     promote(world.registry, world.version, world.store, world.home)
-    elsewhere = world.registry.create("store:/other", None, {**model_tags(world.other(), None, world.store)}, "")
-    world.registry.set_alias("anchor", elsewhere)
+    tags = {"nightshift.role": "base", **model_tags(world.other(), None, world.store)}
+    elsewhere = world.registry.create("store:/other", None, tags, "")
+    world.client.set_registered_model_alias("shop", "anchor", str(elsewhere))
     with pytest.raises(RegistryError, match="was never compared with the anchor"):
         reanchor(world.registry, world.store, world.home, "eva", "spring")
     assert "reanchor" not in kinds(world)
@@ -315,4 +216,4 @@ def test_re_anchoring_needs_a_reason_and_a_champion_that_was_compared_with_the_a
 
 def test_an_unknown_version_is_named_with_those_there_are(world: World) -> None:
     with pytest.raises(RegistryError, match=r"no version 9; there are \[1, 2\]"):
-        approve(world.registry, 9, "ben", world.home)
+        world.approve(9)
