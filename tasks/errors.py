@@ -49,3 +49,7 @@ class RegistryError(NightshiftError):
 
 class NotPromotable(NightshiftError):
     """A version may not become champion: its verdict, evidence or approval doesn't allow it."""
+
+
+class ExportError(NightshiftError):
+    """A version can't be exported, or an export isn't what its signed manifest says."""
