@@ -168,7 +168,7 @@ def _suites(facts: Facts) -> list[str]:
     )
     if verdict.limits:
         rows = [
-            f"| {plain(one.name)} | {_number(one.value)} | {one.limit:g} | {'yes' if one.breached else 'no'} |"
+            f"| {plain(one.name)} | {'missing' if one.value is None else f'{one.value:g}'} | {one.limit:g} | {'yes' if one.breached else 'no'} |"
             for one in verdict.limits
         ]
         parts.append("\n".join(["| fixed limit | value | limit | breached |\n|---|--:|--:|---|", *rows]))
