@@ -67,18 +67,19 @@ def subjects_of(statement: Mapping[str, Any]) -> dict[str, Digest]:
     return {one["name"]: f"sha256:{one['digest']['sha256']}" for one in statement["subject"]}
 
 
-def public_key(home: Path) -> bytes:
-    """The key that checks what this place signs.
+def public_key(home: Path, named: Path | None = None) -> bytes:
+    """The key that checks what this place signs, or the one that was named.
 
     Raises:
-        ExportError: nothing was signed here yet.
+        ExportError: it can't be read, or nothing was signed here yet.
     """
-    path = home / "guard" / "signing.pub.pem"
+    path = named or home / "guard" / "signing.pub.pem"
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except OSError as error:
         raise ExportError(
-            f"there is no public key {path}", do="name the signer's with --key, or run this where the export was made"
+            f"the public key {path} can't be read: {error.strerror}",
+            do="name the signer's with --key; it lies where the export was made, at HOME/guard/signing.pub.pem",
         ) from None
 
 

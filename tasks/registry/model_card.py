@@ -9,7 +9,7 @@ import re
 from typing import Literal, NamedTuple
 
 from infra.digest import Digest
-from tasks.contracts import Evidence, SuiteResult
+from tasks.contracts import Evidence, FixedLimit, SuiteResult
 
 Form = Literal["merged", "adapter"]
 NOT_APPROVED = "**NOT APPROVED: nobody has approved this version. It must not serve.**"
@@ -167,11 +167,8 @@ def _suites(facts: Facts) -> list[str]:
         f"z = {verdict.anchor_z:.2f}. Differences are shares of 1. The target had to be proven better."
     )
     if verdict.limits:
-        rows = [
-            f"| {plain(one.name)} | {'missing' if one.value is None else f'{one.value:g}'} | {one.limit:g} | {'yes' if one.breached else 'no'} |"
-            for one in verdict.limits
-        ]
-        parts.append("\n".join(["| fixed limit | value | limit | breached |\n|---|--:|--:|---|", *rows]))
+        head = "| fixed limit | value | limit | breached |\n|---|--:|--:|---|"
+        parts.append("\n".join([head, *[_limit(one) for one in verdict.limits]]))
     noted = [*verdict.problems, *verdict.warnings]
     if noted:
         parts.append("The gate noted:\n\n" + "\n".join(f"- {plain(one)}" for one in noted))
@@ -184,6 +181,11 @@ def _suite(one: SuiteResult) -> str:
     cells += [_number(one.delta), _number(one.lower), f"{one.margin:g}"]
     cells += [_number(one.anchor_delta), _number(one.anchor_lower), f"{one.budget:g}", one.verdict]
     return f"| {' | '.join(cells)} |"
+
+
+def _limit(one: FixedLimit) -> str:
+    value = "missing" if one.value is None else f"{one.value:g}"
+    return f"| {plain(one.name)} | {value} | {one.limit:g} | {'yes' if one.breached else 'no'} |"
 
 
 def _number(value: float | None) -> str:
@@ -230,8 +232,8 @@ def _limits(facts: Facts) -> str:
     return (
         f"{use}\n\n"
         f"The verdict says only what its suites measure ({names}), on their items, within the margins and budgets of "
-        "the table. It says nothing about other languages, longer conversations, tools, or harm of a kind that no suite "
-        "asks for. No worse than the model before it doesn't mean good: the candidate's own scores are in "
+        "the table. It says nothing about other languages, longer conversations, tools, or harm of a kind that no "
+        "suite asks for. No worse than the model before it doesn't mean good: the candidate's own scores are in "
         "`evidence.json`." + (f"\n\n{_rounding(facts)}" if facts.quantise else "")
     )
 

@@ -1,9 +1,13 @@
 """The register step, and what reads or moves the registry outside a night."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from infra.objects import open_objects
+from infra.pools import default_pool
 from infra.step import step
-from infra.store import Blob
+from infra.store import Blob, Store
 from tasks import place
 from tasks.contracts import (
     Baselines,
@@ -18,11 +22,15 @@ from tasks.contracts import (
     Snapshot,
     Verdict,
 )
+from tasks.lm.merged import merged_folder
 from tasks.recipe import Recipe
 from tasks.registry import promote as moves
 from tasks.registry import reanchor as anchoring
 from tasks.registry.client import Registry, read_baseline
+from tasks.registry.export import Exported, export_version
+from tasks.registry.export_check import public_key, verify_export
 from tasks.registry.initialise import initialise, is_initialised
+from tasks.registry.model_card import Form
 from tasks.registry.register import register_version
 
 
@@ -112,3 +120,29 @@ def reject(name: str, version: int, reason: str) -> str:
 
 def rollback(name: str) -> str:
     return moves.rollback(registry_of(name), place.home(), moves.whoami())
+
+
+def export(name: str, version: int, to: str, form: Form = "merged", *, unapproved: bool = False) -> Exported:
+    """A version as signed files under ``to``, a folder or ``s3://bucket/prefix``."""
+    place.tracking().check()
+    home, store = place.home(), place.store()
+    return export_version(
+        registry_of(name),
+        version,
+        open_objects(to, place.settings()),
+        store,
+        home,
+        partial(as_it_serves, home=home, store=store),
+        form=form,
+        unapproved=unapproved,
+    )
+
+
+def as_it_serves(model: Model, quantise: str | None, *, home: Path, store: Store) -> Path:
+    """A model laid out as one folder, merged on this machine."""
+    return merged_folder(model, home, store, default_pool("local"), lambda event: None, quantise=quantise)
+
+
+def check_export(url: str, key: Path | None) -> list[str]:
+    """What is wrong with an export; ``key``: the signer's public key, or this machine's."""
+    return verify_export(open_objects(url, place.settings()), public_key(place.home(), key))
