@@ -1,7 +1,9 @@
 """A base model's licence: what its files state, and nothing else."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from infra.errors import StoreError
 from infra.store import Store
-from tasks.lm.licence import BaseLicence, licence_in_card, licence_of, note_licence
+from tasks.errors import ModelError
+from tasks.lm.licence import BaseLicence, gguf_text, licence_in_card, licence_of, note_licence
 
 
 def folder(root: Path, **files: str) -> Path:
@@ -54,6 +57,55 @@ def test_a_gguf_file_states_its_licence(tmp_path: Path) -> None:
     assert spec.submodule_search_locations is not None
     (file,) = Path(next(iter(spec.submodule_search_locations))).glob("*.gguf")
     assert noted(tmp_path, file) == BaseLicence(name="apache-2.0", said_by=file.name)
+
+
+def gguf(path: Path, change: Callable[[Any], None] | None = None) -> Path:
+    """A GGUF file, written by the gguf package, whose licence comes after arrays of all sorts."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(path, "llama")
+    writer.add_array("tokenizer.words", ["a", "licence", ""])
+    writer.add_array("tokenizer.scores", [0.5, 1.5])
+    writer.add_array("nested", [[1, 2], [3]])
+    for kind in (
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "uint32",
+        "int32",
+        "uint64",
+        "int64",
+        "float32",
+        "float64",
+        "bool",
+    ):
+        getattr(writer, f"add_{kind}")(f"some.{kind}", 1)
+    if change is not None:
+        change(writer)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    return path
+
+
+def test_a_gguf_files_texts_are_found_behind_values_of_every_kind(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "a.gguf", lambda writer: writer.add_license("llama3.1"))
+    assert gguf_text(file, "general.license") == "llama3.1"
+    assert gguf_text(file, "general.name") is None
+    assert gguf_text(gguf(tmp_path / "b.gguf"), "general.license") is None
+    assert noted(tmp_path, tmp_path / "b.gguf") == BaseLicence()
+
+
+def test_a_gguf_file_that_is_cut_off_or_none_at_all_is_refused(tmp_path: Path) -> None:
+    whole = gguf(tmp_path / "a.gguf", lambda writer: writer.add_license("mit")).read_bytes()
+    for end in range(0, len(whole) - 1):
+        (tmp_path / "cut.gguf").write_bytes(whole[:end])
+        with pytest.raises(ModelError, match="no readable GGUF file"):
+            gguf_text(tmp_path / "cut.gguf", "general.license")
+    (tmp_path / "cut.gguf").write_bytes(b"GGML" + whole[4:])
+    with pytest.raises(ModelError, match="begins with b'GGML'"):
+        gguf_text(tmp_path / "cut.gguf", "general.license")
 
 
 def test_a_licence_text_among_the_models_own_files_counts_without_a_note(tmp_path: Path) -> None:
