@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.gate_commands import add_gate_commands
+from flows.serving_commands import SERVING, add_serving_commands
 from infra.errors import NightshiftError
 
 DEMO = "recipes/demo.toml"
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     rollback.add_argument("--name", default="demo", help="registered model (the recipe's name)")
     gate = command("gate", "plan the gate's power, rotate its items, re-anchor")
     add_gate_commands(gate, DEMO)
+    add_serving_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -216,6 +218,7 @@ COMMANDS = {
     "gate": _gate,
     "up": _up,
     "doctor": _doctor,
+    **SERVING,
 }
 
 if __name__ == "__main__":

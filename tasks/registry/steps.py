@@ -21,6 +21,7 @@ from tasks.contracts import (
 from tasks.recipe import Recipe
 from tasks.registry import promote as moves
 from tasks.registry import reanchor as anchoring
+from tasks.registry.choice import Chosen, choose
 from tasks.registry.client import Registry, read_baseline
 from tasks.registry.initialise import initialise, is_initialised
 from tasks.registry.register import register_version
@@ -28,6 +29,12 @@ from tasks.registry.register import register_version
 
 def registry_of(name: str) -> Registry:
     return Registry(place.tracking().client, name)
+
+
+def chosen(name: str, wanted: list[str]) -> list[Chosen]:
+    """The versions that these aliases or numbers mean."""
+    place.tracking().check()
+    return choose(registry_of(name), wanted, place.store())
 
 
 def baselines_of(name: str, night: str) -> Baselines:
