@@ -56,7 +56,10 @@ PROGRAMS = (
     "tasks/align/program.py",
     "tasks/gate/foreign/program.py",
     "tasks/gate/scoring_program.py",
+    "tasks/lm/ask_program.py",
     "tasks/lm/import_program.py",
+    "tasks/lm/merge_program.py",
+    "tasks/lm/serve_program.py",
 )
 
 ENVIRONMENT = "infra/settings.py"

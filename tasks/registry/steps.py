@@ -26,6 +26,7 @@ from tasks.lm.merged import merged_folder
 from tasks.recipe import Recipe
 from tasks.registry import promote as moves
 from tasks.registry import reanchor as anchoring
+from tasks.registry.choice import Chosen, choose
 from tasks.registry.client import Registry, read_baseline
 from tasks.registry.export import Exported, export_version
 from tasks.registry.export_check import public_key, verify_export
@@ -36,6 +37,12 @@ from tasks.registry.register import register_version
 
 def registry_of(name: str) -> Registry:
     return Registry(place.tracking().client, name)
+
+
+def chosen(name: str, wanted: list[str]) -> list[Chosen]:
+    """The versions that these aliases or numbers mean."""
+    place.tracking().check()
+    return choose(registry_of(name), wanted, place.store())
 
 
 def baselines_of(name: str, night: str) -> Baselines:
