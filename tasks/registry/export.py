@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from infra.digest import Digest, digest_bytes
 from infra.errors import ObjectConflict
-from infra.objects import Objects
+from infra.objects import Objects, check_conditions
 from infra.signing import sign_statement
 from infra.store import Store
 from tasks.errors import ExportError
@@ -198,6 +198,7 @@ def _decision(approval: Approval | None, line: Line | None) -> dict[str, Any]:
 
 def _send_all(objects: Objects, folder: str, parts: Parts) -> tuple[str, ...]:
     _refuse_others(objects, folder, {*parts.files, *parts.texts}, _LEFT_OVER)
+    check_conditions(objects)
     digests = parts.digests()
     contents = {name: file.path for name, file in parts.files.items()} | dict(parts.texts)
     return tuple(

@@ -371,6 +371,8 @@ class Dying:
         return self._write(key, lambda: self._objects.put_file(key, *args, **options))
 
     def _write(self, key: str, write: Callable[[], str]) -> str:
+        if key == "conditions.probe":  # of the place, not of an export
+            return write()
         dies = len(self.written) == self._at
         if dies and not self._done:
             raise Killed
