@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from infra.digest import Digest, digest_bytes
 from infra.errors import ObjectConflict
 from infra.objects import Objects, check_conditions
-from infra.signing import sign_statement
+from infra.signing import sign_statement, subjects_of
 from infra.store import Store
 from tasks.errors import ExportError
 from tasks.lm.licence import licence_of
 from tasks.registry.approval import refuse_promotion
 from tasks.registry.client import Registry
-from tasks.registry.export_check import PREDICATE_TYPE, public_key, read_statement, subjects_of
+from tasks.registry.export_check import PREDICATE_TYPE, public_key, read_statement
 from tasks.registry.export_files import EVIDENCE, MANIFEST, README, SIGNED, Source, check_files
 from tasks.registry.export_source import (
     Merge,

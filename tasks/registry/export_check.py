@@ -1,18 +1,17 @@
 """Check an export: the signature, every file against its signed digest, and nothing else beside them."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from infra.digest import Digest
 from infra.errors import NightshiftError
 from infra.objects import Objects
-from infra.signing import verify_envelope
+from infra.signing import public_key_path, subjects_of, verify_envelope
 from tasks.errors import ExportError
 from tasks.registry.export_files import OWN, SIGNED, refuse_name
 
-PREDICATE_TYPE = "urn:nightshift:export:1"
+PREDICATE_TYPE = "nightshift://export/v1"
 
 
 def verify_export(objects: Objects, key: bytes, folder: str = "") -> list[str]:
@@ -62,18 +61,13 @@ def read_statement(data: bytes, key: bytes) -> dict[str, Any]:
     return statement
 
 
-def subjects_of(statement: Mapping[str, Any]) -> dict[str, Digest]:
-    """File names and digests, as they were signed."""
-    return {one["name"]: f"sha256:{one['digest']['sha256']}" for one in statement["subject"]}
-
-
 def public_key(home: Path, named: Path | None = None) -> bytes:
     """The key that checks what this place signs, or the one that was named.
 
     Raises:
         ExportError: it can't be read, or nothing was signed here yet.
     """
-    path = named or home / "guard" / "signing.pub.pem"
+    path = named or public_key_path(home)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -72,7 +72,7 @@ class Shop(World):
             (folder / name).write_bytes(data)
         return folder
 
-    def export(self, objects: Objects, number: int = 2, **options: Any) -> Exported:
+    def export(self, objects: Any, number: int = 2, **options: Any) -> Exported:
         merge = options.pop("merge", self.merge)
         return export_version(self.registry, number, objects, self.store, self.home, merge, **options)
 
@@ -541,7 +541,7 @@ def test_a_changed_statement_another_key_and_nonsense_are_found(
     (exported / SIGNED).write_text(json.dumps(envelope))
     assert problems(exported, shop.key, settings) == []
     (tmp_path / "else").mkdir()
-    sign_statement({"a": digest_bytes(b"a")}, "urn:x", {}, tmp_path / "else")
+    sign_statement({"a": digest_bytes(b"a")}, "test://x", {}, tmp_path / "else")
     assert len(problems(exported, public_key(tmp_path / "else"), settings)) == 1
 
 
