@@ -97,7 +97,8 @@ def export_version(
     version = read_version(registry, number, store)
     state = state_of(version, unapproved=unapproved)
     form = "merged" if state == "base" else form
-    folder, known = export_folder(version, form, state), claims(version, form, state)
+    folder = export_folder(version.name, number, version.model.digest, form, state)
+    known = claims(version, form, state)
     url = f"{objects.url.rstrip('/')}/{folder}"
     done = find_export(objects, folder, known, home)
     if done is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from infra.digest import digest_file, digest_of, short
+from infra.digest import Digest, digest_file, digest_of, short
 from infra.errors import StoreError
 from infra.ledger import ledger_path, read_ledger
 from infra.store import Blob, Store, Tree
@@ -88,10 +88,10 @@ def approval_of(tags: Mapping[str, str]) -> Approval:
     )
 
 
-def export_folder(version: Version, form: Form, state: State) -> str:
+def export_folder(name: str, number: int, model: Digest, form: Form, state: State) -> str:
     """Where a version lies under the target. What isn't the usual has a name of its own, so that both can be there."""
     marks = ("-adapter" if form == "adapter" else "") + ("-unapproved" if state == "unapproved" else "")
-    return f"{version.name}/{version.number}-{short(version.model.digest, 12)}{marks}"
+    return f"{name}/{number}-{short(model, 12)}{marks}"
 
 
 def claims(version: Version, form: Form, state: State) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from tasks.contracts import Model
 from tasks.registry.export_check import public_key, verify_export
 from tasks.registry.export_files import EVIDENCE, MANIFEST, README, SIGNED
 from tasks.registry.promote import approve
+from tests.export_shop import safetensors
 from tests.registry_world import World
 from tests.unit.lm.test_loading import make_adapter
-from tests.unit.registry.test_export_files import safetensors
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

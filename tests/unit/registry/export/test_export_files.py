@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 from infra.digest import digest_file
 from tasks.errors import ExportError
 from tasks.registry.export_files import OWN, Source, check_files, refuse_content, refuse_name, refuse_names
-
-
-def safetensors(numbers: bytes = b"\0" * 8) -> bytes:
-    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, len(numbers)]}}).encode()
-    return struct.pack("<Q", len(header)) + header + numbers
+from tests.export_shop import safetensors
 
 
 def sources(folder: Path, files: dict[str, bytes]) -> dict[str, Source]:

@@ -1,7 +1,6 @@
 """The model card: what a stranger must find in it, and what nobody may smuggle into it."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.digest import digest_of
+from infra.settings import ROOT
 from tasks.contracts import Evidence, FixedLimit, Model
 from tasks.registry.model_card import (
     NO_LICENCE,
@@ -23,7 +23,7 @@ from tasks.registry.model_card import (
 )
 from tests.unit.gate.report_records import BLOB, TREE, blocked, digest, suite, verdict
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "model_card.md"
+GOLDEN = ROOT / "tests" / "golden" / "model_card.md"
 
 
 def evidence(**changes: Any) -> Evidence:
