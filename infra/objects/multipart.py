@@ -88,10 +88,10 @@ def upload(client: Any, place: Place, path: Path, part_bytes: int, media: str, a
             etags = list(pool.map(send, parts.values()))
     except ClientError as error:
         # another process that went on with the same upload may have ended it
-        there = _etag(client, place) if absent and code_of(error) == "NoSuchUpload" else None
-        if there is None:
+        taken = _etag(client, place) if absent and code_of(error) == "NoSuchUpload" else None
+        if taken is None:
             raise
-        raise conflict(place.name, there, None) from error
+        raise conflict(place.name, taken, None) from error
     with readable_file(path):
         after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
