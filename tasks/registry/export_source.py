@@ -125,6 +125,8 @@ def ledger_line(home: Path, version: Version) -> Line | None:
 def model_files(version: Version, form: Form, store: Store, merge: Merge) -> dict[str, Source]:
     """The model's own files, by name. What the trees hold was hashed before; what is merged is hashed here.
 
+    The trees are checked here, before anything is merged; whoever adds files checks the whole.
+
     Raises:
         ExportError: a file must not be exported, or there is no adapter to export.
     """
@@ -141,7 +143,6 @@ def model_files(version: Version, form: Form, store: Store, merge: Merge) -> dic
         files = _from_tree(model.base, store)
     else:
         files = _from_folder(merge(model, version.quantise))
-    check_files(files, version.what)
     return files
 
 

@@ -1,6 +1,7 @@
 """The model card: what a stranger must find in it, and what nobody may smuggle into it."""
 
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -169,13 +170,15 @@ def test_rounded_weights_are_called_so() -> None:
 HOSTILE = st.text(alphabet=st.sampled_from("#|`*_<>[]()!\n\r\t\u2028\x00-=~&$\\ab:{}'\""), max_size=40)
 
 
-def structure(card: str) -> tuple[list[str], int, int]:
-    """Headings, table lines and code fences: what a hostile text would have to add."""
-    lines = card.split("\n")
+def structure(card: str) -> tuple[list[str], int, Counter[str]]:
+    """Headings, lines, and every mark that isn't escaped: what a hostile text would have to add."""
+    body = card.split("---\n", 2)[2]
+    lines = body.split("\n")
+    marks = Counter(re.sub(r"\\.", "", body))
     return (
         [line for line in lines if line.startswith("#")],
-        sum(line.startswith("|") for line in lines),
-        sum(line.startswith("```") for line in lines),
+        len(lines),
+        Counter({mark: marks[mark] for mark in "#|`*_<>[]!&~$\\"}),
     )
 
 
