@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
 from flows.release_commands import RELEASE, add_release_commands
+from flows.serving_commands import SERVING, add_serving_commands
 from infra.errors import NightshiftError
 
 DEMO = "recipes/demo.toml"
@@ -50,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     add_release_commands(command, DEMO)
     gate = command("gate", "plan the gate's power, rotate its items, re-anchor")
     add_gate_commands(gate, DEMO)
+    add_export_command(command)
+    add_serving_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -181,6 +185,8 @@ COMMANDS = {
     "gate": _gate,
     "up": _up,
     "doctor": _doctor,
+    **EXPORT,
+    **SERVING,
 }
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from infra.digest import Digest, digest_of
 from infra.errors import LedgerError, UnstableValue
+from infra.files import sync_folder
 
 # the first line is bound to this
 GENESIS: Digest = digest_of("nightshift ledger")
@@ -113,7 +114,7 @@ def append_to_tail(path: Path, kind: str, body: Mapping[str, Any], clock: Callab
         entry = _made(last, kind, body, now)
         _write(file, entry)
         if last is None:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     return entry
 
 
@@ -136,9 +137,16 @@ def problems(path: Path) -> tuple[tuple[Entry, ...], list[str]]:
 
     Unlike ``read_ledger`` it goes on after the first: an audit wants all of them.
     """
-    if not path.exists():
-        return (), []
-    *lines, torn = path.read_bytes().split(b"\n")
+    return problems_in(path.read_bytes(), path.name) if path.exists() else ((), [])
+
+
+def problems_in(data: bytes, name: str) -> tuple[tuple[Entry, ...], list[str]]:
+    """``problems`` of a ledger's bytes, wherever they were kept.
+
+    Args:
+        name: what to call it in the sentences.
+    """
+    *lines, torn = data.split(b"\n")
     found: list[str] = []
     entries: list[Entry] = []
     unreadable: set[int] = set()
@@ -146,14 +154,14 @@ def problems(path: Path) -> tuple[tuple[Entry, ...], list[str]]:
         try:
             entries.append(_entry(line, f"line {number}"))
         except LedgerError as error:
-            found.append(f"{path.name}: {error.what.removeprefix(_BROKEN)}")
+            found.append(f"{name}: {error.what.removeprefix(_BROKEN)}")
             unreadable.add(entries[-1].seq + 1 if entries else 1)
             continue
         if not _whole(entries[-1]):
-            found.append(f"{path.name}: line {number} (entry {entries[-1].seq}) was edited: its digest doesn't match")
-    found += [f"{path.name}: {one}" for one in _order_problems(entries, unreadable)]
+            found.append(f"{name}: line {number} (entry {entries[-1].seq}) was edited: its digest doesn't match")
+    found += [f"{name}: {one}" for one in _order_problems(entries, unreadable)]
     if torn:
-        found.append(f"{path.name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
+        found.append(f"{name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
     return tuple(entries), found
 
 
@@ -186,15 +194,6 @@ def _write(file: BinaryIO, entry: Entry) -> None:
     file.write(json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is there after a power cut only once its folder is on disk too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(seq: int, at: str, kind: str, body: Mapping[str, Any], previous: Digest) -> Digest:

@@ -57,3 +57,7 @@ class NotPromotable(NightshiftError):
 
 class NeedsRejudgement(NotPromotable):
     """A version was judged against another model than the one that serves now."""
+
+
+class ExportError(NightshiftError):
+    """A version can't be exported, or an export isn't what its signed manifest says."""

@@ -45,6 +45,10 @@ HOMES = {
     "scipy": ("tasks/gate/",),
     "jinja2": ("tasks/gate/report.py",),
     "zeus": ("infra/energy.py",),
+    "boto3": ("infra/objects/",),
+    "botocore": ("infra/objects/",),
+    "securesystemslib": ("infra/signing.py",),
+    "cryptography": ("infra/signing.py",),
     "psutil": ("infra/",),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),
 }
@@ -54,7 +58,10 @@ PROGRAMS = (
     "tasks/align/program.py",
     "tasks/gate/foreign/program.py",
     "tasks/gate/scoring_program.py",
+    "tasks/lm/ask_program.py",
     "tasks/lm/import_program.py",
+    "tasks/lm/merge_program.py",
+    "tasks/lm/serve_program.py",
 )
 
 ENVIRONMENT = "infra/settings.py"

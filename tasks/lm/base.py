@@ -9,6 +9,7 @@ from infra.pools.base import OnEvent, Pool
 from infra.programs import fresh_folder, run_program
 from infra.store import Store, Tree
 from tasks.contracts import Model
+from tasks.lm.licence import note_licence
 from tasks.lm.loading import find_source, model_files, source_digest
 
 
@@ -23,8 +24,10 @@ def base_model(source: str, root: Path, home: Path, store: Store, pool: Pool, on
     if known.is_file():
         tree = Tree.model_validate_json(known.read_text())
         if all(store.has(file.digest_) for file in tree.files):
+            note_licence(path, tree, home, store)
             return Model(base=tree)
     tree = _imported(path, home, store, pool, on_event)
+    note_licence(path, tree, home, store)
     known.parent.mkdir(parents=True, exist_ok=True)
     known.write_text(tree.model_dump_json())
     return Model(base=tree)

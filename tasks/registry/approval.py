@@ -48,6 +48,20 @@ def refuse_promotion(
         return f"version {number} is approved by nobody: the tag approval.by is missing"
     if missing := approvals_missing(tags, policy):
         return f"version {number} has {missing}"
+    reason = refuse_contradiction(tags, number, evidence)
+    if reason is not None:
+        return reason
+    if not evidence.promotable:
+        return f"version {number}: the evidence says that the gate was overridden for its night"
+    if evidence.verdict.verdict != "PASS" and not _waived(tags, evidence.verdict):
+        return f"version {number}: the evidence says {evidence.verdict.verdict}"
+    if champion is None:
+        return "there is no champion to compare with: the alias is missing"
+    return None
+
+
+def refuse_contradiction(tags: Tags, number: int, evidence: Evidence) -> str | None:
+    """Why tags and evidence can't both be right, or None."""
     claims = {
         "nightshift.key": evidence.key,
         "nightshift.verdict": evidence.verdict.verdict,
@@ -58,17 +72,11 @@ def refuse_promotion(
     for tag, value in claims.items():
         if tags.get(tag) != value:
             return f"version {number}: the tag {tag} says {tags.get(tag)}, the evidence {value}"
-    if not evidence.promotable:
-        return f"version {number}: the evidence says that the gate was overridden for its night"
-    if evidence.verdict.verdict != "PASS" and not _waived(tags, evidence.verdict):
-        return f"version {number}: the evidence says {evidence.verdict.verdict}"
     if evidence.verdict.candidate != evidence.model.digest:
         return (
             f"version {number}: the verdict is about model {evidence.verdict.candidate}, "
             f"the version holds {evidence.model.digest}"
         )
-    if champion is None:
-        return "there is no champion to compare with: the alias is missing"
     return None
 
 

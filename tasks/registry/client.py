@@ -198,17 +198,23 @@ def read_baseline(registry: Registry, alias: Alias, store: Store) -> Baseline | 
         RegistryError: the version isn't ours, or its tags contradict each other.
     """
     number = registry.alias(alias)
-    if number is None:
-        return None
+    return None if number is None else read_version(registry, number, store)
+
+
+def read_version(registry: Registry, number: int, store: Store) -> Baseline:
+    """The model of a version.
+
+    Raises:
+        RegistryError: there is no such version, it isn't ours, or its tags contradict each other.
+    """
     tags = registry.version(number).tags
     try:
         model = Model.model_validate_json(store.read_bytes(Blob.model_validate_json(tags["nightshift.model_ref"])))
         trained_on = Blob.model_validate_json(tags["nightshift.trained_on"]) if tags["nightshift.trained_on"] else None
     except (KeyError, ValueError) as error:
         raise RegistryError(
-            f"alias {alias} of {registry.name} points to version {number}, "
-            f"whose nightshift tags can't be read: {error}",
-            do="point the alias to a version that Nightshift registered",
+            f"version {number} of {registry.name} has nightshift tags that can't be read: {error}",
+            do="name a version that Nightshift registered, or point the alias to one",
         ) from error
     if model.digest != tags.get("nightshift.model"):
         raise RegistryError(

@@ -1,12 +1,16 @@
 """The register step, and what reads or moves the registry outside a night."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from infra.mlflow_requests import Login, account_login
+from infra.objects import open_objects
+from infra.pools import default_pool
 from infra.registry_guard.embedded import EmbeddedGuard
 from infra.registry_guard.terms import User
 from infra.step import step
-from infra.store import Blob
+from infra.store import Blob, Store
 from infra.webhooks import PATH
 from tasks import place
 from tasks.contracts import (
@@ -25,13 +29,18 @@ from tasks.contracts import (
     Verdict,
 )
 from tasks.errors import NotPromotable
+from tasks.lm.merged import merged_folder
 from tasks.recipe import Recipe
 from tasks.registry import decide
 from tasks.registry import promote as moves
 from tasks.registry import reanchor as anchoring
+from tasks.registry.choice import Chosen, choose
 from tasks.registry.client import Registry, ensure_webhook, initialised_models, read_baseline
 from tasks.registry.decide import whoami
+from tasks.registry.export import Exported, export_version
+from tasks.registry.export_check import public_key, verify_export
 from tasks.registry.initialise import initialise, is_initialised, record_policy
+from tasks.registry.model_card import Form
 from tasks.registry.register import register_version
 from tasks.registry.service import Ask, Say, look, promote_or_say
 from tasks.registry.waiting import await_promotion
@@ -48,6 +57,12 @@ def registry_of(name: str, role: str = TRAINER, login: Login | None = None) -> R
         return Registry(tracker.client, name, login=own)
     user = User(whoami() if role == APPROVER else role, role)
     return Registry(tracker.client, name, EmbeddedGuard(place.home(), tracker.registry_store(), user))
+
+
+def chosen(name: str, wanted: list[str]) -> list[Chosen]:
+    """The versions that these aliases or numbers mean."""
+    place.tracking().check()
+    return choose(registry_of(name), wanted, place.store())
 
 
 def baselines_of(name: str, night: str) -> Baselines:
@@ -180,3 +195,29 @@ def reanchor(name: str, reason: str) -> str:
 
 def rollback(name: str, reason: str = "", to: int | None = None) -> str:
     return moves.rollback(registry_of(name, SERVICE), place.store(), place.home(), whoami(), reason, to)
+
+
+def export(name: str, version: int, to: str, form: Form = "merged", *, unapproved: bool = False) -> Exported:
+    """A version as signed files under ``to``, a folder or ``s3://bucket/prefix``."""
+    place.tracking().check()
+    home, store = place.home(), place.store()
+    return export_version(
+        registry_of(name),
+        version,
+        open_objects(to, place.settings()),
+        store,
+        home,
+        partial(as_it_serves, home=home, store=store),
+        form=form,
+        unapproved=unapproved,
+    )
+
+
+def as_it_serves(model: Model, quantise: str | None, *, home: Path, store: Store) -> Path:
+    """A model laid out as one folder, merged on this machine."""
+    return merged_folder(model, home, store, default_pool("local"), lambda event: None, quantise=quantise)
+
+
+def check_export(url: str, key: Path | None) -> list[str]:
+    """What is wrong with an export; ``key``: the signer's public key, or this machine's."""
+    return verify_export(open_objects(url, place.settings()), public_key(place.home(), key))
