@@ -1,8 +1,9 @@
 """One change of a model at a time, over all threads and processes of the server, in the order in which they came.
 
 Threads of one process queue here, so that only the first of them asks the file locks, which know no order. Between
-processes two files a model take turns: who waits for the model's own lock holds the one for the next turn. A process
-that never stops changing a model thus can't keep another one out.
+processes it takes a ticket: the next number, and a file of that number, locked while it waits and works. Who has the
+number behind it waits for that file, so a process whose line never gets empty keeps no other one out. That only one
+works is what the model's own lock makes sure of. The kernel lets go of every lock of a process that dies.
 """
 
 import fcntl
@@ -41,9 +42,13 @@ class ModelLocks:
             line = self._enter(model)
             held.callback(self._leave, model, line)
             try:
-                with line.front.held(until), self._locked(model, "next", until):
+                with line.front.held(until):
+                    number = held.enter_context(self._ticket(model, until))
                     held.enter_context(line.work.held(until))
-                    held.enter_context(self._locked(model, "lock", until))
+                    if line.number != number - 1:  # else it was this process's own, which is done with its work
+                        _wait(self._path(model, str(number - 1)), until)
+                    line.number = number
+                    held.enter_context(self._locked(model, until))
             except _TooLong:
                 raise ServerError(
                     f"another change of {model or 'the server'} has not ended for {_SECONDS:.0f} s",
@@ -64,15 +69,27 @@ class ModelLocks:
             if not line.users:
                 del self._lines[model]
 
-    def _locked(self, model: str, kind: str, until: float) -> BinaryIO:
-        """The open file, locked until it is closed. Only processes wait for each other here."""
-        file = (self._folder / f"{short(digest_bytes(model.encode()), 32)}.{kind}").open("ab")
-        while not _try_lock(file):
-            if time.monotonic() > until:
-                file.close()
-                raise _TooLong
-            time.sleep(_POLL)
-        return file
+    @contextmanager
+    def _ticket(self, model: str, until: float) -> Iterator[int]:
+        """Hold the next number."""
+        with ExitStack() as stack:
+            with self._path(model, "tickets").open("ab", buffering=0) as tickets:
+                _lock(tickets, until)
+                tickets.write(b".")  # a byte a number: a crash can't leave half of one
+                number = tickets.tell()
+                mine = self._path(model, str(number))
+                _lock(stack.enter_context(mine.open("ab")), until)
+                stack.callback(mine.unlink, missing_ok=True)
+            yield number
+
+    @contextmanager
+    def _locked(self, model: str, until: float) -> Iterator[None]:
+        with self._path(model, "lock").open("ab") as file:
+            _lock(file, until)
+            yield
+
+    def _path(self, model: str, kind: str) -> Path:
+        return self._folder / f"{short(digest_bytes(model.encode()), 32)}.{kind}"
 
 
 class _TooLong(Exception):
@@ -124,11 +141,27 @@ class _Line:
     def __init__(self) -> None:
         self.front, self.work = _Fair(), _Fair()
         self.users = 0
+        self.number = 0  # of the last ticket that came to its turn
 
 
-def _try_lock(file: BinaryIO) -> bool:
+def _wait(ticket: Path, until: float) -> None:
+    """Until who holds this ticket is done, gave up or died."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        file = ticket.open("r+b")
+    except FileNotFoundError:
+        return
+    with file:
+        _lock(file, until)
+    ticket.unlink(missing_ok=True)
+
+
+def _lock(file: BinaryIO, until: float) -> None:
+    """Lock an open file, until it is closed."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise _TooLong from None
+        time.sleep(_POLL)
