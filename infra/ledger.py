@@ -152,13 +152,14 @@ def problems_in(data: bytes, name: str) -> tuple[tuple[Entry, ...], list[str]]:
     unreadable: set[int] = set()
     for number, line in enumerate(lines, 1):
         try:
-            entries.append(_entry(line, f"line {number}"))
+            entry, whole = _entry(line, f"line {number}")
         except LedgerError as error:
             found.append(f"{name}: {error.what.removeprefix(_BROKEN)}")
             unreadable.add(entries[-1].seq + 1 if entries else 1)
             continue
-        if not _whole(entries[-1]):
-            found.append(f"{name}: line {number} (entry {entries[-1].seq}) was edited: its digest doesn't match")
+        entries.append(entry)
+        if not whole:
+            found.append(f"{name}: line {number} (entry {entry.seq}) was edited: its digest doesn't match")
     found += [f"{name}: {one}" for one in _order_problems(entries, unreadable)]
     if torn:
         found.append(f"{name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
@@ -210,25 +211,22 @@ def _parsed(line: bytes, last: Entry | None, where: str) -> Entry:
 
 def _alone(line: bytes, where: str) -> Entry:
     """A line that is what its digest says, wherever it stands."""
-    entry = _entry(line, where)
-    if not _whole(entry):
+    entry, whole = _entry(line, where)
+    if not whole:
         raise _broken(f"{where} was edited: its digest doesn't match what it says")
     return entry
 
 
-def _entry(line: bytes, where: str) -> Entry:
+def _entry(line: bytes, where: str) -> tuple[Entry, bool]:
+    """A line, and whether its digest is that of what it says."""
     try:
         entry = Entry(**json.loads(line))
-        _digest(*entry[:5])
+        found = _digest(*entry[:5])
         if not isinstance(entry.seq, int):
             raise TypeError(f"seq is {entry.seq!r}")
     except (ValueError, TypeError, UnstableValue) as error:
         raise _broken(f"{where} can't be read: {error}") from error
-    return entry
-
-
-def _whole(entry: Entry) -> bool:
-    return entry.digest == _digest(*entry[:5])
+    return entry, entry.digest == found
 
 
 _BROKEN = "the ledger is broken: "

@@ -55,6 +55,7 @@ class Points:
 def plain(path: str) -> str:
     """A path without what differs from run to run: digests, ids, temporary names."""
     path = re.sub(r"[0-9a-f]{16,}", "*", path)
+    path = re.sub(r"(/guard/locks/\*)\.\d+$", r"\1.*", path)
     path = re.sub(r"/sha256/[0-9a-f]{2}(?=/|$)", "/sha256/*", path)
     return re.sub(r"(?<=[./])tmp[\w-]+|(?<=json\.)[\w-]{8}$|(?<=[./])[a-z0-9_]{8}(?=/|$)", "*", path)
 

@@ -28,6 +28,7 @@ SHARED = {"contracts", "errors", "recipe", "phases", "place", "lm"}
 HOMES = {
     "prefect": ("flows/", "infra/"),
     "mlflow": ("infra/registry_guard/", "infra/tracking.py", "tasks/registry/client.py"),
+    "sqlalchemy": ("infra/registry_guard/tables.py",),
     "great_expectations": ("expectations/data/", "tasks/data/judge_profile.py"),
     "ibis": ("tasks/data/",),
     "duckdb": ("tasks/data/",),

@@ -4,24 +4,23 @@ Started by ``mlflow server --app-name nightshift``. basic-auth authenticates a r
 the guard takes it from there, before MLflow's handler runs, and writes how it ended after it.
 """
 
-import fcntl
 import functools
-import time
 import uuid
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Flask, Response, g, jsonify, request
 from mlflow.server import handlers
 from starlette.responses import JSONResponse
 from starlette.routing import compile_path
 
-from infra.digest import digest_bytes, short
-from infra.errors import NightshiftError, ServerError
+from infra.errors import NightshiftError
 from infra.registry_guard.books import EXPECTED_HEADER, stale, write_books
 from infra.registry_guard.changes import Change, graphql_refusal, read_change
 from infra.registry_guard.journal import Asking, Journal, journal_path, utc_now
+from infra.registry_guard.locks import ModelLocks
 from infra.registry_guard.policy import refuse
 from infra.registry_guard.roles import Roles, users_path
 from infra.registry_guard.routes import (
@@ -39,7 +38,6 @@ from infra.registry_guard.sight import Seen, models_of_ours, see, state_of
 from infra.registry_guard.terms import User, canonical, user_of, words
 from infra.settings import load_settings
 
-_LOCK_SECONDS = 30.0
 _FORBIDDEN, _BAD, _BROKEN, _CONFLICT = 403, 400, 500, 409
 _CODES = {
     _CONFLICT: "RESOURCE_CONFLICT",
@@ -87,8 +85,7 @@ class Guard:
     """The hooks, and what they keep between requests: the ledger's facts, the roles file, who owns which model."""
 
     def __init__(self, home: Path) -> None:
-        self._locks = home / "guard" / "locks"
-        self._locks.mkdir(parents=True, exist_ok=True)
+        self._locks = ModelLocks(home / "guard" / "locks")
         self._journal = Journal(journal_path(home))
         self._roles = Roles(users_path(home))
 
@@ -122,7 +119,7 @@ class Guard:
         if isinstance(change, str):
             return self._refused(_asking(user, Change(decision)), change, _BAD)
         asking = _asking(user, change)
-        g.guard_lock = _locked(self._locks, canonical(change.model))
+        g.guard_lock = self._locks.hold(canonical(change.model))
         seen = _see(change)
         state = self._state(change, seen)
         if reason := refuse(user, change, state):
@@ -150,7 +147,7 @@ class Guard:
 
     def release(self, _error: BaseException | None = None) -> None:
         """Let the next change of this model go on."""
-        lock: BinaryIO | None = g.pop("guard_lock", None)
+        lock: ExitStack | None = g.pop("guard_lock", None)
         if lock is not None:
             lock.close()
 
@@ -224,28 +221,6 @@ def _answer(status: int, reason: str) -> Response:
     response = jsonify({"error_code": _CODES[status], "message": reason})
     response.status_code = status
     return response
-
-
-def _locked(folder: Path, model: str) -> BinaryIO:
-    """One change of a model at a time, over all server processes: judging and making it must not interleave.
-
-    Raises:
-        ServerError: another change holds the model for too long.
-    """
-    file = (folder / f"{short(digest_bytes(model.encode()), 32)}.lock").open("ab")
-    until = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except BlockingIOError:
-            if time.monotonic() > until:
-                file.close()
-                raise ServerError(
-                    f"another change of {model or 'the server'} has not ended for {_LOCK_SECONDS:.0f} s",
-                    do="send the request again",
-                ) from None
-            time.sleep(0.002)
 
 
 def blocked_routes(native: Iterable[Any]) -> list[Route]:

@@ -5,19 +5,17 @@ an embedded night registered has a known owner once a server with logins is star
 made past it is found by the audit.
 """
 
-import fcntl
 import functools
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infra.digest import digest_bytes, short
 from infra.errors import NightshiftError
 from infra.registry_guard.books import stale, write_books
 from infra.registry_guard.changes import Change
 from infra.registry_guard.journal import Asking, Journal, journal_path, utc_now
+from infra.registry_guard.locks import ModelLocks
 from infra.registry_guard.policy import refuse
 from infra.registry_guard.sight import models_of_ours, see, state_of
 from infra.registry_guard.terms import User, canonical
@@ -41,8 +39,8 @@ class EmbeddedGuard:
 
     def __init__(self, home: Path, store: Any, user: User) -> None:
         self.user = user
-        self._home = home
         self._store = store
+        self._locks = ModelLocks(home / "guard" / "locks")
         self._journal = Journal(journal_path(home))
 
     def made(self, change: Change, make: Callable[[], T], expected: str | None = None) -> T:
@@ -56,7 +54,7 @@ class EmbeddedGuard:
             Refused: the rules don't allow it, or the alias names another version by now.
         """
         asking = Asking(uuid.uuid4().hex, self.user, METHOD, ROUTE, change)
-        with one_at_a_time(self._home, change.model):
+        with self._locks.hold(canonical(change.model)):
             seen = see(self._store, change)
             state = self._journal.look(lambda facts: state_of(change, seen, facts, self._scanned, utc_now()))
             if reason := refuse(self.user, change, state) or stale(change, seen.aliases, expected):
@@ -78,13 +76,3 @@ class EmbeddedGuard:
     @functools.cached_property
     def _scanned(self) -> frozenset[str]:
         return models_of_ours(self._store)
-
-
-@contextmanager
-def one_at_a_time(home: Path, model: str) -> Iterator[None]:
-    """The lock that the server's guard takes too: judging and making a change of a model must not interleave."""
-    folder = home / "guard" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{short(digest_bytes(canonical(model).encode()), 32)}.lock").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -4,20 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.store.model_registry.dbmodels.models import (
-    SqlModelVersion,
-    SqlModelVersionTag,
-    SqlRegisteredModelAlias,
-    SqlRegisteredModelTag,
-)
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
 from infra.registry_guard.approval_spec import POLICY_TAG, approval_spec
 from infra.registry_guard.changes import Change
 from infra.registry_guard.facts import Facts
+from infra.registry_guard.tables import alias_rows, model_tag_row, version_row
 from infra.registry_guard.terms import ALIASES, PREFIX, State, canonical
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
@@ -64,59 +58,28 @@ def _needs_policy(change: Change) -> bool:
 
 
 def _policy(store: Any, model: str) -> str | None:
-    if not isinstance(store, SqlAlchemyStore):
-        found = _present(lambda: store.get_registered_model(model))
-        return found.tags.get(POLICY_TAG) if found else None
-    with store.ManagedSessionMaker() as session:
-        row = (
-            store._get_query(session, SqlRegisteredModelTag)
-            .filter(SqlRegisteredModelTag.name == model, SqlRegisteredModelTag.key == POLICY_TAG)
-            .with_entities(SqlRegisteredModelTag.value)
-            .first()
-        )
-        return row[0] if row else None
+    if isinstance(store, SqlAlchemyStore):
+        return model_tag_row(store, model, POLICY_TAG)
+    found = _present(lambda: store.get_registered_model(model))
+    return found.tags.get(POLICY_TAG) if found else None
 
 
 def _version(store: Any, model: str, number: str) -> _Version | None:
     if isinstance(store, SqlAlchemyStore):
-        return _version_row(store, model, number)
+        row = version_row(store, model, number)
+        if row is None:
+            return None
+        tags = {key: value or "" for key, value in row.tags.items()}
+        return _Version(tags, str(row.created), row.description or "", row.stage or "")
     found = _present(lambda: store.get_model_version(model, number))
     if found is None:
         return None
     return _Version(dict(found.tags), str(found.creation_timestamp), found.description or "", found.current_stage)
 
 
-def _version_row(store: SqlAlchemyStore, model: str, number: str) -> _Version | None:
-    """Two narrow queries: MLflow's own look loads the model and all around it, which costs more than the change."""
-    with store.ManagedSessionMaker() as session:
-        of_version = (SqlModelVersion.name == model, SqlModelVersion.version == int(number))
-        row = (
-            store._get_query(session, SqlModelVersion)
-            .filter(*of_version, SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL)
-            .with_entities(SqlModelVersion.creation_time, SqlModelVersion.description, SqlModelVersion.current_stage)
-            .first()
-        )
-        if row is None:
-            return None
-        tags = (
-            store._get_query(session, SqlModelVersionTag)
-            .filter(SqlModelVersionTag.name == model, SqlModelVersionTag.version == int(number))
-            .with_entities(SqlModelVersionTag.key, SqlModelVersionTag.value)
-            .all()
-        )
-        return _Version({key: value or "" for key, value in tags}, str(row[0]), row[1] or "", row[2] or "")
-
-
 def _aliases(store: Any, model: str, wanted: set[str]) -> dict[str, str]:
     if isinstance(store, SqlAlchemyStore):
-        with store.ManagedSessionMaker() as session:
-            rows = (
-                store._get_query(session, SqlRegisteredModelAlias)
-                .filter(SqlRegisteredModelAlias.name == model, SqlRegisteredModelAlias.alias.in_(sorted(wanted)))
-                .with_entities(SqlRegisteredModelAlias.alias, SqlRegisteredModelAlias.version)
-                .all()
-            )
-            return {alias: str(version) for alias, version in rows}
+        return alias_rows(store, model, wanted)
     found = {alias: _present(lambda a=alias: store.get_model_version_by_alias(model, a)) for alias in wanted}
     return {alias: str(one.version) for alias, one in found.items() if one}
 

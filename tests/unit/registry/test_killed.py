@@ -22,7 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 JOURNAL = [
     "database: after a transaction",
     "database: before a commit",
+    "open: /guard/locks/*.*",
     "open: /guard/locks/*.lock",
+    "open: /guard/locks/*.tickets",
+    "os.remove: /guard/locks/*.*",
     "open: /guard/registry.jsonl",
 ]
 MOVE = [

@@ -14,10 +14,11 @@ from mlflow.server import handlers
 from werkzeug.test import TestResponse
 
 from infra.ledger import read_ledger
-from infra.registry_guard import app as module
+from infra.registry_guard import locks
 from infra.registry_guard.app import Guard, install
 from infra.registry_guard.books import EXPECTED_HEADER, NOTHING
 from infra.registry_guard.journal import Journal, journal_path, verify
+from infra.registry_guard.locks import ModelLocks
 from infra.registry_guard.roles import as_text, users_path, write_private
 
 ROLES = {"ann": "trainer", "zoe": "approver", "yan": "approver", "bot": "service", "root": "admin"}
@@ -296,8 +297,8 @@ def test_a_change_that_hangs_lets_others_of_its_model_fail_with_a_reason(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(server)
-    monkeypatch.setattr(module, "_LOCK_SECONDS", 0.05)
-    with module._locked(server.home / "guard" / "locks", "demo"):
+    monkeypatch.setattr(locks, "_SECONDS", 0.05)
+    with ModelLocks(server.home / "guard" / "locks").hold("demo"):
         answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
         other = server.post("bot", ALIAS, {"name": "other", "alias": "shadow", "version": "1"})
     assert answer.status_code == 500
