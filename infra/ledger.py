@@ -21,6 +21,9 @@ GENESIS: Digest = digest_of("nightshift ledger")
 # clocks of machines that share a ledger differ by a little
 TOLERANCE = timedelta(seconds=5)
 
+# how `problems` says what a crash leaves, or a writer that is at work; nobody relied on such a line
+TORN = "is cut off: a crash stopped its writer"
+
 _BLOCK = 1 << 16
 
 
@@ -153,7 +156,7 @@ def problems(path: Path) -> tuple[tuple[Entry, ...], list[str]]:
             found.append(f"{path.name}: line {number} (entry {entries[-1].seq}) was edited: its digest doesn't match")
     found += [f"{path.name}: {one}" for one in _order_problems(entries, unreadable)]
     if torn:
-        found.append(f"{path.name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
+        found.append(f"{path.name}: line {len(lines) + 1} {TORN}")
     return tuple(entries), found
 
 

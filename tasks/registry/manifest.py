@@ -19,7 +19,7 @@ class Line(Record):
     """A line of the recipe's ledger."""
 
     seq: int
-    digest: Digest
+    digest_: Digest
 
 
 class Served(Record):
