@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flows.audit_commands import AUDIT, add_audit_commands
 from flows.gate_commands import add_gate_commands
 from infra.errors import NightshiftError
 
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--name", default="demo", help="registered model (the recipe's name)")
     rollback = command("rollback", "make the previous champion serve again")
     rollback.add_argument("--name", default="demo", help="registered model (the recipe's name)")
+    add_audit_commands(command, "demo")
     gate = command("gate", "plan the gate's power, rotate its items, re-anchor")
     add_gate_commands(gate, DEMO)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
@@ -213,6 +215,7 @@ COMMANDS = {
     "approve": _approve,
     "reject": _reject,
     "rollback": _rollback,
+    **AUDIT,
     "gate": _gate,
     "up": _up,
     "doctor": _doctor,

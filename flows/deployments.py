@@ -40,6 +40,8 @@ DEPLOYMENTS = (
     Deployed("flows.promotion:rollback", "rollback"),
     Deployed("flows.promotion:reanchor", "reanchor"),
     Deployed("flows.promotion:rotate", "rotate"),
+    Deployed("flows.audit:audit", "audit", {"name": "all"}, "17 * * * *", one_at_a_time=True),
+    Deployed("flows.audit:drill", "drill", {"name": "demo"}, "43 3 * * 0", one_at_a_time=True),
 )
 
 

@@ -1,5 +1,7 @@
 """The errors of the night's steps. Every message names the value and the next action (see infra.errors)."""
 
+from typing import Any
+
 from infra.errors import NightshiftError
 
 
@@ -49,3 +51,23 @@ class RegistryError(NightshiftError):
 
 class NotPromotable(NightshiftError):
     """A version may not become champion: its verdict, evidence or approval doesn't allow it."""
+
+
+class IncidentFound(NightshiftError):
+    """The registry differs from its records.
+
+    Args:
+        summary: the whole audit, as one JSON object.
+    """
+
+    def __init__(self, what: str, *, do: str, summary: dict[str, Any] | None = None) -> None:
+        super().__init__(what, do=do)
+        self.summary = summary or {}
+
+
+class DrillFailed(NightshiftError):
+    """A rollback would fail now, or take too long."""
+
+
+class NothingToDrill(RegistryError):
+    """Nothing served before the champion, so there is no rollback to try."""

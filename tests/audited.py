@@ -1,8 +1,9 @@
 """A small world to audit: a real registry on SQLite, changed the way the guard's server changes it, and its records."""
 
-import itertools
 import shutil
 import sqlite3
+import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,25 +31,16 @@ TRAINER, APPROVER, SERVICE, ADMIN = (
 )
 
 
-def empty_database(folder: Path) -> Path:
-    """MLflow's schema, to be copied: creating it takes seconds."""
-    path = folder / "empty.db"
-    SqlAlchemyStore(f"sqlite:///{path}").engine.dispose()
-    return path
-
-
 class Guarded:
     """A registry whose every change goes through the journal, as in the guard's server."""
 
-    def __init__(self, home: Path, empty: Path) -> None:
+    def __init__(self, home: Path) -> None:
         self.home = home
         self.database = home / "mlflow.db"
-        shutil.copy(empty, self.database)
         uri = f"sqlite:///{self.database}"
         self.client = MlflowClient(uri)
         self.look = SqlAlchemyStore(uri)
         self.journal = Journal(journal_path(home))
-        self._requests = itertools.count(1)
 
     def do(self, user: User, change: Change, *, description: str = "", die: str = "", status: int = 200) -> Any:
         """Make a change.
@@ -57,7 +49,7 @@ class Guarded:
             die: ``before`` or ``after`` it is made, in both cases before its end is written.
             status: what MLflow answers; from 400 nothing is made.
         """
-        asking = Asking(f"r{next(self._requests)}", user, "POST", "/api/2.0/mlflow/x", change)
+        asking = Asking(uuid.uuid4().hex, user, "POST", "/api/2.0/mlflow/x", change)
         self.journal.asked(asking, see(self.look, change).shown, ours=True)
         if die == "before":
             return None
@@ -115,17 +107,24 @@ class World(Guarded):
 
     name = "shop"
 
-    def __init__(self, home: Path, empty: Path) -> None:
-        super().__init__(home, empty)
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
         self.store = Store(home / "store")
         base, adapter = home / "base", home / "adapter"
         for folder in (base, adapter):
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             (folder / "weights").write_text(folder.name)
         self.base = Model(base=self.store.put_tree(base))
         self.model = Model(base=self.base.base, adapter=self.store.put_tree(adapter))
         self.card = self.store.put_bytes(b"a card")
-        self.evidence: dict[str, Blob] = {}
+
+    @classmethod
+    def copied(cls, template: "World", home: Path) -> "World":
+        """Building one takes seconds: MLflow's schema, and some twenty changes."""
+        shutil.copytree(template.home, home, dirs_exist_ok=True)
+        return cls(home)
+
+    def build(self) -> "World":
         self.do(SERVICE, Change("create_model", self.name), description="Nightshift")
         tags = {"nightshift.role": "base", "nightshift.key": "base", **model_tags(self.base, None, self.store)}
         self.do(SERVICE, Change("create_version", self.name, tags=tags), description="the base")
@@ -135,6 +134,13 @@ class World(Guarded):
         self.register("2")
         self.promote("2")
         self.register("3")
+        return self
+
+    def evidence_of(self, version: str) -> Blob:
+        return Blob.model_validate_json(self.tags(version)["nightshift.evidence"])
+
+    def tags(self, version: str) -> Mapping[str, str]:
+        return see(self.look, Change("set_version_tag", self.name, version, "approval", "x")).tags
 
     def register(self, key: str) -> str:
         evidence = self._evidence(key)
@@ -148,7 +154,6 @@ class World(Guarded):
             **model_tags(self.model, evidence.trained_on, self.store),
         }
         made = self.do(TRAINER, Change("create_version", self.name, tags=tags), description="no worse")
-        self.evidence[str(made.version)] = blob
         return str(made.version)
 
     def _evidence(self, key: str) -> Evidence:
@@ -198,7 +203,7 @@ class World(Guarded):
         self.manifest(line, version, was, by)
 
     def manifest(self, line: Entry, version: str, was: str, by: str) -> None:
-        tags = see(self.look, Change("set_version_tag", self.name, version, "approval", "x")).tags
+        tags = self.tags(version)
         evidence = tags.get("nightshift.evidence")
         write_manifest(
             self.home,

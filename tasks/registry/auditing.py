@@ -34,6 +34,7 @@ class Report(Record):
     findings: tuple[Finding, ...]
     accepted: tuple[str, ...]  # incidents that a person closed, and that are still so
     opened: tuple[str, ...]
+    untold: tuple[Finding, ...]  # of open incidents that no event told of yet
     waiting: tuple[str, ...]  # incidents that are not so any more, and that nobody closed
     held: dict[str, str]  # model → what holds it
     models: int
@@ -68,18 +69,20 @@ def run_audit(client: Any, home: Path, store: Store, name: str = "", exported: E
     look, findings = _steady(client, home, name)
     findings = merged([*findings, *_slow(look, name, store, exported)])
     incidents, damaged = read_incidents(home)
-    findings = merged([*findings, *(_damaged_incident(one) for one in damaged)])
-    noted = note(home, [one for one in findings if one.severity == "critical"], incidents, only=name)
+    findings = merged([*findings, *(_damaged_incident(one) for one in damaged.values())])
+    noted = note(home, [one for one in findings if one.severity == "critical"], incidents, damaged, only=name)
     for model, finding in held(one for one in findings if one.id not in noted.accepted).items():
         served = look.manifests.get(model)
         hold(home, model, finding, served.version if isinstance(served, Manifest) else None)
     keep_heads(home, look.chains, findings, noted.accepted)
+    incidents, _ = read_incidents(home)
     return Report(
         name=name,
         findings=findings,
         accepted=tuple(sorted(noted.accepted)),
         opened=noted.opened,
-        waiting=_waiting(home),
+        untold=tuple(one.finding for one in incidents.values() if one.state in {"open", "gone"} and not one.told),
+        waiting=tuple(one.id for one in incidents.values() if one.state == "gone"),
         held=_holds(home, look.names),
         models=len(look.names),
         versions=sum(len(look.seen[model].versions) for model in look.names if model in look.seen),
@@ -180,10 +183,6 @@ def _manifest(home: Path, name: str) -> Manifest | str | None:
         return read_manifest(home, name)
     except RegistryError as error:
         return error.what
-
-
-def _waiting(home: Path) -> tuple[str, ...]:
-    return tuple(one.id for one in read_incidents(home)[0].values() if one.state == "gone")
 
 
 def _holds(home: Path, names: tuple[str, ...]) -> dict[str, str]:

@@ -188,7 +188,8 @@ def _stage(state: Expected, asked: Entry, change: Any, after: Mapping[str, Any],
 
 
 def _delete_version(state: Expected, asked: Entry, change: Any, after: Mapping[str, Any], sure: bool) -> None:
-    model, number = _model(state, change, sure), change["version"]
+    model = _model(state, change, sure)
+    number: str = change["version"]
     for alias, slot in list(model.aliases.items()):  # MLflow deletes aliases with their version
         if number in slot.values:
             kept = tuple(one for one in slot.values if one != number)

@@ -41,7 +41,8 @@ def heads_path(home: Path) -> Path:
 
 
 def read_heads(home: Path) -> dict[str, Head]:
-    """
+    """By ledger: ``registry``, ``ledger/NAME``.
+
     Raises:
         RegistryError: the file can't be read.
     """
@@ -158,7 +159,7 @@ def object_findings(name: str, seen: ModelSeen, store: Store) -> Iterator[Findin
         version = seen.versions.get(number) if number else None
         if number is None or version is None:
             continue
-        bad = [problem for digest in _objects(version.tags, store) if (problem := _checked(digest, store, checked))]
+        bad = damaged_objects(version.tags, store, checked)
         if bad:
             more = f", and {len(bad) - 1} more objects" if len(bad) > 1 else ""
             yield Finding(
@@ -168,6 +169,18 @@ def object_findings(name: str, seen: ModelSeen, store: Store) -> Iterator[Findin
                 what=f"version {number} of {name} ({alias}) can't be served as it was judged: {bad[0]}{more}",
                 do="restore the object from a copy, or roll back to a version that is whole",
             )
+
+
+def damaged_objects(
+    tags: Mapping[str, str], store: Store, checked: dict[Digest, str | None] | None = None
+) -> list[str]:
+    """A sentence for everything of a version that is missing or changed in the store.
+
+    Args:
+        checked: what was hashed before, so that it isn't hashed again.
+    """
+    known = {} if checked is None else checked
+    return [problem for digest in _objects(tags, store) if (problem := _checked(digest, store, known))]
 
 
 def _objects(tags: Mapping[str, str], store: Store) -> Iterator[Digest | str]:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import ValidationError
+
 from infra.errors import LedgerError
 from infra.ledger import Entry, append_to_tail, read_ledger
 from tasks.errors import RegistryError
@@ -59,28 +61,31 @@ def folded(entries: Sequence[Entry]) -> Incident | None:
 
 
 def read_incident(home: Path, id_: str) -> Incident | None:
-    """
+    """One incident, or None where there is none of that id.
+
     Raises:
         LedgerError: its file was edited.
     """
     return folded(read_ledger(incidents_path(home, id_)))
 
 
-def read_incidents(home: Path) -> tuple[dict[str, Incident], list[str]]:
-    """All that can be read, and a sentence for each that can't."""
+def read_incidents(home: Path) -> tuple[dict[str, Incident], dict[str, str]]:
+    """All that can be read, and by id a sentence for each that can't."""
     found: dict[str, Incident] = {}
-    problems: list[str] = []
+    damaged: dict[str, str] = {}
     for path in sorted((home / "incidents").glob("*.json")):
         try:
             one = read_incident(home, path.stem)
-        except LedgerError as error:
-            problems.append(error.what)
+        except (LedgerError, KeyError, ValidationError) as error:
+            damaged[path.stem] = (
+                error.what if isinstance(error, LedgerError) else f"{path} can't be read: {error!r:.200}"
+            )
             continue
         if one is None or one.id != path.stem:
-            problems.append(f"{path} is no incident of that name")
+            damaged[path.stem] = f"{path} is no incident of that name"
         else:
             found[one.id] = one
-    return found, problems
+    return found, damaged
 
 
 class Noted(NamedTuple):
@@ -91,13 +96,16 @@ class Noted(NamedTuple):
     gone: tuple[str, ...]
 
 
-def note(home: Path, findings: Iterable[Finding], known: dict[str, Incident], *, only: str = "") -> Noted:
+def note(
+    home: Path, findings: Iterable[Finding], known: dict[str, Incident], damaged: Iterable[str] = (), *, only: str = ""
+) -> Noted:
     """Open, count and mark as gone.
 
     Args:
+        damaged: ids whose file can't be read: it is left as it is, and the finding stays critical.
         only: the model that was looked at; incidents of others stay as they are.
     """
-    now = {one.id: one for one in findings}
+    now = {one.id: one for one in findings if one.id not in set(damaged)}
     opened = [id_ for id_ in now if id_ not in known or known[id_].state == "closed"]
     accepted = {id_ for id_ in now if id_ in known and known[id_].state == "accepted"}
     gone = [one.id for one in known.values() if one.id not in now and one.state in {"open", "accepted"}]

@@ -8,7 +8,7 @@ from infra.ledger import Entry
 from infra.store import Blob
 from tasks.registry.findings import Finding
 from tasks.registry.manifest import Manifest
-from tasks.registry.state import Expected, ModelState, VersionState
+from tasks.registry.state import Expected, ModelState, Slot, VersionState
 
 _WRITE_ANEW = "find out who wrote it; `nightshift rollback`, or promoting again, writes it anew"
 
@@ -22,36 +22,58 @@ def manifest_findings(
         manifest: why it can't be read, where it can't.
     """
     model = expected.models.get(name, ModelState())
-    champion = model.aliases.get("champion")
     if isinstance(manifest, str):
         yield _finding(name, "unreadable", manifest, manifest)
-        return
-    if manifest is None:
-        moved = [one for one in expected.moves.get(name, []) if one.alias == "champion" and one.sure and one.was]
-        if moved:
-            what = (
-                f"{name} has no serving manifest, and champion moved to version {moved[-1].to} at {moved[-1].line.at}"
-            )
-            yield _finding(name, "missing", str(moved[-1].line.seq), what).model_copy(
-                update={"kind": "manifest-missing"}
-            )
-        return
+    elif manifest is None:
+        yield from _missing(name, expected)
+    else:
+        yield from _serves_champion(name, manifest, model.aliases.get("champion"), ledger)
+        if (version := model.versions.get(str(manifest.version))) is not None:
+            yield from _bound_to_tags(name, manifest, version)
+        yield from _bound_to_line(name, manifest, ledger)
+        yield from _whole_traffic(name, manifest)
+
+
+def _missing(name: str, expected: Expected) -> Iterator[Finding]:
+    moves = [one for one in expected.moves.get(name, []) if one.alias == "champion" and one.sure and one.was]
+    if moves:
+        last = moves[-1]
+        what = f"{name} has no serving manifest, and champion moved to version {last.to} at {last.line.at}"
+        yield _finding(name, "missing", str(last.line.seq), what).model_copy(update={"kind": "manifest-missing"})
+
+
+def _serves_champion(
+    name: str, manifest: Manifest, champion: Slot | None, ledger: Sequence[Entry]
+) -> Iterator[Finding]:
     if manifest.name != name:
         yield _finding(name, "name", manifest.name, f"the manifest of {name} is about {manifest.name}")
-    if champion is not None and str(manifest.version) not in champion.values:
-        served = " or ".join(str(one) for one in champion.values)
-        what = (
-            f"the manifest of {name} serves version {manifest.version}, and the journal's champion is version {served}"
-        )
-        yield _finding(name, "version", f"{manifest.version}/{served}/{champion.seq}", f"{what} (entry {champion.seq})")
-    version = model.versions.get(str(manifest.version))
-    if version is not None:
-        yield from _bound_to_tags(name, manifest, version)
-    yield from _bound_to_line(name, manifest, ledger)
-    strangers = {one.version for one in manifest.traffic} - {manifest.version, _previous(manifest)}
+    if champion is None or str(manifest.version) in champion.values:
+        return
+    served = " or ".join(str(one) for one in champion.values)
+    what = f"the manifest of {name} serves version {manifest.version}, and the journal's champion is version {served}"
+    found = _finding(name, "version", f"{manifest.version}/{served}/{champion.seq}", f"{what} (entry {champion.seq})")
+    if _is_behind(manifest, champion, ledger):
+        do = "a crash stopped the last move before its manifest was written: the next promotion or rollback finishes it"
+        found = found.model_copy(update={"severity": "warning", "do": do})
+    yield found
+
+
+def _is_behind(manifest: Manifest, champion: Slot, ledger: Sequence[Entry]) -> bool:
+    """Whether it is the whole manifest of the move before the last one, which got as far as the alias."""
+    moves = [one for one in ledger if one.kind in {"promotion", "rollback"}]
+    if not moves or str(moves[-1].body.get("version")) not in champion.values:
+        return False
+    if manifest.ledger is None:
+        return len(moves) == 1 and manifest.move == "init"
+    return len(moves) > 1 and manifest.ledger.digest_ == moves[-2].digest and not _line_problems(manifest, moves[-2])
+
+
+def _whole_traffic(name: str, manifest: Manifest) -> Iterator[Finding]:
+    previous = manifest.previous.version if manifest.previous else manifest.version
+    strangers = sorted({one.version for one in manifest.traffic} - {manifest.version, previous})
     if strangers:
-        what = f"the manifest of {name} gives traffic to version {', '.join(map(str, sorted(strangers)))}"
-        yield _finding(name, "traffic", str(sorted(strangers)), f"{what}, which is neither champion nor previous")
+        what = f"the manifest of {name} gives traffic to version {', '.join(map(str, strangers))}"
+        yield _finding(name, "traffic", str(strangers), f"{what}, which is neither champion nor previous")
 
 
 def _bound_to_tags(name: str, manifest: Manifest, version: VersionState) -> Iterator[Finding]:
@@ -74,10 +96,17 @@ def _bound_to_tags(name: str, manifest: Manifest, version: VersionState) -> Iter
             yield _finding(
                 name, tag, _short(claim), f"{what}, version {manifest.version} in the journal {_short(said[0])}"
             )
+    artefact = version.tags.get("nightshift.artefact")
+    if manifest.artefact is not None and manifest.artefact not in (artefact.values if artefact else ()):
+        what = f"the manifest of {name} serves {manifest.artefact}"
+        yield _finding(name, "artefact", manifest.artefact, f"{what}, which no line of the journal says was exported")
 
 
 def _bound_to_line(name: str, manifest: Manifest, ledger: Sequence[Entry]) -> Iterator[Finding]:
     if manifest.ledger is None:
+        if manifest.move != "init":
+            what = f"the manifest of {name} names no line of the ledger about its {manifest.move}"
+            yield _finding(name, "ledger", "", what)
         return
     about = f"line {manifest.ledger.seq} of the ledger"
     line = next((one for one in ledger if one.seq == manifest.ledger.seq), None)
@@ -87,17 +116,16 @@ def _bound_to_line(name: str, manifest: Manifest, ledger: Sequence[Entry]) -> It
             name, "ledger", manifest.ledger.digest_, f"{what}, and there is {line.digest if line else 'none'}"
         )
         return
+    for key, claim, said in _line_problems(manifest, line):
+        what = f"the manifest of {name} says {key} {claim!r}, {about} {said!r}"
+        yield _finding(name, f"line {key}", f"{manifest.ledger.seq} {claim}", what)
+
+
+def _line_problems(manifest: Manifest, line: Entry) -> list[tuple[str, object, object]]:
     claims = {"kind": (manifest.move, line.kind), "version": (manifest.version, line.body.get("version"))}
     if "by" in line.body:
         claims["by"] = (manifest.by, line.body["by"])
-    for key, (claim, said) in claims.items():
-        if claim != said:
-            what = f"the manifest of {name} says {key} {claim!r}, {about} {said!r}"
-            yield _finding(name, f"line {key}", f"{manifest.ledger.seq} {claim}", what)
-
-
-def _previous(manifest: Manifest) -> int:
-    return manifest.previous.version if manifest.previous else manifest.version
+    return [(key, claim, said) for key, (claim, said) in claims.items() if claim != said]
 
 
 def _short(value: object) -> str:
