@@ -1,4 +1,4 @@
-"""Incidents and holds: the same finding opens one, only a person closes it, and closing accepts exactly that finding."""
+"""Incidents and holds: a finding opens one once, only a person closes it, and closing accepts exactly that finding."""
 
 import pytest
 
