@@ -1,13 +1,16 @@
 """The ``nightshift`` command: parse, load, call one function. Imports wait until a command needs them."""
 
 import argparse
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flows.audit_commands import AUDIT, add_audit_commands
 from flows.gate_commands import add_gate_commands
+from flows.release_commands import RELEASE, add_release_commands
 from infra.errors import NightshiftError
 
 DEMO = "recipes/demo.toml"
@@ -45,24 +48,7 @@ def parser() -> argparse.ArgumentParser:
     show = command("show", "show a night's summary")
     show.add_argument("night", nargs="?", default="last", help="`last`, or a night's name")
     show.add_argument("--json", action="store_true", help="one JSON object")
-    for name, help_ in (
-        ("approve", "approve a version that passed and promote it"),
-        ("reject", "record that a version must not be promoted"),
-    ):
-        one = command(name, help_)
-        one.add_argument("version", type=int)
-        if name == "reject":
-            one.add_argument("reason")
-        else:
-            one.add_argument(
-                "--waive",
-                default="",
-                metavar="REASON",
-                help="promote an INCONCLUSIVE version, for this reason; never excuses an anchor bound, FAIL or BLOCK",
-            )
-        one.add_argument("--name", default="demo", help="registered model (the recipe's name)")
-    rollback = command("rollback", "make the previous champion serve again")
-    rollback.add_argument("--name", default="demo", help="registered model (the recipe's name)")
+    add_release_commands(command, DEMO)
     add_audit_commands(command, "demo")
     gate = command("gate", "plan the gate's power, rotate its items, re-anchor")
     add_gate_commands(gate, DEMO)
@@ -137,27 +123,8 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _approve(options: argparse.Namespace) -> int:
-    from flows.calls import call_flow
-    from flows.promotion import promote
-
-    print(call_flow(promote, version=options.version, name=options.name, waive=options.waive))
-    return 0
-
-
-def _reject(options: argparse.Namespace) -> int:
-    from flows.calls import call_flow
-    from flows.promotion import reject
-
-    print(call_flow(reject, version=options.version, reason=options.reason, name=options.name))
-    return 0
-
-
-def _rollback(options: argparse.Namespace) -> int:
-    from flows.calls import call_flow
-    from flows.promotion import rollback
-
-    print(call_flow(rollback, name=options.name))
+def _say(handler: Callable[[argparse.Namespace], str], options: argparse.Namespace) -> int:
+    print(handler(options))
     return 0
 
 
@@ -212,9 +179,7 @@ COMMANDS = {
     "run": _run,
     "plan": _plan,
     "show": _show,
-    "approve": _approve,
-    "reject": _reject,
-    "rollback": _rollback,
+    **{name: functools.partial(_say, handler) for name, handler in RELEASE.items()},
     **AUDIT,
     "gate": _gate,
     "up": _up,

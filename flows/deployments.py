@@ -2,9 +2,11 @@
 
 import importlib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from prefect import Flow
@@ -13,13 +15,18 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic.fields import FieldInfo
 
+from infra.approver import ApproverLogin
 from infra.errors import ServerError
 from infra.pools import POOLS
-from infra.servers import WORK_POOL
+from infra.servers import SERVICE_POOL, WORK_POOL
+from infra.service_worker import TYPE, ServiceWorker
 from infra.settings import ROOT, Settings, prefect_api_url
 
 
@@ -31,18 +38,22 @@ class Deployed(NamedTuple):
     parameters: Mapping[str, Any] = MappingProxyType({})
     cron: str | None = None
     one_at_a_time: bool = False
+    pool: str = WORK_POOL
 
 
 DEPLOYMENTS = (
     Deployed("flows.nightly:nightly", "nightly", {"recipe": "recipes/demo.toml"}, "0 2 * * *", one_at_a_time=True),
-    Deployed("flows.promotion:promote", "promote"),
-    Deployed("flows.promotion:reject", "reject"),
-    Deployed("flows.promotion:rollback", "rollback"),
-    Deployed("flows.promotion:reanchor", "reanchor"),
+    Deployed("flows.promotion:approve", "approve", pool=SERVICE_POOL),
+    Deployed("flows.promotion:reject", "reject", pool=SERVICE_POOL),
+    Deployed("flows.promotion:promote", "promote", pool=SERVICE_POOL),
+    Deployed("flows.promotion:rollback", "rollback", pool=SERVICE_POOL),
+    Deployed("flows.promotion:reanchor", "reanchor", pool=SERVICE_POOL),
     Deployed("flows.promotion:rotate", "rotate"),
     Deployed("flows.audit:audit", "audit", {"name": "all"}, "17 * * * *", one_at_a_time=True),
     Deployed("flows.audit:drill", "drill", {"name": "demo"}, "43 3 * * 0", one_at_a_time=True),
 )
+# what the promotion service runs in its own process
+SERVED = tuple(row for row in DEPLOYMENTS if row.pool == SERVICE_POOL)
 
 
 def deploy(
@@ -66,9 +77,12 @@ def deploy(
     """
     zone = known_zone(timezone) if timezone else None
     with temporary_settings({PREFECT_API_URL: _api(settings)}):
-        _ensure_work_pool()
+        _ensure_work_pools()
         _ensure_blocks()
-        return [_apply(row, zone, code) for row in rows]
+        names = [_apply(row, zone, code) for row in rows]
+        if PROMOTE in names:
+            ensure_automation()
+        return names
 
 
 # --- pure: from a row to what Prefect is told ---
@@ -143,16 +157,71 @@ def _api(settings: Settings) -> str:
     return url
 
 
-def _ensure_work_pool() -> None:
+def _ensure_work_pools() -> None:
+    pools = (
+        WorkPoolCreate(name=WORK_POOL, type="process", description="Flow runs of Nightshift on this machine"),
+        WorkPoolCreate(
+            name=SERVICE_POOL,
+            type=TYPE,
+            description="Promotion and rollback, in the promotion service of `nightshift up`",
+            base_job_template=ServiceWorker.get_default_base_job_template(),
+        ),
+    )
     with get_client(sync_client=True) as client:
-        try:
-            client.read_work_pool(WORK_POOL)
-        except ObjectNotFound:
-            pool = WorkPoolCreate(name=WORK_POOL, type="process", description="Flow runs of Nightshift on this machine")
-            client.create_work_pool(pool)
+        for pool in pools:
+            try:
+                client.read_work_pool(pool.name)
+            except ObjectNotFound:
+                client.create_work_pool(pool)
+
+
+PROMOTE, AUTOMATION = "promote/promote", "nightshift: promote what was approved"
+APPROVED = "nightshift.version.approved"
+
+
+def ensure_automation() -> None:
+    """An event about an approved version runs ``promote``. A person may have paused it: that stays."""
+    with get_client(sync_client=True) as client:
+        wanted = automation(client.read_deployment_by_name(PROMOTE).id)
+        found = client.read_automations_by_name(AUTOMATION)
+        for extra in found[1:]:
+            client.delete_automation(extra.id)
+        if found:
+            client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
+        else:
+            client.create_automation(wanted)
+
+
+def automation(promote: UUID) -> AutomationCore:
+    """From the event to a run of this deployment."""
+
+    def of_event(field: str) -> dict[str, Any]:
+        template = {"__prefect_kind": "jinja", "template": "{{ event.payload." + field + " | tojson }}"}
+        return {"__prefect_kind": "json", "value": template}
+
+    return AutomationCore(
+        name=AUTOMATION,
+        description="Versions that an approver approved become champion, after their evidence is checked again.",
+        trigger=EventTrigger(
+            expect={APPROVED},
+            match=ResourceSpecification({"prefect.resource.id": "nightshift.version.*"}),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[
+            RunDeployment(
+                source="selected",
+                deployment_id=promote,
+                parameters={"name": of_event("name"), "version": of_event("version")},
+            )
+        ],
+    )
 
 
 def _ensure_blocks() -> None:
+    ApproverLogin.register_type_and_schema()
     for name, pool in POOLS.items():
         pool.register_type_and_schema()
         try:
@@ -171,17 +240,22 @@ def _apply(row: Deployed, zone: str | None, code: Path) -> str:
             flow_id=client.create_flow(flow),
             name=row.name,
             description=flow.description,
-            entrypoint=row.entrypoint.replace(":", "."),  # Prefect takes a colon for a file, and copies the folder
+            entrypoint=entrypoint_of(row),
             parameters=parameters_for(row, before, set(schema["properties"])),
             parameter_openapi_schema=schema,
             enforce_parameter_schema=True,
             schedules=schedules_for(row, before, zone),
             concurrency_limit=1 if row.one_at_a_time else None,
             concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-            work_pool_name=WORK_POOL,
-            job_variables=job_variables(code),
+            work_pool_name=row.pool,
+            job_variables=job_variables(code) if row.pool == WORK_POOL else {},
         )
     return full
+
+
+def entrypoint_of(row: Deployed) -> str:
+    # Prefect takes a colon for a file, and copies the folder
+    return row.entrypoint.replace(":", ".")
 
 
 def load(entrypoint: str) -> Flow[..., Any]:

@@ -5,7 +5,13 @@ from infra.settings import ROOT
 from tasks import place
 from tasks.lm.base import base_model
 from tasks.recipe import load_recipe
-from tasks.registry.steps import first_champion, initialised
+from tasks.registry.steps import first_champion, initialised, set_policy
+
+
+def record_release_policy(path: str) -> str:
+    """Record a recipe's approval policy and targets on its registered model."""
+    place.tracking().check()
+    return set_policy(load_recipe(ROOT / path))
 
 
 def init_recipe(path: str, *, once: bool) -> str:
@@ -21,5 +27,5 @@ def init_recipe(path: str, *, once: bool) -> str:
     model = base_model(
         recipe.model.source, ROOT, place.home(), place.store(), default_pool(recipe.pool), lambda event: None
     )
-    version = first_champion(recipe.name, recipe.model.name, model)
+    version = first_champion(recipe, model)
     return f"{recipe.name}: version {version} ({recipe.model.name}) is the first champion and the anchor"

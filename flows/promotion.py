@@ -1,6 +1,6 @@
-"""What a person does with a night's version, as flows: promote (approve and move), reject, roll back.
+"""What happens to a night's version afterwards, as flows: approve, reject, promote, roll back. Each may be run twice.
 
-Who did it is who is logged in where the flow runs, never a parameter. Each may be run twice.
+Who approves is who is logged in: to the machine where the registry is a file, else to MLflow. No parameter says it.
 """
 
 from typing import Annotated
@@ -8,6 +8,7 @@ from typing import Annotated
 from prefect import flow, get_run_logger
 from pydantic import Field
 
+from infra.approver import login_of
 from tasks.gate.steps import rotate_items
 from tasks.registry import steps as registry
 
@@ -20,33 +21,49 @@ Waiver = Annotated[
         "It excuses neither a FAIL or BLOCK nor a bound against the anchor."
     ),
 ]
+Approver = Annotated[
+    str,
+    Field(
+        description="The Nightshift Approver block to log in to MLflow with; empty: who is logged in where this runs."
+    ),
+]
+To = Annotated[int | None, Field(ge=1, description="The version to go back to; empty: the one before.")]
 RecipePath = Annotated[str, Field(pattern=r"^[\w./-]+\.toml$", description="Recipe file, from the checkout's root.")]
 Suites = Annotated[list[str], Field(description="The suites to rotate; empty: all that have a rotation plan.")]
 Reason = Annotated[str, Field(min_length=1, description="Why, for the record.")]
+MaybeReason = Annotated[str, Field(description="Why, for the record.")]
 
 
-@flow(name="promote", description="Approve a version that passed, check its evidence again, and make it the champion.")
-def promote(version: Version, name: Name = "demo", waive: Waiver = "") -> str:
-    """Approve and promote."""
+@flow(name="approve", description="Approve a version that awaits it; its promotion follows by itself.")
+def approve(version: Version, name: Name = "demo", waive: Waiver = "", approver: Approver = "") -> str:
+    """Approve, and see what becomes of it."""
     log = get_run_logger()
-    log.info(registry.approve(name, version, waive))
-    outcome = registry.promote(name, version)
+    log.info(registry.approve(name, version, waive, login_of(approver)))
+    outcome = registry.promoted_soon(name, version)
     log.info(outcome)
     return outcome
 
 
 @flow(name="reject", description="Record that a version must not be promoted, and why.")
-def reject(version: Version, reason: Reason, name: Name = "demo") -> str:
+def reject(version: Version, reason: Reason, name: Name = "demo", approver: Approver = "") -> str:
     """Reject."""
-    outcome = registry.reject(name, version, reason)
+    outcome = registry.reject(name, version, reason, login_of(approver))
     get_run_logger().info(outcome)
     return outcome
 
 
-@flow(name="rollback", description="Make the previous champion serve again.")
-def rollback(name: Name = "demo") -> str:
+@flow(name="promote", description="Check an approved version's evidence again, and make it the champion.")
+def promote(version: Version, name: Name = "demo") -> str:
+    """Promote."""
+    outcome = registry.promote(name, version)
+    get_run_logger().info(outcome)
+    return outcome
+
+
+@flow(name="rollback", description="Make the previous champion, or an earlier one, serve again.")
+def rollback(name: Name = "demo", to: To = None, reason: MaybeReason = "") -> str:
     """Roll back."""
-    outcome = registry.rollback(name)
+    outcome = registry.rollback(name, reason, to)
     get_run_logger().info(outcome)
     return outcome
 

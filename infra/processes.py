@@ -48,14 +48,20 @@ def address(settings: Settings, port: int) -> str:
 
 def check_ports(settings: Settings) -> None:
     """Raise a ServerError that names the port in use and its setting."""
-    ports = {"NIGHTSHIFT_PREFECT_PORT": settings.prefect_port, "NIGHTSHIFT_MLFLOW_PORT": settings.mlflow_port}
-    if settings.prefect_port == settings.mlflow_port:
-        raise ServerError(f"both servers are to use port {settings.prefect_port}", do=f"set {' or '.join(ports)}")
-    for setting, port in ports.items():
-        reason = why_unusable(settings.host, port)
+    ports = {
+        "NIGHTSHIFT_PREFECT_PORT": (settings.host, settings.prefect_port),
+        "NIGHTSHIFT_MLFLOW_PORT": (settings.host, settings.mlflow_port),
+        "NIGHTSHIFT_PROMOTER_PORT": ("127.0.0.1", settings.promoter_port),
+    }
+    first: dict[int, str] = {}
+    for setting, (host, port) in ports.items():
+        if port in first:
+            raise ServerError(f"two servers are to use port {port}", do=f"set {first[port]} or {setting}")
+        first[port] = setting
+        reason = why_unusable(host, port)
         if reason is not None:
             raise ServerError(
-                f"port {port} on {settings.host} can't be used: {reason}",
+                f"port {port} on {host} can't be used: {reason}",
                 do=f"stop what uses it (`ss -ltnp 'sport = :{port}'` names it), or set {setting} to a free port",
             )
 

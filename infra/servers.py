@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -24,9 +24,11 @@ from infra import processes
 from infra.errors import ServerError
 from infra.orphans import mark_crashed
 from infra.processes import Child, address, answers
+from infra.registry_guard.bootstrap import bootstrap, refuse_exposure, users_database
 from infra.settings import Settings, up_state
 
 WORK_POOL = "nightshift-local"
+SERVICE_POOL = "nightshift-service"  # promotion and rollback, in the warm process of the promotion service
 
 _READY_SECONDS = 180.0  # the first start migrates two databases; on a loaded laptop that takes a minute
 _POLL_SECONDS = 0.5
@@ -47,6 +49,7 @@ def up(settings: Settings, prepare: Prepare, say: Callable[[str], None] = print)
             ours runs any more when it is raised.
     """
     refuse_foreign_servers(settings)
+    refuse_exposure(settings.host, tls=False, allowed=settings.insecure_host)
     with processes.only_one(settings), _signals() as asked:
         settings.up_file.unlink(missing_ok=True)
         _sweep(settings, say)
@@ -93,7 +96,10 @@ def _start_all(
     prefect, mlflow = address(settings, settings.prefect_port), address(settings, settings.mlflow_port)
     say("Starting Prefect and MLflow ...")
     children.append(processes.start("prefect", prefect_command(settings), settings, PREFECT_EXTRA))
-    children.append(processes.start("mlflow", mlflow_command(settings), settings, MLFLOW_EXTRA))
+    ready = bootstrap(settings.home, users_database(settings.home))
+    if ready.passwords:
+        say(accounts_page(ready.passwords))
+    children.append(processes.start("mlflow", mlflow_command(settings), settings, MLFLOW_EXTRA | ready.variables))
     processes.wait_ready(children[0], lambda: answers(f"{prefect}/api/health"), _READY_SECONDS, stopping)
     processes.wait_ready(children[1], lambda: answers(f"{mlflow}/health"), _READY_SECONDS, stopping)
     if stopping():
@@ -106,7 +112,11 @@ def _start_all(
         return
     begun = datetime.now(UTC)
     children.append(processes.start("worker", worker_command(), settings))
-    processes.wait_ready(children[2], lambda: worker_reports(prefect, begun), _READY_SECONDS, stopping)
+    # said to it, as it starts before `up_file` tells everybody
+    places = {"NIGHTSHIFT_PREFECT_API_URL": f"{prefect}/api", "NIGHTSHIFT_MLFLOW_TRACKING_URI": mlflow}
+    children.append(processes.start("promoter", promoter_command(), settings, PROMOTER_EXTRA | places))
+    processes.wait_ready(children[2], lambda: worker_reports(prefect, WORK_POOL, begun), _READY_SECONDS, stopping)
+    processes.wait_ready(children[3], lambda: worker_reports(prefect, SERVICE_POOL, begun), _READY_SECONDS, stopping)
     if stopping():
         return
     settings.up_file.write_text(up_state(prefect, mlflow))
@@ -119,8 +129,15 @@ def _start_all(
 PREFECT_EXTRA = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
-# The job runner is for GenAI evaluations started in the UI, which we don't use: it would run as processes of its own.
-MLFLOW_EXTRA = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+MLFLOW_EXTRA = {
+    # The job runner is for GenAI evaluations started in the UI, which we don't use: it would run as own processes.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # our receiver is on this machine, and reached without TLS
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+}
+# it acts as the service account, and a person waits for it
+PROMOTER_EXTRA = {"NIGHTSHIFT_ACCOUNT": "service", "PREFECT_WORKER_QUERY_SECONDS": "1"}
 
 
 def prefect_command(settings: Settings) -> list[str]:
@@ -138,7 +155,7 @@ def mlflow_command(settings: Settings) -> list[str]:
     stores = ["--backend-store-uri", f"sqlite:///{settings.home / 'mlflow.db'}"]
     places = ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     listen = ["--host", settings.host, "--port", str(settings.mlflow_port), "--workers", "1"]
-    return [sys.executable, "-m", "mlflow", "server", *stores, *places, *listen]
+    return [sys.executable, "-m", "mlflow", "server", "--app-name", "nightshift", *stores, *places, *listen]
 
 
 def worker_command() -> list[str]:
@@ -146,13 +163,17 @@ def worker_command() -> list[str]:
     return [sys.executable, "-m", "prefect", "worker", "start", *options, "--no-create-pool-if-not-found"]
 
 
+def promoter_command() -> list[str]:
+    return [sys.executable, "-m", "flows.promoter"]
+
+
 # --- what the Prefect server says ---
 
 
-def worker_reports(prefect: str, since: datetime) -> bool:
-    """Whether a worker of our pool has sent a heartbeat since then (its name may be an earlier worker's)."""
+def worker_reports(prefect: str, pool: str, since: datetime) -> bool:
+    """Whether a worker of the pool has sent a heartbeat since then (its name may be an earlier worker's)."""
     try:
-        found = _ask("POST", f"{prefect}/api/work_pools/{WORK_POOL}/workers/filter")
+        found = _ask("POST", f"{prefect}/api/work_pools/{pool}/workers/filter")
     except httpx.TransportError:  # busy; asked again until the time is over
         return False
     return any(datetime.fromisoformat(worker["last_heartbeat_time"]) > since for worker in found)
@@ -166,7 +187,7 @@ def crash_lost_runs(settings: Settings) -> int:
     """
     states = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     unfinished = FlowRunFilter(state=FlowRunFilterState(type=states))
-    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL]))
+    ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL, SERVICE_POOL]))
     with temporary_settings({PREFECT_API_URL: settings.prefect_api_url}), get_client(sync_client=True) as client:
         lost = client.read_flow_runs(flow_run_filter=unfinished, work_pool_filter=ours)
         return sum(mark_crashed(str(run.id)) for run in lost)
@@ -202,6 +223,16 @@ def status_page(settings: Settings, prefect: str, mlflow: str, names: list[str],
     }
     lines = [f"  {name:<{width}}  {place}" for name, place in places.items()]
     return "\n".join(["", "Nightshift is up.", "", *lines, "", "Ctrl-C stops all of it.", ""])
+
+
+def accounts_page(passwords: Mapping[str, str]) -> str:
+    """The passwords of accounts made just now: they are kept nowhere, so they are shown this once."""
+    width = max(len(name) for name in passwords)
+    lines = [f"  {name:<{width}}  {password}" for name, password in passwords.items()]
+    return "\n".join(
+        ["", "Accounts for MLflow. The passwords are shown only now; `nightshift account NAME` sets a new one.", "",
+         *lines, ""]
+    )  # fmt: skip
 
 
 def _sweep(settings: Settings, say: Callable[[str], None]) -> None:

@@ -33,6 +33,21 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address the servers of `nightshift up` listen on")
     prefect_port: int = Field(4200, ge=1, le=65535, description="port of the Prefect server of `nightshift up`")
     mlflow_port: int = Field(5000, ge=1, le=65535, description="port of the MLflow server of `nightshift up`")
+    promoter_port: int = Field(
+        4300,
+        ge=1,
+        le=65535,
+        description="port of `nightshift up`'s promotion service, which MLflow's webhooks reach",
+    )
+    insecure_host: bool = Field(
+        False, description="let `nightshift up` listen on other addresses than this machine's own without TLS"
+    )
+    account: str = Field(
+        "trainer", description="account in HOME/guard/credentials.json that a process logs in to MLflow with"
+    )
+    reconcile_seconds: float = Field(
+        5.0, gt=0, le=3600, description="how often the promotion service looks into the registry by itself"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of training and scoring; unset: all cores")
     judge_url: str | None = Field(
         None, description="OpenAI-compatible endpoint of the judge model, e.g. `http://host/v1`; for suites it grades"
@@ -116,6 +131,9 @@ def environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
         "MLFLOW_TRACKING_URI": tracking_uri(settings),
+        # infra.mlflow_requests: the account below, unless MLflow's own variables name a user
+        "MLFLOW_TRACKING_AUTH": "nightshift",
+        "NIGHTSHIFT_ACCOUNT": settings.account,
         # the default (seven retries with back-off) hides a stopped server for two minutes
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -135,6 +153,12 @@ def apply_environment(settings: Settings) -> None:
     """Put ``environment`` into this process, before a library reads it. Called by entry points, never at import."""
     settings.home.mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(settings))
+
+
+def given_login() -> tuple[str, str] | None:
+    """The user and password that MLflow's own variables name."""
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    return (user, password) if user and password else None
 
 
 def child_environment(settings: Settings) -> dict[str, str]:

@@ -28,6 +28,15 @@ class Tracker:
         self.client = MlflowClient(uri)
         self._artifacts = artifacts
 
+    @property
+    def on_server(self) -> bool:
+        """Whether a server answers; else it is a file that this process opens itself."""
+        return self.uri.startswith("http")
+
+    def registry_store(self) -> Any:
+        """What the client keeps a registry in: of a file, the store that the guard without a server looks at."""
+        return self.client._get_registry_client().store
+
     def check(self) -> None:
         """Raise a ServerError that names the URI when MLflow doesn't answer."""
         try:

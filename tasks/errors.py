@@ -49,8 +49,16 @@ class RegistryError(NightshiftError):
     """The registry lacks something, or holds something that contradicts the evidence."""
 
 
+class RegistryRefused(RegistryError):
+    """The server's guard doesn't allow a change of the registry, or somebody was faster."""
+
+
 class NotPromotable(NightshiftError):
     """A version may not become champion: its verdict, evidence or approval doesn't allow it."""
+
+
+class NeedsRejudgement(NotPromotable):
+    """A version was judged against another model than the one that serves now."""
 
 
 class IncidentFound(NightshiftError):

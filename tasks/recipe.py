@@ -10,6 +10,7 @@ from infra.digest import Record
 from tasks.errors import RecipeError
 from tasks.judged import Measure
 from tasks.phases import Phase
+from tasks.release import ApprovalSpec, DeploySpec
 
 
 class ModelSpec(Record):
@@ -155,6 +156,10 @@ class BudgetSpec(Record):
     max_hours: float = Field(gt=0, description="hours the pool may be held")
 
 
+# where it runs, what it may cost and what comes after it don't change what a night makes
+_NO_RESULT = {"pool", "sources", "budget", "approval", "deploy"}
+
+
 class Recipe(Record):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="also the registered model's name")
     seed: int = Field(default=0, description="of the choice of pairs and of training")
@@ -168,10 +173,14 @@ class Recipe(Record):
     gate: GateSpec = Field(description="how the candidate is judged")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
+    approval: ApprovalSpec = Field(
+        default_factory=ApprovalSpec, description="who decides on a version; counts once recorded (`nightshift policy`)"
+    )
+    deploy: DeploySpec = Field(default_factory=DeploySpec, description="where a promoted version goes, and who is told")
 
     def identity(self) -> dict[str, Any]:
         # where it runs and where the files lie don't change the result: the snapshot's digest covers the sources' bytes
-        return {name: value for name, value in super().identity().items() if name not in {"pool", "sources", "budget"}}
+        return {name: value for name, value in super().identity().items() if name not in _NO_RESULT}
 
 
 def load_recipe(path: Path, overrides: tuple[str, ...] = ()) -> Recipe:

@@ -4,47 +4,13 @@ Part of a recipe for people to write and review; what counts is the copy that an
 (``nightshift policy``), where whoever registers versions can't change it.
 """
 
-import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Record
-
-ROLE = r"^approver(:[a-z0-9-]+)?$"
-
-
-class AutoApproval(Record):
-    """When the service account may approve by itself. Every condition must hold; there is none by default."""
-
-    lower_bounds_above: float = Field(
-        default=0.0, ge=0, lt=1, description="every suite's lower bound against the champion must be above this"
-    )
-    max_amount: float = Field(gt=0, description="the night may have cost at most this, in the price book's currency")
-
-
-class ApprovalSpec(Record):
-    """Who decides on a version, and until when."""
-
-    approvers: int = Field(default=1, ge=1, le=9, description="how many different people must approve")
-    roles: tuple[str, ...] = Field(
-        default=("approver",), min_length=1, description="who may: `approver` (any of them), or `approver:GROUP`"
-    )
-    requester_may_approve: bool = Field(
-        default=False, description="whether who registered a version or asked for its approval may decide on it"
-    )
-    expires_hours: float = Field(default=72, gt=0, le=24 * 90, description="a request that is older can't be approved")
-    waiver_roles: tuple[str, ...] = Field(
-        default=("approver",), description="who may waive INCONCLUSIVE with a reason; empty: nobody"
-    )
-    auto: AutoApproval | None = Field(default=None, description="approval without a person; unset: never")
-
-    @model_validator(mode="after")
-    def _roles_exist(self) -> "ApprovalSpec":
-        for role in (*self.roles, *self.waiver_roles):
-            if not re.fullmatch(ROLE, role):
-                raise ValueError(f"{role!r} is no approver's role: write `approver` or `approver:GROUP`")
-        return self
+from infra.registry_guard.approval_spec import POLICY_TAG, ApprovalSpec, AutoApproval
+from tasks.errors import RegistryError
 
 
 class DeploySpec(Record):
@@ -77,4 +43,21 @@ class ReleasePolicy(Record):
     deploy: DeploySpec = DeploySpec()
 
 
-POLICY_TAG = "nightshift.policy"
+def release_policy(tag: str | None) -> ReleasePolicy:
+    """The recorded policy, or the default one where none was recorded.
+
+    Raises:
+        RegistryError: it can't be read.
+    """
+    if tag is None:
+        return ReleasePolicy()
+    try:
+        return ReleasePolicy.model_validate_json(tag)
+    except ValidationError as error:
+        raise RegistryError(
+            f"the release policy in the registry can't be read: {str(error).splitlines()[0]}",
+            do="record it again: `nightshift policy RECIPE`",
+        ) from None
+
+
+__all__ = ["POLICY_TAG", "ApprovalSpec", "AutoApproval", "DeploySpec", "ReleasePolicy", "release_policy"]

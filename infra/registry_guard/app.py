@@ -19,6 +19,7 @@ from starlette.routing import compile_path
 
 from infra.digest import digest_bytes, short
 from infra.errors import NightshiftError, ServerError
+from infra.registry_guard.books import EXPECTED_HEADER, stale, write_books
 from infra.registry_guard.changes import Change, graphql_refusal, read_change
 from infra.registry_guard.journal import Asking, Journal, journal_path, utc_now
 from infra.registry_guard.policy import refuse
@@ -35,12 +36,17 @@ from infra.registry_guard.routes import (
     routes_of,
 )
 from infra.registry_guard.sight import Seen, models_of_ours, see, state_of
-from infra.registry_guard.terms import User, canonical, words
+from infra.registry_guard.terms import User, canonical, user_of, words
 from infra.settings import load_settings
 
 _LOCK_SECONDS = 30.0
-_FORBIDDEN, _BAD, _BROKEN = 403, 400, 500
-_CODES = {_FORBIDDEN: "PERMISSION_DENIED", _BAD: "INVALID_PARAMETER_VALUE", _BROKEN: "INTERNAL_ERROR"}
+_FORBIDDEN, _BAD, _BROKEN, _CONFLICT = 403, 400, 500, 409
+_CODES = {
+    _CONFLICT: "RESOURCE_CONFLICT",
+    _FORBIDDEN: "PERMISSION_DENIED",
+    _BAD: "INVALID_PARAMETER_VALUE",
+    _BROKEN: "INTERNAL_ERROR",
+}
 
 
 class _Passed(NamedTuple):
@@ -106,7 +112,7 @@ class Guard:
             return _answer(_BROKEN, f"the registry guard can't work, so nothing was changed: {error}")
 
     def _judge(self, decision: str, name: str) -> Response | None:
-        user = User(name, self._roles.of(name))
+        user = user_of(name, self._roles.of(name))
         if decision == GRAPHQL:
             reason = graphql_refusal(request.get_data())
             return self._refused(_asking(user, Change("graphql")), reason, _FORBIDDEN) if reason else None
@@ -121,6 +127,10 @@ class Guard:
         state = self._state(change, seen)
         if reason := refuse(user, change, state):
             return self._refused(asking, reason, _FORBIDDEN)
+        if reason := stale(change, seen.aliases, request.headers.get(EXPECTED_HEADER)):
+            return self._refused(asking, reason, _CONFLICT)
+        if state.ours:
+            write_books(self._journal, _registry(), asking, state)
         self._journal.asked(asking, seen.shown, state.ours)
         g.guard_passed = _Passed(asking)
         return None
@@ -150,7 +160,7 @@ class Guard:
         name = g.get("mlflow_authenticated_user")
         if decision in {READS, OTHER, GRAPHQL} or not name:
             return response
-        user = User(name, self._roles.of(name))
+        user = user_of(name, self._roles.of(name))
         change = _read(decision) if decision not in {REFUSED, UNDECIDED} else Change(decision)
         change = Change(decision) if isinstance(change, str) else change
         state = self._state(change, _see(change))

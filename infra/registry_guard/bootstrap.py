@@ -6,6 +6,7 @@ token for their own calls; any other app's workers would die and be restarted fo
 
 import ipaddress
 import secrets
+import warnings
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from infra.errors import BadSetting
+from infra.ledger import append_to_tail
+from infra.registry_guard.journal import journal_path, utc_now
 from infra.registry_guard.roles import (
     as_text,
     checked_roles,
@@ -30,6 +33,8 @@ ACCOUNTS: Mapping[str, str] = MappingProxyType(
 _PROCESSES = frozenset({"trainer", "service"})
 # what MLflow must allow so that the guard can decide; it narrows this to the rules of each role
 _GRANTS = {"trainer": "EDIT", "service": "EDIT", "approver": "EDIT"}
+# nights log runs into an experiment that a run without a server may have made, which nobody owns then
+_LOGS = frozenset({"trainer", "service"})
 
 
 class Ready(NamedTuple):
@@ -63,6 +68,41 @@ def bootstrap(
     return Ready(_variables(home, config, keys), passwords)
 
 
+def users_database(home: Path) -> str:
+    """Where `nightshift up` keeps MLflow's users."""
+    return f"sqlite:///{home / 'guard' / 'users.db'}"
+
+
+def set_account(home: Path, database: str, name: str, role: str | None) -> tuple[str, str]:
+    """Make a person's account, or give one a new password and perhaps another role; its role and password.
+
+    Raises:
+        BadSetting: there is no such role, or the account is one of our own processes'.
+    """
+    roles = checked_roles(read_private(users_path(home)), users_path(home))
+    role = role or roles.get(name, "reader")
+    checked_roles({name: role}, users_path(home))
+    if name in read_private(credentials_path(home)) or role == "service":
+        raise BadSetting(f"{name} is an account of our own processes, or shall be", do="choose another name or role")
+    store, password, admin = _store(database), _password(), role == "admin"
+    if store.has_user(name):
+        store.update_user(name, password=password, is_admin=admin)
+    else:
+        store.create_user(name, password, is_admin=admin)
+    _grant(store, name, role, ("*",))
+    append_to_tail(journal_path(home), "account", {"account": name, "role": role, "by": "the host"}, utc_now)
+    write_private(users_path(home), as_text({**roles, name: role}))
+    return role, password
+
+
+def _grant(store: Any, name: str, role: str, models: tuple[str, ...]) -> None:
+    base = role.partition(":")[0]
+    for model in models if base in _GRANTS else ():
+        store.grant_user_permission(name, "registered_model", model, _GRANTS[base])
+    if base in _LOGS:
+        store.grant_user_permission(name, "experiment", "*", "EDIT")
+
+
 def reset_password(database: str, name: str) -> str:
     """A new random password for a person who lost theirs, or never saw it because the first start was cut short.
 
@@ -80,7 +120,12 @@ def reset_password(database: str, name: str) -> str:
 def auth_config(database: str) -> str:
     """MLflow's configuration of basic-auth: everybody reads, and what more is allowed is granted."""
     # its parser takes a percent sign for a reference
-    lines = {"default_permission": "READ", "database_uri": database.replace("%", "%%")}
+    lines = {
+        "default_permission": "READ",
+        "database_uri": database.replace("%", "%%"),
+        # checking a password takes a tenth of a second of a core by design, and a night sends hundreds of requests
+        "auth_cache_ttl_seconds": "60",
+    }
     return "[mlflow]\n" + "".join(f"{name} = {value}\n" for name, value in lines.items())
 
 
@@ -103,10 +148,20 @@ def refuse_exposure(host: str, *, tls: bool, allowed: bool) -> None:
         )
 
 
+def keys_path(home: Path) -> Path:
+    """Keys of the servers: sessions, webhooks at rest, webhooks on their way, and Prefect's API."""
+    return home / "guard" / "keys.json"
+
+
 def _keys(home: Path) -> dict[str, str]:
     """Kept: with new ones at every start, pages lose their sessions and webhooks their secrets, silently."""
-    path = home / "guard" / "keys.json"
-    made = {"flask": secrets.token_urlsafe(32), "webhooks": urlsafe_b64encode(secrets.token_bytes(32)).decode()}
+    path = keys_path(home)
+    made = {
+        "flask": secrets.token_urlsafe(32),
+        "webhooks": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "receiver": secrets.token_urlsafe(32),
+        "prefect": f"nightshift:{secrets.token_urlsafe(24)}",
+    }
     kept = read_private(path)
     if not made.keys() <= kept.keys():
         kept = {**made, **kept}
@@ -124,9 +179,7 @@ def _users(home: Path, database: str, roles: Mapping[str, str], models: tuple[st
         elif not store.has_user(name):
             shown[name] = _password()
             store.create_user(name, shown[name], is_admin=role == "admin")
-        if role in _GRANTS:
-            for model in models:
-                store.grant_user_permission(name, "registered_model", model, _GRANTS[role])
+        _grant(store, name, role, models)
     return shown
 
 
@@ -136,15 +189,19 @@ def _process_account(store: Any, home: Path, credentials: dict[str, Any], name: 
         credentials[name] = {"role": role, "password": _password()}
         write_private(credentials_path(home), as_text(credentials))
     password = credentials[name]["password"]
+    # MLflow lets admins alone keep webhooks; what else it would let one do, the guard narrows to the role
+    admin = role == "service"
     if not store.has_user(name):
-        store.create_user(name, password)
+        store.create_user(name, password, is_admin=admin)
     elif not store.authenticate_user(name, password):
         store.update_user(name, password=password)
 
 
 def _store(database: str) -> Any:
-    # imports MLflow's whole server
-    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+    # imports MLflow's whole server, which warns of what one of its libraries will drop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
     store = SqlAlchemyStore()
     store.init_db(database)

@@ -23,6 +23,7 @@ class Facts:
         self._requesters: dict[Key, set[str]] = {}
         self._decided: dict[Key, str] = {}
         self._waived: dict[Key, str] = {}
+        self._approved: dict[Key, dict[str, str]] = {}  # who approved since it was last decided otherwise, with role
         self._served: dict[str, set[str]] = {}
         self._open: dict[str, Mapping[str, Any]] = {}
 
@@ -56,6 +57,19 @@ class Facts:
         """Who approved or rejected last, as far as the tag still says so."""
         return self._unended_tag(model, version, "approval", tags) or self._decided.get((model, version))
 
+    def approvals(self, model: str, version: str, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """Who approved, with the role they had then, since the version was last decided otherwise."""
+        if tags.get("approval") != "approved":
+            return {}
+        found = dict(self._approved.get((model, version), {}))
+        for body in self._unended(model, "set_version_tag"):
+            change = body["change"]
+            if body.get("ours") and (change["version"], change["key"], change["value"]) == (
+                version, "approval", "approved",
+            ):  # fmt: skip
+                found[body["user"]] = body["role"]
+        return found
+
     def waived_by(self, model: str, version: str, tags: Mapping[str, str]) -> str | None:
         return self._unended_tag(model, version, "waiver", tags) or self._waived.get((model, version))
 
@@ -81,13 +95,9 @@ class Facts:
                 self._requesters.setdefault(key, set()).add(user)
         elif kind == "set_version_tag":
             self._overwrite(change)
-            if not asked.get("ours"):
-                return
             # a decision on a version that wasn't ours then went past the rules for decisions
-            if change["key"] == "approval" and not _asks(change["value"]):
-                self._decided[_key(change)] = user
-            elif change["key"] == "waiver":
-                self._waived[_key(change)] = user
+            if asked.get("ours"):
+                self._decide(change, user, asked.get("role", ""))
         elif kind == "set_alias" and change["alias"] == "champion" and asked.get("ours"):
             self._served.setdefault(model, set()).add(change["version"])
         elif kind == "delete_version":
@@ -99,13 +109,24 @@ class Facts:
         elif kind == "rename_model":
             self._rename(model, change["new_name"])
 
+    def _decide(self, change: Mapping[str, Any], user: str, role: str) -> None:
+        key = _key(change)
+        if change["key"] == "waiver":
+            self._waived[key] = user
+        elif change["key"] == "approval" and not _asks(change["value"]):
+            self._decided[key] = user
+            if change["value"] == "approved":
+                self._approved.setdefault(key, {})[user] = role
+            else:
+                self._approved.pop(key, None)
+
     def _forget(self, which: Any) -> None:
-        for known in (self._creators, self._requesters, self._decided, self._waived):
+        for known in (self._creators, self._requesters, self._decided, self._waived, self._approved):
             for key in [one for one in known if which(one)]:
                 del known[key]
 
     def _rename(self, old: str, new: str) -> None:
-        for known in (self._creators, self._requesters, self._decided, self._waived):
+        for known in (self._creators, self._requesters, self._decided, self._waived, self._approved):
             for key in [one for one in known if one[0] == old]:
                 known[new, key[1]] = known.pop(key)  # pyright: ignore[reportArgumentType]
 

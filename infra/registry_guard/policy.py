@@ -6,6 +6,8 @@ permissions decide on them, and this returns None.
 
 from collections.abc import Callable
 
+from infra.errors import BadSetting
+from infra.registry_guard.approval_spec import POLICY_TAG, approval_spec
 from infra.registry_guard.changes import Change
 from infra.registry_guard.routes import SERVER_KINDS
 from infra.registry_guard.terms import (
@@ -41,7 +43,8 @@ def claims_ours(change: Change) -> bool:
 
 def _server(user: User, change: Change) -> str | None:
     own = change.kind == "set_password" and change.details.get("username") == user.name
-    if own or user.role == "admin":
+    # the promotion service keeps its own webhook
+    if own or user.role == "admin" or (user.role == "service" and "webhook" in change.kind):
         return None
     return f"{who(user)} may not {words(change)}: only an admin may; ask one"
 
@@ -70,10 +73,21 @@ def _never(user: User, change: Change, state: State) -> str | None:
 
 
 def _service_only(user: User, change: Change, state: State) -> str | None:
+    sets_policy = change.kind == "set_model_tag" and change.key == POLICY_TAG
+    if sets_policy and user.role in {"service", "admin"}:
+        return _policy_problem(change)
     if user.role != "service":
         return f"{who(user)} may not {words(change)}: only the service account may; ask the operator"
     if change.kind == "set_model_tag" and not change.key.startswith(PREFIX):
         return f"the service account may not {words(change)}: it may set nightshift.* tags only; choose such a key"
+    return None
+
+
+def _policy_problem(change: Change) -> str | None:
+    try:
+        approval_spec(change.value)
+    except BadSetting as error:
+        return f"{POLICY_TAG} of {change.model} may not be {change.value!r:.60}: {error.what}; {error.do}"
     return None
 
 
@@ -90,13 +104,15 @@ def _create_version(user: User, change: Change, state: State) -> str | None:
         if key.startswith(PREFIX) or (key == "approval" and value == "requested"):
             continue
         if key == "approval.expires":
-            if problem := expiry_problem(value, state.now):
+            if problem := expiry_problem(value, state):
                 return problem
             continue
         return (
             f"a new version of {change.model} may not carry {key} = {value!r:.60}: only nightshift.* tags, "
             "approval = requested and approval.expires; leave it out"
         )
+    if change.tags.get("approval") and "approval.expires" not in change.tags:
+        return f"a request for approval of a version of {change.model} has no end; send approval.expires with it"
     if user.role == "service" and change.tags.get("nightshift.role") == "candidate":
         return f"the service account may not register a candidate of {change.model}; use a trainer's account"
     return None
@@ -139,7 +155,13 @@ def _target_problem(change: Change, state: State) -> str | None:
     if alias != "champion":
         return f"{alias} of {change.model} may not move to version {version}, which never served; promote it first"
     if state.tags.get("approval") == "approved" and state.decided_by is not None:
-        return None
+        have, need = len(state.approvals), state.policy.approvers
+        if have >= need or state.automatic:
+            return None
+        return (
+            f"champion of {change.model} may not move to version {version}: {have} of {need} approvers approved it "
+            f"({', '.join(sorted(state.approvals))}); let another approver decide"
+        )
     return (
         f"champion of {change.model} may not move to version {version}, which nobody approved through "
         f"this server (approval = {state.tags.get('approval', 'not set')}), and which never served; let it be approved"

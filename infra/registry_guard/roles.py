@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from typing import Any
 
 from infra.errors import BadSetting
 from infra.registry_guard.terms import ROLES
+
+_GROUP = re.compile(r"approver:[a-z0-9][a-z0-9-]*")
 
 
 def users_path(home: Path) -> Path:
@@ -54,8 +57,10 @@ def checked_roles(found: Mapping[str, Any], path: Path) -> dict[str, str]:
         BadSetting: names the user and the role.
     """
     for name, role in found.items():
-        if role not in ROLES:
-            raise BadSetting(f"{path} gives {name} the role {role!r}", do=f"write one of {', '.join(ROLES)}")
+        if not isinstance(role, str) or (role not in ROLES and not _GROUP.fullmatch(role)):
+            raise BadSetting(
+                f"{path} gives {name} the role {role!r}", do=f"write one of {', '.join(ROLES)}, approver:GROUP"
+            )
     return dict(found)
 
 

@@ -7,9 +7,15 @@ from typing import Any, NamedTuple
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
+from mlflow.store.model_registry.dbmodels.models import (
+    SqlModelVersion,
+    SqlModelVersionTag,
+    SqlRegisteredModelAlias,
+    SqlRegisteredModelTag,
+)
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
+from infra.registry_guard.approval_spec import POLICY_TAG, approval_spec
 from infra.registry_guard.changes import Change
 from infra.registry_guard.facts import Facts
 from infra.registry_guard.terms import ALIASES, PREFIX, State, canonical
@@ -26,6 +32,7 @@ class Seen(NamedTuple):
     created: str = ""  # MLflow's time of the version's creation
     aliases: Mapping[str, str] = {}  # the three, and the one the change is about
     shown: Mapping[str, Any] = {}  # what the change changes, for the ledger
+    policy: str | None = None  # as recorded on the model, where the change is one that it decides on
 
 
 class _Version(NamedTuple):
@@ -45,7 +52,29 @@ def see(store: Any, change: Change) -> Seen:
     wanted = {*ALIASES, change.alias} - {""} if change.kind in _ALIAS_KINDS else set()
     aliases = _aliases(store, change.model, wanted) if wanted else {}
     shown = _shown(store, change, version, aliases)
-    return Seen(version.tags, version.created, aliases, shown) if version else Seen(aliases=aliases, shown=shown)
+    policy = _policy(store, change.model) if _needs_policy(change) else None
+    if version is None:
+        return Seen(aliases=aliases, shown=shown, policy=policy)
+    return Seen(version.tags, version.created, aliases, shown, policy)
+
+
+def _needs_policy(change: Change) -> bool:
+    decided = change.kind == "set_version_tag" and change.key.startswith(("approval", "waiver"))
+    return decided or change.kind == "create_version" or change.alias == "champion"
+
+
+def _policy(store: Any, model: str) -> str | None:
+    if not isinstance(store, SqlAlchemyStore):
+        found = _present(lambda: store.get_registered_model(model))
+        return found.tags.get(POLICY_TAG) if found else None
+    with store.ManagedSessionMaker() as session:
+        row = (
+            store._get_query(session, SqlRegisteredModelTag)
+            .filter(SqlRegisteredModelTag.name == model, SqlRegisteredModelTag.key == POLICY_TAG)
+            .with_entities(SqlRegisteredModelTag.value)
+            .first()
+        )
+        return row[0] if row else None
 
 
 def _version(store: Any, model: str, number: str) -> _Version | None:
@@ -121,6 +150,7 @@ def state_of(change: Change, seen: Seen, facts: Facts, scanned: frozenset[str], 
         scanned: canonical names of models that had a tag of ours when this process started.
     """
     model, version, tags = change.model, change.version, seen.tags
+    approvals = facts.approvals(model, version, tags)
     return State(
         now=now,
         ours=canonical(model) in scanned | facts.ours or any(key.startswith(PREFIX) for key in tags),
@@ -131,6 +161,9 @@ def state_of(change: Change, seen: Seen, facts: Facts, scanned: frozenset[str], 
         decided_by=facts.decided_by(model, version, tags),
         waived_by=facts.waived_by(model, version, tags),
         served=facts.served(model),
+        approvals=frozenset(name for name, role in approvals.items() if role != "service"),
+        automatic="service" in approvals.values(),
+        policy=approval_spec(seen.policy),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, get_args
 
+from infra.registry_guard.approval_spec import ApprovalSpec
 from infra.registry_guard.changes import Change
 
 Role = Literal["trainer", "approver", "service", "reader", "admin"]
@@ -18,7 +19,7 @@ WRITE_ONCE = frozenset(
     PREFIX + name
     for name in (
         "key", "role", "night", "night_name", "verdict", "promotable", "waivable", "evidence", "recipe", "snapshot",
-        "preferences", "champion", "anchor", "model", "model_ref", "trained_on",
+        "preferences", "champion", "anchor", "model", "model_ref", "trained_on", "cost",
     )
 )  # fmt: skip
 DECISIONS = frozenset(
@@ -29,6 +30,17 @@ DECISIONS = frozenset(
 class User(NamedTuple):
     name: str
     role: str
+    group: str = ""  # of an approver, where a policy tells them apart
+
+
+# the guard's own lines in the ledger: who decided and when, which it writes beside a decision
+GUARD = User("guard", "guard")
+
+
+def user_of(name: str, role: str) -> User:
+    """An account with its role as the roles file says it, such as ``approver:leads``."""
+    base, _, group = role.partition(":")
+    return User(name, base, group)
 
 
 class State(NamedTuple):
@@ -43,6 +55,9 @@ class State(NamedTuple):
     decided_by: str | None = None  # who approved or rejected last
     waived_by: str | None = None
     served: frozenset[str] = frozenset()  # versions `champion` pointed to
+    approvals: frozenset[str] = frozenset()  # people who approved since it was last decided otherwise
+    automatic: bool = False  # the service account approved by the policy's own rule
+    policy: ApprovalSpec = ApprovalSpec()
 
 
 def reason_of(value: str) -> str:

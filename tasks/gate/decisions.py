@@ -99,7 +99,8 @@ def lost_before(entries: Sequence[Entry]) -> dict[str, float]:
 
 def past_nights(entries: Sequence[Entry]) -> tuple[PastNight, ...]:
     """All judged decisions, oldest first."""
-    promoted = {one.body["night"] for one in entries if one.kind == "promotion"}
+    abandoned = {one.body["line"] for one in entries if one.kind == "abandoned"}
+    promoted = {one.body["night"] for one in entries if one.kind == "promotion" and one.seq not in abandoned}
     return tuple(
         PastNight(
             at=one.at,

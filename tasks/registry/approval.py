@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 
 from tasks.contracts import Evidence, Verdict
+from tasks.release import ApprovalSpec
 
 Tags = Mapping[str, str]
+
+SERVICE = "service"  # the account that carries out; its name as an approver's says that a rule approved
 
 
 def refuse_approval(tags: Tags, number: int, waiver: str = "") -> str | None:
@@ -31,8 +34,10 @@ def refuse_approval(tags: Tags, number: int, waiver: str = "") -> str | None:
     return None
 
 
-def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str | None) -> str | None:
-    """Why an approved version still can't become champion, or None: tags against evidence, evidence against now.
+def refuse_promotion(
+    tags: Tags, number: int, evidence: Evidence, champion: str | None, policy: ApprovalSpec
+) -> str | None:
+    """Why an approved version still can't become champion, or None: tags against evidence and policy.
 
     Args:
         champion: digest of the model that serves now.
@@ -41,6 +46,8 @@ def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str 
         return f"version {number} isn't approved (approval = {tags.get('approval', 'not set')})"
     if not tags.get("approval.by"):
         return f"version {number} is approved by nobody: the tag approval.by is missing"
+    if missing := approvals_missing(tags, policy):
+        return f"version {number} has {missing}"
     claims = {
         "nightshift.key": evidence.key,
         "nightshift.verdict": evidence.verdict.verdict,
@@ -62,11 +69,45 @@ def refuse_promotion(tags: Tags, number: int, evidence: Evidence, champion: str 
         )
     if champion is None:
         return "there is no champion to compare with: the alias is missing"
-    if evidence.champion != champion:
-        return (
-            f"version {number} was judged against champion {evidence.champion}, "
-            f"but {champion} serves now: judge it again"
-        )
+    return None
+
+
+def champion_moved(number: int, evidence: Evidence, champion: str, serving: int) -> str | None:
+    """Why a version must be judged again before it can be promoted, or None: another model serves by now."""
+    if evidence.champion == champion:
+        return None
+    return (
+        f"version {number} was judged against champion {evidence.champion}, but version {serving} ({champion}) "
+        "serves now: judge it again"
+    )
+
+
+def approvals_missing(tags: Tags, policy: ApprovalSpec) -> str | None:
+    """How many approvals there are and must be, where some are missing. One by the policy's own rule is enough."""
+    names = {name for name in tags.get("approval.by", "").split(", ") if name}
+    automatic = policy.auto is not None and names == {SERVICE}
+    if automatic or len(names - {SERVICE}) >= policy.approvers:
+        return None
+    return f"{len(names - {SERVICE})} of {policy.approvers} approvals ({', '.join(sorted(names)) or 'nobody'})"
+
+
+def auto_problem(tags: Tags, evidence: Evidence, policy: ApprovalSpec) -> str | None:
+    """Why a version can't be approved without a person, or None: every condition of the policy's rule holds."""
+    rule = policy.auto
+    if rule is None:
+        return "the policy has no rule for approval without a person"
+    if evidence.verdict.verdict != "PASS" or not evidence.promotable:
+        return f"its verdict is {evidence.verdict.verdict}"
+    bounds = {one.name: one.lower for one in evidence.verdict.suites}
+    low = [name for name, lower in bounds.items() if lower is None or not lower > rule.lower_bounds_above]
+    if low:
+        return f"lower bounds are not above {rule.lower_bounds_above:g}: {', '.join(low)}"
+    try:
+        amount = float(tags.get("nightshift.cost", "").split()[0])
+    except (ValueError, IndexError):
+        return f"its cost can't be read ({tags.get('nightshift.cost', 'not set')!r})"
+    if not amount <= rule.max_amount:
+        return f"it cost {amount:g}, and the rule allows {rule.max_amount:g}"
     return None
 
 

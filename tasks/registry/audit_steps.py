@@ -5,11 +5,11 @@ from typing import Any
 
 from tasks import place
 from tasks.registry.auditing import Report, close_incident, run_audit
+from tasks.registry.decide import whoami
 from tasks.registry.drill import LIMIT_SECONDS, Drill, read_drills
 from tasks.registry.drill import drill as run_drill
 from tasks.registry.incidents import mark_told
-from tasks.registry.promote import whoami
-from tasks.registry.steps import registry_of
+from tasks.registry.steps import SERVICE, registry_of
 
 ALL = "all"
 
@@ -29,7 +29,7 @@ def told(incidents: Iterable[str]) -> None:
 
 
 def drill(name: str, limit: float = LIMIT_SECONDS) -> Drill:
-    return run_drill(registry_of(name), place.store(), place.home(), limit)
+    return run_drill(registry_of(name, SERVICE), place.store(), place.home(), limit)
 
 
 def drills() -> list[dict[str, Any]]:

@@ -7,28 +7,59 @@ there: there is no half-registered version.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from infra.digest import Digest
+from infra.mlflow_requests import Login, acting_as
+from infra.registry_guard.books import EXPECTED_HEADER, NOTHING
+from infra.registry_guard.changes import Change
+from infra.registry_guard.embedded import EmbeddedGuard
 from infra.store import Blob, Store
 from tasks.contracts import Baseline, Model
-from tasks.errors import RegistryError
+from tasks.errors import RegistryError, RegistryRefused
 
 Alias = Literal["champion", "previous", "anchor", "drill"]  # the last is the rollback drill's, and serves nobody
+INITIALISED = "nightshift.initialised"
 DECIDED = ("PASS", "FAIL", "INCONCLUSIVE")
 _PAGE = 1000
 
 
-class Registry:
-    """One registered model of one MLflow registry."""
+T = TypeVar("T")
+_REFUSALS = {"PERMISSION_DENIED", "RESOURCE_CONFLICT"}
 
-    def __init__(self, client: MlflowClient, name: str) -> None:
+
+class Registry:
+    """One registered model of one MLflow registry, changed as one account.
+
+    Args:
+        guard: judges and records changes where the registry is a file; on a server, the server's does.
+        login: the account on a server; None for that of this process.
+    """
+
+    def __init__(
+        self, client: MlflowClient, name: str, guard: EmbeddedGuard | None = None, login: Login | None = None
+    ) -> None:
         self._client = client
+        self._guard = guard
+        self._login = login
         self.name = name
+
+    def _change(self, change: Change, make: Callable[[], T], expected: str | None = None) -> T:
+        headers = {EXPECTED_HEADER: expected} if expected is not None else None
+        with acting_as(self._login, headers):
+            if self._guard is not None:
+                return self._guard.made(change, make, expected)
+            try:
+                return make()
+            except MlflowException as error:
+                if error.error_code not in _REFUSALS:
+                    raise
+                what, _, do = error.message.removeprefix(f"{error.error_code}: ").rpartition("; ")
+                raise RegistryRefused(what or error.message, do=do or "look again and decide anew") from error
 
     def exists(self) -> bool:
         return self._model() is not None
@@ -44,10 +75,12 @@ class Registry:
 
     def ensure(self, description: str) -> None:
         if not self.exists():
-            self._client.create_registered_model(self.name, description=description)
+            create = self._client.create_registered_model
+            self._change(Change("create_model", self.name), lambda: create(self.name, description=description))
 
     def tag_model(self, key: str, value: str) -> None:
-        self._client.set_registered_model_tag(self.name, key, value)
+        change = Change("set_model_tag", self.name, key=key, value=value)
+        self._change(change, lambda: self._client.set_registered_model_tag(self.name, key, value))
 
     def model_tag(self, key: str) -> str | None:
         model = self._model()
@@ -71,12 +104,24 @@ class Registry:
             ) from error
 
     def create(self, source: str, run: str | None, tags: dict[str, str], description: str) -> int:
-        created = self._client.create_model_version(self.name, source, run_id=run, tags=tags, description=description)
+        create = self._client.create_model_version
+        created = self._change(
+            Change("create_version", self.name, tags=tags),
+            lambda: create(self.name, source, run_id=run, tags=tags, description=description),
+        )
         return int(created.version)
 
     def tag(self, number: int, tags: dict[str, str]) -> None:
+        """Set tags that don't have these values yet."""
+        known = self.version(number).tags
         for key, value in tags.items():
-            self._client.set_model_version_tag(self.name, str(number), key, value)
+            if known.get(key) != value:
+                self.set_tag(number, key, value)
+
+    def set_tag(self, number: int, key: str, value: str) -> None:
+        """Set a tag, also to the value it has: a second approver says what the first said."""
+        change = Change("set_version_tag", self.name, str(number), key, value)
+        self._change(change, lambda: self._client.set_model_version_tag(self.name, str(number), key, value))
 
     def alias(self, alias: Alias) -> int | None:
         """The version an alias points to. MLflow raises for a missing one; here it is None, and the gate blocks."""
@@ -87,8 +132,20 @@ class Registry:
         aliases = self._client.get_registered_model(self.name).aliases
         return int(aliases[alias]) if alias in aliases else None
 
-    def set_alias(self, alias: Alias, number: int) -> None:
-        self._client.set_registered_model_alias(self.name, alias, str(number))
+    def swap_alias(self, alias: Alias, number: int, expected: int | None) -> None:
+        """Move an alias that names ``expected`` now (None: that isn't set); nothing where it names ``number`` already.
+
+        Raises:
+            RegistryRefused, Refused: it names another version, or the rules don't allow the move.
+        """
+        if expected == number:
+            return
+        change = Change("set_alias", self.name, str(number), alias=alias)
+        self._change(
+            change,
+            lambda: self._client.set_registered_model_alias(self.name, alias, str(number)),
+            NOTHING if expected is None else str(expected),
+        )
 
     def judged_nights(self, besides: Digest) -> tuple[Digest, ...]:
         """Nights with a judged version: the ledger must know each of them.
@@ -98,6 +155,32 @@ class Registry:
         """
         tags = [version.tags for version in self.versions() if version.tags.get("nightshift.verdict") in DECIDED]
         return tuple(sorted({one["nightshift.night"] for one in tags} - {besides}))
+
+
+WEBHOOK = "nightshift"
+_EVENTS: list[Any] = ["model_version_tag.set", "model_version_alias.created"]
+
+
+def ensure_webhook(client: MlflowClient, url: str, secret: str) -> None:
+    """The one webhook of ours, at this address with this secret; there may be one from an earlier start."""
+    ours = [one for one in client.list_webhooks() if one.name == WEBHOOK]
+    for extra in ours[1:]:
+        client.delete_webhook(extra.webhook_id)
+    if ours:
+        client.update_webhook(ours[0].webhook_id, url=url, events=_EVENTS, secret=secret, status="ACTIVE")
+    else:
+        client.create_webhook(WEBHOOK, url, _EVENTS, secret=secret)
+
+
+def initialised_models(client: MlflowClient) -> list[str]:
+    """Names of the registered models that nights work on."""
+    found, token = [], None
+    while True:
+        page = client.search_registered_models(max_results=1000, page_token=token)
+        found += [one.name for one in page if INITIALISED in one.tags]
+        token = page.token
+        if not token:
+            return found
 
 
 def model_tags(model: Model, trained_on: Blob | None, store: Store) -> dict[str, str]:

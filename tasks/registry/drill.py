@@ -91,7 +91,7 @@ def _keep(home: Path, one: Drill) -> None:
 
 def _go(registry: Registry, home: Path, to: int, was: int) -> None:
     """Move the shadow alias and write the shadow manifest, as a rollback does with the real ones; read both again."""
-    registry.set_alias(ALIAS, to)
+    registry.swap_alias(ALIAS, to, registry.alias(ALIAS))
     write_manifest(home, shadow(registry, to, was))
     found = read_manifest(home, shadow_name(registry.name))
     if registry.alias(ALIAS) != to or found is None or found.version != to:

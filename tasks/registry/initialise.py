@@ -6,18 +6,17 @@ from infra.digest import digest_of
 from infra.store import Store
 from tasks.contracts import Model
 from tasks.errors import RegistryError
-from tasks.registry.client import Registry, model_tags
+from tasks.registry.client import INITIALISED, Registry, model_tags
+from tasks.release import POLICY_TAG, ReleasePolicy
 
-MARK = "nightshift.initialised"
 
-
-def initialise(registry: Registry, model: Model, base_name: str, who: str, store: Store) -> int:
+def initialise(registry: Registry, model: Model, base_name: str, who: str, store: Store, policy: ReleasePolicy) -> int:
     """Register ``model`` as champion and anchor. Safe to repeat after a crash in the middle; refused once done.
 
     Raises:
         RegistryError: it was done before. A missing champion later on is never replaced silently.
     """
-    done = registry.model_tag(MARK)
+    done = registry.model_tag(INITIALISED)
     if done is not None:
         raise RegistryError(
             f"{registry.name} was initialised already ({done})",
@@ -38,11 +37,21 @@ def initialise(registry: Registry, model: Model, base_name: str, who: str, store
             },
             description=f"The base model {base_name}: first champion, and the anchor that drift is measured from.",
         )
-    registry.set_alias("anchor", number)
-    registry.set_alias("champion", number)
-    registry.tag_model(MARK, f"{datetime.now(UTC).isoformat(timespec='seconds')} by {who}, version {number}")
+    registry.swap_alias("anchor", number, registry.alias("anchor"))
+    registry.swap_alias("champion", number, registry.alias("champion"))
+    record_policy(registry, policy)
+    registry.tag_model(INITIALISED, f"{datetime.now(UTC).isoformat(timespec='seconds')} by {who}, version {number}")
     return number
 
 
+def record_policy(registry: Registry, policy: ReleasePolicy) -> str:
+    """Record who must approve versions and where they go; what the guard and ``promote`` go by from now on."""
+    text = policy.model_dump_json()
+    if registry.model_tag(POLICY_TAG) == text:
+        return f"{registry.name}: the release policy is the recipe's already"
+    registry.tag_model(POLICY_TAG, text)
+    return f"{registry.name}: the release policy is the recipe's now"
+
+
 def is_initialised(registry: Registry) -> bool:
-    return registry.model_tag(MARK) is not None
+    return registry.model_tag(INITIALISED) is not None

@@ -1,129 +1,203 @@
-"""promote, reject, roll back: the aliases and the serving manifest move only along checked evidence."""
+"""promote and roll back: the aliases and the serving manifest move only along checked evidence.
+
+Each ends the same however often it is killed and started again: see ``moves``.
+"""
 
 import fcntl
-import json
-import os
-import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.digest import digest_of
 from infra.errors import StoreError
-from infra.ledger import append, ledger_path
-from infra.store import Blob, Store
-from tasks.contracts import Evidence
-from tasks.errors import NotPromotable
-from tasks.registry.approval import refuse_approval, refuse_promotion
+from infra.ledger import ledger_path, read_ledger
+from infra.store import Blob, Store, Tree
+from tasks.contracts import Evidence, Model
+from tasks.errors import NeedsRejudgement, NotPromotable, RegistryError
+from tasks.registry.approval import champion_moved, refuse_promotion
 from tasks.registry.client import Registry, read_baseline
-
-
-def whoami() -> str:
-    """The logged-in operating-system user: never an argument, never an environment variable."""
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
-def approve(registry: Registry, number: int, who: str, home: Path, waiver: str = "") -> str:
-    """Record the approval of a version that awaits one, or that a waiver may promote.
-
-    Raises:
-        NotPromotable: its verdict or state doesn't allow it.
-    """
-    tags = registry.version(number).tags
-    # a tag set by hand in MLflow names nobody: whoever runs this is the one who approves then
-    if tags.get("approval") == "approved" and tags.get("approval.by"):
-        return f"version {number} of {registry.name} is approved already (by {tags['approval.by']})"
-    _refuse(
-        refuse_approval(tags, number, waiver),
-        "only a version that awaits approval can be approved; `nightshift show last` names it",
-    )
-    if tags.get("nightshift.verdict") != "PASS":
-        body = {"version": number, "night": tags.get("nightshift.night", ""), "by": who, "reason": waiver.strip()}
-        append(ledger_path(home, registry.name), "waiver", body, datetime.now(UTC))
-        registry.tag(number, {"waiver.by": who, "waiver": waiver.strip()})
-    # who and when first: an approval without a name must not exist, not even for a moment
-    registry.tag(number, {"approval.by": who, "approval.at": _now(), "approval": "approved"})
-    return f"version {number} of {registry.name} approved by {who}"
-
-
-def reject(registry: Registry, number: int, reason: str, who: str) -> str:
-    """Record a rejection; a champion can't be rejected, only rolled back."""
-    if not reason.strip():
-        raise NotPromotable(
-            f"version {number} can't be rejected without a reason", do="say why: nightshift reject VERSION 'reason'"
-        )
-    if registry.alias("champion") == number:
-        raise NotPromotable(f"version {number} serves as champion", do="use `nightshift rollback`")
-    _refuse(
-        None
-        if registry.version(number).tags.get("nightshift.role") == "candidate"
-        else f"version {number} is no candidate",
-        "name a candidate",
-    )
-    registry.tag(number, {"approval.by": who, "approval.at": _now(), "approval": f"rejected: {reason.strip()}"})
-    return f"version {number} of {registry.name} rejected by {who}: {reason.strip()}"
+from tasks.registry.decide import note_waiver
+from tasks.registry.manifest import Manifest, Served, Share, read_manifest, write_manifest
+from tasks.registry.moves import Move, abandon, begin, moves_of, served, unfinished
+from tasks.release import POLICY_TAG, release_policy
 
 
 def promote(registry: Registry, number: int, store: Store, home: Path) -> str:
     """Make an approved version the champion, after checking every digest of its evidence. Twice changes nothing.
 
     Raises:
+        NeedsRejudgement: another model serves by now than it was judged against.
         NotPromotable: says what is missing or differs.
     """
-    with _alone(home):
+    with alone(home):
+        _finish(registry, store, home)
         current = registry.alias("champion")
         if current == number:
-            write_manifest(registry, number, home)
             return f"version {number} of {registry.name} serves already; nothing changed"
+        check_promotable(registry, number, store)
+        assert current is not None  # refused by then
+        note_waiver(home, registry, number)
         tags = registry.version(number).tags
-        evidence = read_evidence(tags, number, store)
-        check_objects(evidence, number, store)
-        champion = read_baseline(registry, "champion", store)
-        _refuse(
-            refuse_promotion(tags, number, evidence, champion.model.digest if champion else None),
-            "run a new night, or approve a version that was judged against what serves now",
+        move = begin(
+            home, registry.name, "promotion", number, current, tags, tags["approval.by"], tags.get("waiver", "")
         )
-        assert current is not None  # refuse_promotion refuses a missing champion
-        note_move(home, registry.name, "promotion", number, current, tags)
-        registry.set_alias("previous", current)
-        registry.set_alias("champion", number)
-        registry.tag(number, {"nightshift.promoted": _now()})
-        write_manifest(registry, number, home)
+        carry_out(registry, move, home)
     return f"version {number} of {registry.name} is champion; version {current} is previous"
 
 
-def rollback(registry: Registry, home: Path, who: str) -> str:
-    """Make the previous version the champion again. Twice changes nothing: both aliases then name one version."""
-    with _alone(home):
-        current, previous = registry.alias("champion"), registry.alias("previous")
-        if previous is None:
+def rollback(registry: Registry, store: Store, home: Path, who: str, reason: str = "", to: int | None = None) -> str:
+    """Make an earlier version the champion again: the previous one, or ``to``. Twice changes nothing.
+
+    What served since is rejected, so that no approval of it is carried out again.
+
+    Raises:
+        NotPromotable: nothing served before, or ``to`` never did, or its files are damaged.
+    """
+    with alone(home):
+        _finish(registry, store, home)
+        current = registry.alias("champion")
+        before = served(moves_of(read_ledger(ledger_path(home, registry.name))))
+        target = registry.alias("previous") if to is None else to
+        if current is None or target is None:
             raise NotPromotable(
                 f"{registry.name} has no previous version", do="nothing was promoted yet; there is nothing to roll back"
             )
-        if current == previous:
-            write_manifest(registry, previous, home)
-            return f"version {previous} of {registry.name} serves already; nothing changed"
-        note_move(home, registry.name, "rollback", previous, current, registry.version(previous).tags, who)
-        registry.set_alias("champion", previous)
-        if current is not None:
-            registry.tag(current, {"approval": f"rejected: rolled back by {who}", "nightshift.rolled_back": _now()})
-        write_manifest(registry, previous, home)
-    return f"version {previous} of {registry.name} is champion again; version {current} was rolled back by {who}"
+        earlier = [version for version in before if version != current]
+        if current == target:
+            told = f"; before it served {', '.join(map(str, earlier))}: name one with --to" if earlier else ""
+            return f"version {target} of {registry.name} serves already; nothing changed{told}"
+        if target not in before:
+            raise NotPromotable(
+                f"version {target} of {registry.name} can't serve again: it never did, or was rolled back",
+                do=f"name one of {earlier}",
+            )
+        check_model(registry, target, store)
+        left = before[before.index(target) + 1 :]
+        tags = registry.version(target).tags
+        carry_out(registry, begin(home, registry.name, "rollback", target, current, tags, who, reason, left), home)
+    gone = ", ".join(map(str, left))
+    return f"version {target} of {registry.name} is champion again; version {gone} was rolled back by {who}"
 
 
-def note_move(
-    home: Path, name: str, kind: str, to: int, was: int | None, tags: Mapping[str, str], who: str | None = None
-) -> None:
-    """Write a move of ``champion`` into the ledger, before it is made; a move that is tried again is one line more."""
-    body = {
-        "version": to,
-        "was": was,
-        "night": tags.get("nightshift.night", ""),
-        "model": tags.get("nightshift.model", ""),
-        "by": who or tags.get("approval.by", ""),
-    }
-    append(ledger_path(home, name), kind, body, datetime.now(UTC))
+def finish(registry: Registry, store: Store, home: Path) -> str | None:
+    """Carry on a move that a crash cut off; what was done then, or None where there was nothing to do."""
+    with alone(home):
+        return _finish(registry, store, home)
+
+
+def _finish(registry: Registry, store: Store, home: Path) -> str | None:
+    moves = moves_of(read_ledger(ledger_path(home, registry.name)))
+    move = unfinished(moves, readable_manifest(home, registry.name))
+    if move is None:
+        return None
+    champion = registry.alias("champion")
+    if champion not in {move.version, move.was}:
+        raise RegistryError(
+            f"champion of {registry.name} is version {champion}, and the last move in its ledger goes from "
+            f"{move.was} to {move.version}",
+            do="run `nightshift audit`: somebody moved it around the ledger",
+        )
+    if champion == move.was and move.kind == "promotion":
+        try:
+            check_promotable(registry, move.version, store)
+        except NotPromotable as error:
+            abandon(home, registry.name, move, error.what)
+            return f"the promotion of version {move.version}, cut off by a crash, is abandoned: {error.what}"
+    carry_out(registry, move, home)
+    return f"the {move.kind} to version {move.version} of {registry.name}, cut off by a crash, is finished"
+
+
+def carry_out(registry: Registry, move: Move, home: Path) -> None:
+    """Make a move that is in the ledger; each part of it may have been done already."""
+    if move.kind == "promotion":
+        # first: were it second, a crash in between would lose what served before
+        if registry.alias("champion") != move.version:
+            registry.swap_alias("previous", move.was, registry.alias("previous"))
+        _swap_champion(registry, move)
+        registry.tag(move.version, {"nightshift.promoted": move.at})
+    else:
+        _swap_champion(registry, move)
+        registry.swap_alias("previous", move.version, registry.alias("previous"))
+        for version in move.left:
+            told = f"rejected: rolled back by {move.by}" + (f": {move.reason}" if move.reason else "")
+            registry.tag(version, {"approval": told, "nightshift.rolled_back": move.at})
+    write_manifest(home, manifest_of(registry, move))
+
+
+def _swap_champion(registry: Registry, move: Move) -> None:
+    if registry.alias("champion") != move.version:
+        registry.swap_alias("champion", move.version, move.was)
+
+
+def manifest_of(registry: Registry, move: Move) -> Manifest:
+    """The manifest after a move, from what the registry says of the two versions."""
+    tags = registry.version(move.version).tags
+    previous = move.was if move.kind == "promotion" else None
+    return Manifest(
+        name=registry.name,
+        version=move.version,
+        model=tags["nightshift.model"],
+        model_ref=Blob.model_validate_json(tags["nightshift.model_ref"]),
+        evidence=Blob.model_validate_json(tags["nightshift.evidence"]) if "nightshift.evidence" in tags else None,
+        verdict=tags.get("nightshift.verdict"),
+        move=move.kind,
+        by=move.by,
+        reason=move.reason,
+        at=move.at,
+        approved_by=tuple(name for name in tags.get("approval.by", "").split(", ") if name),
+        approved_at=tags.get("approval.at"),
+        ledger=move.line,
+        previous=_served(registry, previous) if previous else None,
+        traffic=(Share(version=move.version, share=1.0),),
+        artefact=tags.get("nightshift.artefact"),
+    )
+
+
+def _served(registry: Registry, version: int) -> Served:
+    return Served(version=version, model=registry.version(version).tags["nightshift.model"])
+
+
+def readable_manifest(home: Path, name: str) -> Manifest | None:
+    """The manifest; None also where it can't be read, as the last move then writes it anew."""
+    try:
+        return read_manifest(home, name)
+    except RegistryError:
+        return None
+
+
+def check_promotable(registry: Registry, number: int, store: Store) -> Evidence:
+    """Tags against evidence, evidence against the store's bytes and against what serves now.
+
+    Raises:
+        NeedsRejudgement: another model serves by now than it was judged against.
+        NotPromotable: says what is missing or differs.
+    """
+    tags = registry.version(number).tags
+    evidence = read_evidence(tags, number, store)
+    check_objects(evidence, number, store)
+    champion = read_baseline(registry, "champion", store)
+    policy = release_policy(registry.model_tag(POLICY_TAG)).approval
+    reason = refuse_promotion(tags, number, evidence, champion.model.digest if champion else None, policy)
+    if reason is not None:
+        raise NotPromotable(reason, do="run a new night, or approve a version that can be promoted")
+    assert champion is not None  # refuse_promotion refuses a missing one
+    if moved := champion_moved(number, evidence, champion.model.digest, champion.version):
+        raise NeedsRejudgement(moved, do=f"`nightshift rejudge {number}` judges the same model against what serves now")
+    return evidence
+
+
+def check_model(registry: Registry, number: int, store: Store) -> None:
+    """The files of a version that shall serve again are there and unchanged."""
+    tags = registry.version(number).tags
+    try:
+        model = Model.model_validate_json(store.read_bytes(Blob.model_validate_json(tags["nightshift.model_ref"])))
+        _check_trees(_trees(model), store)
+    except (StoreError, KeyError, ValueError) as error:
+        raise NotPromotable(
+            f"version {number} of {registry.name} can't serve: {getattr(error, 'what', error)}",
+            do="name another version with --to, or put back a copy of the store",
+        ) from error
 
 
 def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:
@@ -142,14 +216,9 @@ def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:
 
 def check_objects(evidence: Evidence, number: int, store: Store) -> None:
     """Every object the evidence names is there and is what its digest says: model, scorecards, training pairs."""
-    trees = [evidence.model.base, *([evidence.model.adapter] if evidence.model.adapter else [])]
-    digests = [file.digest_ for tree in trees for file in tree.files]
-    digests += [ref.card.digest_ for ref in evidence.cards] + [evidence.trained_on.digest_]
     try:
-        for tree in trees:
-            if digest_of(tree.files) != tree.digest_:
-                raise StoreError(f"the file list of {tree.digest_} was changed", do="run a new night")
-        for digest in digests:
+        _check_trees(_trees(evidence.model), store)
+        for digest in [ref.card.digest_ for ref in evidence.cards] + [evidence.trained_on.digest_]:
             store.open_path(digest)
     except StoreError as error:
         raise NotPromotable(
@@ -157,37 +226,26 @@ def check_objects(evidence: Evidence, number: int, store: Store) -> None:
         ) from error
 
 
-def write_manifest(registry: Registry, number: int, home: Path) -> None:
-    """What a server should load, written whole or not at all."""
-    tags = registry.version(number).tags
-    path = home / "serving" / f"{registry.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    manifest = {
-        "name": registry.name,
-        "version": number,
-        "model": tags["nightshift.model"],
-        "model_ref": json.loads(tags["nightshift.model_ref"]),
-        "approved_by": tags.get("approval.by"),
-        "approved_at": tags.get("approval.at"),
-    }
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(json.dumps(manifest, indent=1) + "\n")
-    temporary.replace(path)
+def _trees(model: Model) -> list[Tree]:
+    return [model.base, *([model.adapter] if model.adapter else [])]
+
+
+def _check_trees(trees: list[Tree], store: Store) -> None:
+    for tree in trees:
+        if digest_of(tree.files) != tree.digest_:
+            raise StoreError(f"the file list of {tree.digest_} was changed", do="run a new night")
+        for file in tree.files:
+            store.open_path(file.digest_)
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One mover of aliases at a time: MLflow has no compare-and-swap, so reading and setting must not interleave."""
+def alone(home: Path) -> Iterator[None]:
+    """One mover of aliases at a time on this machine; the guard's comparison keeps those of others apart."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "promotion.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _refuse(reason: str | None, do: str) -> None:
-    if reason is not None:
-        raise NotPromotable(reason, do=do)
-
-
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -37,7 +37,7 @@ def reanchor(registry: Registry, store: Store, home: Path, who: str, reason: str
     if not half_done:
         body = {"old": old, "new": new, "by": who, "reason": reason.strip(), "losses": losses}
         append(path, "reanchor", body, datetime.now(UTC))
-    registry.set_alias("anchor", champion.version)
+    registry.swap_alias("anchor", champion.version, anchor.version)
     told = ", ".join(f"{name} {delta:+.4f}" for name, delta in losses.items()) or "nothing"
     return (
         f"version {champion.version} of {registry.name} is the anchor now, by {who}; "

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from infra.digest import Digest
@@ -9,6 +10,7 @@ from infra.store import Blob, Store
 from infra.tracking import Tracker
 from tasks.contracts import Bill, Evidence, Night, Preferences, Release, Verdict
 from tasks.registry.client import Registry, model_tags
+from tasks.release import POLICY_TAG, ApprovalSpec, release_policy
 
 
 def register_version(
@@ -30,7 +32,8 @@ def register_version(
         number = registry.create(
             source=f"runs:/{night.mlflow_run}/candidate",
             run=night.mlflow_run,
-            tags=version_tags(evidence, blob, bill, night, store),
+            tags=version_tags(evidence, blob, bill, night, store)
+            | request_tags(evidence, release_policy(registry.model_tag(POLICY_TAG)).approval, datetime.now(UTC)),
             description=evidence.verdict.paragraph,
         )
     return Release(
@@ -66,9 +69,17 @@ def version_tags(evidence: Evidence, blob: Blob, bill: Bill, night: Night, store
         "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{' (estimated)' if bill.estimated else ''}",
         **model_tags(evidence.model, evidence.trained_on, store),
     }
-    if awaits_approval(evidence.verdict, evidence.promotable):
-        tags["approval"] = "requested"
     return tags
+
+
+def request_tags(evidence: Evidence, policy: ApprovalSpec, now: datetime) -> dict[str, str]:
+    """What asks for a decision, and until when: PASS asks by itself, what can be waived waits for a waiver."""
+    if not evidence.promotable:
+        return {}
+    expires = {"approval.expires": (now + timedelta(hours=policy.expires_hours)).isoformat(timespec="seconds")}
+    if awaits_approval(evidence.verdict, evidence.promotable):
+        return {"approval": "requested", **expires}
+    return expires if evidence.verdict.waivable else {}
 
 
 def upload(

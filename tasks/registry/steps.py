@@ -2,8 +2,12 @@
 
 from typing import Any
 
+from infra.mlflow_requests import Login, account_login
+from infra.registry_guard.embedded import EmbeddedGuard
+from infra.registry_guard.terms import User
 from infra.step import step
 from infra.store import Blob
+from infra.webhooks import PATH
 from tasks import place
 from tasks.contracts import (
     Baselines,
@@ -19,15 +23,28 @@ from tasks.contracts import (
     Verdict,
 )
 from tasks.recipe import Recipe
+from tasks.registry import decide
 from tasks.registry import promote as moves
 from tasks.registry import reanchor as anchoring
-from tasks.registry.client import Registry, read_baseline
-from tasks.registry.initialise import initialise, is_initialised
+from tasks.registry.client import Registry, ensure_webhook, initialised_models, read_baseline
+from tasks.registry.decide import whoami
+from tasks.registry.initialise import initialise, is_initialised, record_policy
 from tasks.registry.register import register_version
+from tasks.registry.service import Ask, Say, look, promote_or_say
+from tasks.registry.waiting import await_promotion
+from tasks.release import ReleasePolicy
+
+TRAINER, APPROVER, SERVICE = "trainer", "approver", "service"
 
 
-def registry_of(name: str) -> Registry:
-    return Registry(place.tracking().client, name)
+def registry_of(name: str, role: str = TRAINER, login: Login | None = None) -> Registry:
+    """The registered model, changed as one account: on a server it logs in, in a file the guard goes with it."""
+    tracker = place.tracking()
+    if tracker.on_server:
+        own = account_login(role) if login is None and role != APPROVER else login
+        return Registry(tracker.client, name, login=own)
+    user = User(whoami() if role == APPROVER else role, role)
+    return Registry(tracker.client, name, EmbeddedGuard(place.home(), tracker.registry_store(), user))
 
 
 def baselines_of(name: str, night: str) -> Baselines:
@@ -86,29 +103,53 @@ def as_it_stands(release: Release) -> Release:
     return release if approval == "requested" else release.model_copy(update={"state": "recorded"})
 
 
-def first_champion(name: str, base_name: str, model: Model) -> int:
-    return initialise(registry_of(name), model, base_name, moves.whoami(), place.store())
+def first_champion(recipe: Recipe, model: Model) -> int:
+    registry, policy = registry_of(recipe.name, SERVICE), ReleasePolicy(approval=recipe.approval, deploy=recipe.deploy)
+    return initialise(registry, model, recipe.model.name, whoami(), place.store(), policy)
 
 
 def initialised(name: str) -> bool:
     return is_initialised(registry_of(name))
 
 
-def approve(name: str, version: int, waiver: str = "") -> str:
-    return moves.approve(registry_of(name), version, moves.whoami(), place.home(), waiver)
+def set_policy(recipe: Recipe) -> str:
+    policy = ReleasePolicy(approval=recipe.approval, deploy=recipe.deploy)
+    return record_policy(registry_of(recipe.name, SERVICE), policy)
+
+
+def approve(name: str, version: int, waiver: str = "", login: Login | None = None) -> str:
+    return decide.approve(registry_of(name, APPROVER, login), version, waiver)
+
+
+def reject(name: str, version: int, reason: str, login: Login | None = None) -> str:
+    return decide.reject(registry_of(name, APPROVER, login), version, reason)
 
 
 def promote(name: str, version: int) -> str:
-    return moves.promote(registry_of(name), version, place.store(), place.home())
+    return promote_or_say(registry_of(name, SERVICE), version, place.store(), place.home())
+
+
+def look_at_all(ask: Ask, say: Say) -> None:
+    """What the promotion service does at every look, model by model."""
+    for name in initialised_models(place.tracking().client):
+        look(registry_of(name, SERVICE), place.store(), place.home(), ask, say)
+
+
+def keep_webhook(port: int, secret: str) -> None:
+    ensure_webhook(place.tracking().client, f"http://127.0.0.1:{port}{PATH}", secret)
+
+
+def promoted_soon(name: str, version: int) -> str:
+    """What becomes of an approval: on a server its promotion service carries it out, else this process does."""
+    if not place.tracking().on_server:
+        return promote(name, version)
+    return await_promotion(registry_of(name), version)
 
 
 def reanchor(name: str, reason: str) -> str:
-    return anchoring.reanchor(registry_of(name), place.store(), place.home(), moves.whoami(), reason)
+    registry = registry_of(name, SERVICE)
+    return anchoring.reanchor(registry, place.store(), place.home(), whoami(), reason)
 
 
-def reject(name: str, version: int, reason: str) -> str:
-    return moves.reject(registry_of(name), version, reason, moves.whoami())
-
-
-def rollback(name: str) -> str:
-    return moves.rollback(registry_of(name), place.home(), moves.whoami())
+def rollback(name: str, reason: str = "", to: int | None = None) -> str:
+    return moves.rollback(registry_of(name, SERVICE), place.store(), place.home(), whoami(), reason, to)

@@ -56,7 +56,7 @@ def test_a_drill_fails_where_the_registry_does_not_do_what_it_is_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = registry(world)
-    monkeypatch.setattr(shop, "set_alias", lambda alias, number: None)
+    monkeypatch.setattr(shop, "swap_alias", lambda alias, number, expected: None)
     with pytest.raises(DrillFailed, match="the alias names None"):
         drill(shop, world.store, world.home)
 

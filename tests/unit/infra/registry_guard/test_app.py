@@ -1,6 +1,7 @@
 """The hooks around a request, on a Flask app and a registry of our own: the order of writing, and what goes wrong."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ ALIAS = "/api/2.0/mlflow/registered-models/alias"
 TAGS = {
     "nightshift.key": "k", "nightshift.role": "candidate", "nightshift.verdict": "PASS",
     "nightshift.promotable": "true", "approval": "requested",
+    "approval.expires": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
 }  # fmt: skip
 
 
@@ -53,6 +55,12 @@ class Registry:
 
     def get_model_version_by_alias(self, name: str, alias: str) -> Version:
         return self.get_model_version(name, self.aliases.get(alias, "none"))
+
+    def get_registered_model(self, name: str) -> Any:
+        raise MlflowException(f"no {name}", RESOURCE_DOES_NOT_EXIST)
+
+    def set_model_version_tag(self, name: str, version: str, tag: Any) -> None:
+        self.versions[version].tags[tag.key] = tag.value
 
     def search_model_versions(self, **_: Any) -> Page:
         return Page(self.versions.values())
