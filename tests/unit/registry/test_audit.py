@@ -28,7 +28,7 @@ def test_a_registry_that_only_the_guard_changed_has_no_finding(world: World) -> 
     assert report.findings == ()
     assert (report.models, report.versions, report.held, report.opened) == (1, 3, {}, ())
     assert report.lines == len(world.lines()) + len(world.ledger())
-    assert read_incidents(world.home) == ({}, [])
+    assert read_incidents(world.home) == ({}, {})
 
 
 # --- attacks: (what is done, kind of finding, words in it, model held?) ---
