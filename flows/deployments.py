@@ -47,6 +47,7 @@ DEPLOYMENTS = (
     Deployed("flows.promotion:reject", "reject", pool=SERVICE_POOL),
     Deployed("flows.promotion:promote", "promote", pool=SERVICE_POOL),
     Deployed("flows.promotion:rollback", "rollback", pool=SERVICE_POOL),
+    Deployed("flows.rejudge:rejudge", "rejudge", one_at_a_time=True),
     Deployed("flows.promotion:reanchor", "reanchor", pool=SERVICE_POOL),
     Deployed("flows.promotion:rotate", "rotate"),
     Deployed("flows.audit:audit", "audit", {"name": "all"}, "17 * * * *", one_at_a_time=True),

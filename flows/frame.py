@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import State, get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -19,7 +19,7 @@ from infra.orphans import mark_crashed, stop_servers, temporary_servers
 from infra.quiet import quiet_our_errors
 from infra.step import attempt_log
 from tasks import place
-from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Release, Suites, Verdict
+from tasks.contracts import Baselines, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
 from tasks.cost.steps import meter
 from tasks.data.readers import fingerprint
 from tasks.data.validate import leave_for_reading
@@ -28,7 +28,7 @@ from tasks.gate.report import report_markdown
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
 from tasks.recipe import Recipe, load_recipe, overrides_gate
-from tasks.registry.steps import as_it_stands, baselines_of
+from tasks.registry.steps import as_it_stands, baselines_of, inputs_of
 from tasks.summary import in_words, step_reports, summarise
 
 # what a failed night is called, where "Failed" says too little of it
@@ -55,6 +55,13 @@ class Tonight:
         self.night, self.recipe, self.base, self.suites, self.baselines = night, recipe, base, suites, baselines
 
 
+class Frozen(NamedTuple):
+    """What identifies a night beside recipe, base model, suites and baselines."""
+
+    sources: Any  # fingerprint of the sources' bytes, or what stands for them
+    promotable: bool
+
+
 @contextmanager
 def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[Tonight]:
     """Everything before the first step and after the last, also when a step fails.
@@ -63,14 +70,32 @@ def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[
     finished, it goes on in the same folder and MLflow run.
     """
     quiet_our_errors()
-    settings, tracker = place.settings(), place.tracking()
+    place.tracking().check()
     recipe = load_recipe(place.ROOT / recipe_path, tuple(overrides))
-    tracker.check()
+    frozen = Frozen(fingerprint(recipe.sources, place.ROOT), not overrides_gate(tuple(overrides)))
+    with _open(recipe, frozen, fresh) as tonight:
+        yield tonight
+
+
+@contextmanager
+def open_rejudgement(name: str, version: int) -> Iterator[tuple[Tonight, Inputs]]:
+    """A night that trains nothing: a version's own data and model, against what serves now."""
+    quiet_our_errors()
+    place.tracking().check()
+    recipe, inputs, promotable = inputs_of(name, version)
+    # its own snapshot stands for the sources, which may have changed since
+    with _open(recipe, Frozen(["judged again", inputs.snapshot, inputs.candidate], promotable), fresh=False) as tonight:
+        yield tonight, inputs
+
+
+@contextmanager
+def _open(recipe: Recipe, frozen: Frozen, fresh: bool) -> Iterator[Tonight]:
+    settings = place.settings()
     run = str(flow_run.get_id())
     with night_lock(settings.home, {"run": run, "servers": temporary_servers()}) as killed:
         if killed is not None:
             _end_killed(killed)
-        tonight = _identify(recipe, overrides, fresh, run)
+        tonight = _identify(recipe, frozen, fresh, run)
         try:
             yield tonight
         except BaseException as error:
@@ -85,13 +110,11 @@ def _end_killed(killed: dict[str, Any]) -> None:
         get_run_logger().warning("stopped %d temporary Prefect server(s) that the killed night left", stopped)
 
 
-def _identify(recipe: Recipe, overrides: list[str], fresh: bool, run: str) -> Tonight:
+def _identify(recipe: Recipe, frozen: Frozen, fresh: bool, run: str) -> Tonight:
     store, home, tracker = place.store(), place.home(), place.tracking()
-    sources = fingerprint(recipe.sources, place.ROOT)
     base = base_model(recipe.model.source, place.ROOT, home, store, place.pool(recipe.pool), lambda event: None)
     baselines = baselines_of(recipe.name, "")
-    promotable = not overrides_gate(tuple(overrides))
-    core = digest_of([recipe, sources, base, baselines, promotable])
+    core = digest_of([recipe, frozen.sources, base, baselines, frozen.promotable])
     suites = suites_of(recipe, core)
     id_ = digest_of([core, suites])
     baselines = baselines_of(recipe.name, id_)
@@ -110,7 +133,7 @@ def _identify(recipe: Recipe, overrides: list[str], fresh: bool, run: str) -> To
         folder=str(folder),
         flow_run=run,
         mlflow_run=mlflow_run,
-        promotable=promotable,
+        promotable=frozen.promotable,
         fresh=fresh,
     )
     get_run_logger().info("night %s (%s)", name, short(id_))

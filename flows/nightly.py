@@ -63,7 +63,7 @@ def nightly(
 
         # PASS, FAIL, INCONCLUSIVE or BLOCK, with the evidence a person decides from
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
-        evidence = make_evidence(night, spec, snapshot, preferences, candidate, scores, verdict)
+        evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict)
         bill = meter(night)
         page = report(night, spec, snapshot, suites, preferences, plan, candidate, baselines, scores, verdict, bill)
         release = register(night, spec, evidence, preferences, bill, page)

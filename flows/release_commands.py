@@ -28,7 +28,9 @@ def add_release_commands(command: Add, demo: str) -> None:
     rollback = command("rollback", "make the previous champion, or an earlier one, serve again")
     rollback.add_argument("--to", type=int, metavar="VERSION", help="the version to go back to; default: the previous")
     rollback.add_argument("--reason", default="", help="why, for the record")
-    for one in (approve, reject, promote, rollback):
+    rejudge = command("rejudge", "judge a version's model again, against what serves now; nothing is trained")
+    rejudge.add_argument("version", type=int)
+    for one in (approve, reject, promote, rollback, rejudge):
         one.add_argument("--name", default="demo", help="registered model (the recipe's name)")
     policy = command("policy", "record the recipe's approval policy and targets in the registry, where they count")
     policy.add_argument("recipe", nargs="?", default=demo)
@@ -65,6 +67,14 @@ def _rollback(options: argparse.Namespace) -> str:
     from flows.promotion import rollback
 
     return call_flow(rollback, name=options.name, to=options.to, reason=options.reason)
+
+
+def _rejudge(options: argparse.Namespace) -> str:
+    from flows.calls import call_flow
+    from flows.rejudge import rejudge
+    from tasks.summary import in_words
+
+    return in_words(call_flow(rejudge, version=options.version, name=options.name))
 
 
 def _policy(options: argparse.Namespace) -> str:
@@ -104,6 +114,7 @@ RELEASE: dict[str, Handler] = {
     "reject": _reject,
     "promote": _promote,
     "rollback": _rollback,
+    "rejudge": _rejudge,
     "policy": _policy,
     "account": _account,
 }

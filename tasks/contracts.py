@@ -233,8 +233,20 @@ class Release(Record):
     url: str
 
 
+class Inputs(Record):
+    """What a night judged, kept so that the same model can be judged again when another one serves by then."""
+
+    recipe: Blob  # JSON of a tasks.recipe.Recipe
+    snapshot: Snapshot
+    preferences: Preferences
+    plan: Plan
+    candidate: Candidate
+
+
 class Evidence(Record):
     """Everything a version's verdict rests on. Stored as one blob; ``promote`` checks every digest again."""
+
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"inputs"})
 
     night: Digest
     recipe: Digest
@@ -247,6 +259,7 @@ class Evidence(Record):
     verdict: Verdict
     trained_on: Blob
     promotable: bool
+    inputs: Blob | None = None  # JSON of Inputs; None in evidence of before it was kept
 
     @property
     def key(self) -> Digest:
@@ -273,6 +286,7 @@ __all__ = [
     "Evidence",
     "FixedLimit",
     "Flip",
+    "Inputs",
     "Measure",
     "Model",
     "Night",

@@ -109,7 +109,7 @@ class Guard:
         try:
             return self._judge(decision, name)
         except (NightshiftError, OSError) as error:
-            return _answer(_BROKEN, f"the registry guard can't work, so nothing was changed: {error}")
+            return _answer(_BROKEN, f"the registry guard can't work, so this change was not made: {error}")
 
     def _judge(self, decision: str, name: str) -> Response | None:
         user = user_of(name, self._roles.of(name))

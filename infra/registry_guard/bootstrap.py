@@ -103,20 +103,6 @@ def _grant(store: Any, name: str, role: str, models: tuple[str, ...]) -> None:
         store.grant_user_permission(name, "experiment", "*", "EDIT")
 
 
-def reset_password(database: str, name: str) -> str:
-    """A new random password for a person who lost theirs, or never saw it because the first start was cut short.
-
-    Raises:
-        BadSetting: there is no such user.
-    """
-    store = _store(database)
-    if not store.has_user(name):
-        raise BadSetting(f"there is no user {name!r}", do="name one of the accounts in guard/users.json")
-    password = _password()
-    store.update_user(name, password=password)
-    return password
-
-
 def auth_config(database: str) -> str:
     """MLflow's configuration of basic-auth: everybody reads, and what more is allowed is granted."""
     # its parser takes a percent sign for a reference

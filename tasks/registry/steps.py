@@ -14,14 +14,17 @@ from tasks.contracts import (
     Bill,
     Candidate,
     Evidence,
+    Inputs,
     Model,
     Night,
+    Plan,
     Preferences,
     Release,
     Scores,
     Snapshot,
     Verdict,
 )
+from tasks.errors import NotPromotable
 from tasks.recipe import Recipe
 from tasks.registry import decide
 from tasks.registry import promote as moves
@@ -62,10 +65,19 @@ def make_evidence(
     recipe: Recipe,
     snapshot: Snapshot,
     preferences: Preferences,
+    plan: Plan,
     candidate: Candidate,
     scores: Scores,
     verdict: Verdict,
 ) -> Evidence:
+    store = place.store()
+    inputs = Inputs(
+        recipe=store.put_bytes(recipe.model_dump_json().encode(), "application/json"),
+        snapshot=snapshot,
+        preferences=preferences,
+        plan=plan,
+        candidate=candidate,
+    )
     return Evidence(
         night=night.id,
         recipe=recipe.digest,
@@ -78,7 +90,22 @@ def make_evidence(
         verdict=verdict,
         trained_on=preferences.train,
         promotable=night.promotable,
+        inputs=store.put_bytes(inputs.model_dump_json().encode(), "application/json"),
     )
+
+
+def inputs_of(name: str, version: int) -> tuple[Recipe, Inputs, bool]:
+    """What a registered version was judged on, and whether its gate was whole.
+
+    Raises:
+        NotPromotable: it carries no evidence, or evidence of before this was kept.
+    """
+    store = place.store()
+    evidence = moves.read_evidence(registry_of(name).version(version).tags, version, store)
+    if evidence.inputs is None:
+        raise NotPromotable(f"version {version} keeps nothing to judge it again by", do="run a new night")
+    inputs = Inputs.model_validate_json(store.read_bytes(evidence.inputs))
+    return Recipe.model_validate_json(store.read_bytes(inputs.recipe)), inputs, evidence.promotable
 
 
 def _key(

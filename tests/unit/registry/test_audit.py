@@ -347,7 +347,7 @@ def test_a_change_that_never_ended_may_have_been_made_or_not_and_is_named(world:
 
 def test_a_registration_that_never_ended_explains_one_version_only(world: World) -> None:
     world.do(TRAINER, Change("create_version", "shop", tags={"nightshift.key": "4"}), die="after")
-    make_version(world)
+    world.client.create_model_version("shop", "store:/y", tags={"nightshift.key": "4"})
     (found,) = world.audit().critical
     assert (found.kind, found.about[0]) == ("version-unknown", "5")
 

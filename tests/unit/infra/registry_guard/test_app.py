@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 from infra.ledger import read_ledger
 from infra.registry_guard import app as module
 from infra.registry_guard.app import Guard, install
+from infra.registry_guard.books import EXPECTED_HEADER, NOTHING
 from infra.registry_guard.journal import Journal, journal_path, verify
 from infra.registry_guard.roles import as_text, users_path, write_private
 
@@ -166,7 +167,7 @@ def test_a_ledger_that_cannot_be_written_lets_no_change_through(
         patch.setattr(Journal, "_append", full_disk)
         answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
     assert answer.status_code == 500
-    assert "nothing was changed" in str(answer.json)
+    assert "this change was not made" in str(answer.json)
     assert "No space left" in str(answer.json)
     assert server.registry.versions["1"].tags["approval"] == "requested"
     assert server.post("zoe", SET_TAG, tag("approval", "approved")).status_code == 200  # the lock was let go
@@ -177,11 +178,11 @@ def test_an_end_that_cannot_be_written_is_said_and_verify_names_the_change(
 ) -> None:
     register(server)
     monkeypatch.setattr(Journal, "done", full_disk)
-    answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
+    answer = server.post("zoe", SET_TAG, tag("approval.note", "seen"))
     assert answer.status_code == 500
     assert "MLflow answered 200" in str(answer.json)
     (problem,) = verify(journal_path(server.home))
-    assert "zoe asked for set_version_tag demo 1 approval approved" in problem
+    assert "zoe asked for set_version_tag demo 1 approval.note seen" in problem
 
 
 def test_an_edited_ledger_stops_every_change_and_the_start(server: Server) -> None:
@@ -302,3 +303,56 @@ def test_a_change_that_hangs_lets_others_of_its_model_fail_with_a_reason(
     assert answer.status_code == 500
     assert "another change of demo has not ended" in str(answer.json)
     assert other.status_code == 200
+
+
+def test_who_decided_and_when_is_written_by_the_guard_before_the_decision(server: Server) -> None:
+    register(server)
+    seen: dict[str, str] = {}
+    inner = server.app.view_functions["tag"]
+
+    def handler() -> Any:
+        seen.update(server.registry.versions["1"].tags)
+        return inner()
+
+    server.app.view_functions["tag"] = handler
+    assert server.post("zoe", SET_TAG, tag("approval", "approved")).status_code == 200
+    assert seen["approval"] == "requested"
+    assert seen["approval.by"] == "zoe"
+    assert datetime.fromisoformat(seen["approval.at"]).tzinfo is not None
+    lines = [
+        (one.kind, one.body["user"], one.body["change"].get("key"))
+        for one in read_ledger(journal_path(server.home))[2:]
+    ]
+    books = [(kind, "guard", key) for key in ("approval.by", "approval.at") for kind in ("asked", "done")]
+    assert lines == [*books, ("asked", "zoe", "approval"), ("done", "zoe", "approval")]
+    assert verify(journal_path(server.home)) == []
+
+
+def test_a_decision_whose_name_cannot_be_written_is_not_made(server: Server) -> None:
+    register(server)
+
+    def broken(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    server.registry.set_model_version_tag = broken
+    answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
+    assert answer.status_code == 500
+    assert server.registry.versions["1"].tags["approval"] == "requested"
+
+
+def move(version: str) -> dict[str, str]:
+    return {"name": "demo", "alias": "champion", "version": version}
+
+
+def test_an_alias_is_swapped_only_from_the_version_that_the_mover_looked_at(server: Server) -> None:
+    register(server)
+    server.post("zoe", SET_TAG, tag("approval", "approved"))
+    server.registry.versions["9"] = Version("demo", "9", {})
+    server.registry.aliases["champion"] = "9"
+    late = server.post("bot", ALIAS, move("1"), **{EXPECTED_HEADER: "7"})
+    assert late.status_code == 409
+    assert "champion of demo names 9, not 7" in str(late.json)
+    assert server.registry.aliases["champion"] == "9"
+    assert server.post("bot", ALIAS, move("1"), **{EXPECTED_HEADER: NOTHING}).status_code == 409
+    assert server.post("bot", ALIAS, move("1"), **{EXPECTED_HEADER: "9"}).status_code == 200
+    assert server.registry.aliases["champion"] == "1"

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from infra.errors import BadSetting
+from infra.ledger import read_ledger
 from infra.registry_guard import bootstrap as module
-from infra.registry_guard.bootstrap import ACCOUNTS, auth_config, bootstrap, refuse_exposure, reset_password
+from infra.registry_guard.bootstrap import ACCOUNTS, auth_config, bootstrap, refuse_exposure, set_account
+from infra.registry_guard.journal import journal_path
 from infra.registry_guard.roles import Roles, credentials_path, read_private, users_path, write_private
 
 
@@ -31,8 +33,10 @@ class Users:
         self.passwords[name] = password
         self.admins |= {name} if is_admin else set()
 
-    def update_user(self, name: str, password: str) -> None:
+    def update_user(self, name: str, password: str, is_admin: bool | None = None) -> None:
         self.passwords[name] = password
+        if is_admin is not None:
+            self.admins = self.admins | {name} if is_admin else self.admins - {name}
 
     def authenticate_user(self, name: str, password: str) -> bool:
         return self.passwords.get(name) == password
@@ -51,7 +55,7 @@ def users(monkeypatch: pytest.MonkeyPatch) -> Users:
 def test_the_first_start_makes_every_account_and_shows_peoples_passwords(tmp_path: Path, users: Users) -> None:
     ready = bootstrap(tmp_path, "sqlite:///x")
     assert set(users.passwords) == set(ACCOUNTS)
-    assert users.admins == {"admin"}
+    assert users.admins == {"admin", "service"}  # MLflow lets admins alone keep webhooks
     assert ready.passwords == {name: users.passwords[name] for name in ("admin", "approver")}
     kept = read_private(credentials_path(tmp_path))
     assert {name: one["password"] for name, one in kept.items()} == {
@@ -144,12 +148,10 @@ def test_a_process_account_whose_password_was_changed_gets_the_one_in_the_file_a
     assert users.passwords["service"] == read_private(credentials_path(tmp_path))["service"]["password"]
 
 
-def test_a_lost_password_is_replaced_and_an_unknown_user_is_named(tmp_path: Path, users: Users) -> None:
+def test_a_lost_password_is_replaced_and_the_role_stays(tmp_path: Path, users: Users) -> None:
     bootstrap(tmp_path, "sqlite:///x")
-    new = reset_password("sqlite:///x", "approver")
-    assert users.passwords["approver"] == new
-    with pytest.raises(BadSetting, match="'nobody'"):
-        reset_password("sqlite:///x", "nobody")
+    role, new = set_account(tmp_path, "sqlite:///x", "approver", None)
+    assert (role, users.passwords["approver"]) == ("approver", new)
 
 
 def test_a_role_that_does_not_exist_is_named_before_anything_is_made(tmp_path: Path, users: Users) -> None:
@@ -224,3 +226,44 @@ def test_a_private_file_that_cannot_be_written_stays_as_it_was_and_leaves_no_pas
         write_private(path, '{"secret": "new"}\n')
     assert read_private(path) == {"old": True}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_person_gets_an_account_with_a_role_and_a_group_and_a_line_says_so(tmp_path: Path, users: Users) -> None:
+    bootstrap(tmp_path, "sqlite:///x")
+    role, password = set_account(tmp_path, "sqlite:///x", "zoe", "approver:leads")
+    assert (role, users.passwords["zoe"]) == ("approver:leads", password)
+    assert read_private(users_path(tmp_path))["zoe"] == "approver:leads"
+    assert ("zoe", "registered_model", "*", "EDIT") in users.grants
+    line = read_ledger(journal_path(tmp_path))[-1]
+    assert (line.kind, line.body["account"], line.body["role"]) == ("account", "zoe", "approver:leads")
+    assert password not in journal_path(tmp_path).read_text()
+    bootstrap(tmp_path, "sqlite:///x")
+    assert read_private(users_path(tmp_path))["zoe"] == "approver:leads"
+
+
+def test_an_admins_account_is_mlflows_admin_until_it_has_another_role(tmp_path: Path, users: Users) -> None:
+    bootstrap(tmp_path, "sqlite:///x")
+    set_account(tmp_path, "sqlite:///x", "ida", "admin")
+    assert "ida" in users.admins
+    set_account(tmp_path, "sqlite:///x", "ida", "reader")
+    assert "ida" not in users.admins
+
+
+@pytest.mark.parametrize(("name", "role"), [("service", None), ("trainer", "approver"), ("eve", "service")])
+def test_accounts_of_our_own_processes_are_nobodys_to_set(
+    tmp_path: Path, users: Users, name: str, role: str | None
+) -> None:
+    bootstrap(tmp_path, "sqlite:///x")
+    before = dict(users.passwords)
+    with pytest.raises(BadSetting, match="our own processes"):
+        set_account(tmp_path, "sqlite:///x", name, role)
+    assert users.passwords == before
+
+
+@pytest.mark.parametrize("role", ["boss", "approver:", "approver:Leads", "trainer:leads", ""])
+def test_a_role_that_does_not_exist_is_refused_by_its_name(tmp_path: Path, users: Users, role: str) -> None:
+    bootstrap(tmp_path, "sqlite:///x")
+    if role:
+        with pytest.raises(BadSetting, match=f"the role '{role}'"):
+            set_account(tmp_path, "sqlite:///x", "zoe", role)
+    assert "zoe" not in users.passwords

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.registry_guard.approval_spec import ApprovalSpec
 from infra.registry_guard.changes import Change
 from infra.registry_guard.policy import refuse
 from infra.registry_guard.routes import SERVER_KINDS
@@ -15,6 +16,8 @@ from infra.registry_guard.terms import ALIASES, ROLES, WRITE_ONCE, State, User
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LATER, EARLIER = (NOW + timedelta(hours=1)).isoformat(), (NOW - timedelta(hours=1)).isoformat()
+YEARS = (NOW + timedelta(days=700)).isoformat()
+ASKED = {"approval": "requested"}
 KEY = "sha256:" + "a" * 64
 
 
@@ -63,7 +66,13 @@ def tag(key: str, value: str) -> Change:
 
 CHANGES = {
     "create model": Change("create_model", "demo", tags={"nightshift.initialised": "yes"}),
-    "create candidate": Change("create_version", "demo", tags=tags("PASS", approval="requested")),
+    "create candidate": Change(
+        "create_version", "demo", tags=tags("PASS", approval="requested", approval__expires=LATER)
+    ),
+    "create unending": Change("create_version", "demo", tags=tags("PASS", approval="requested")),
+    "create for years": Change(
+        "create_version", "demo", tags=tags("PASS", approval="requested", approval__expires=YEARS)
+    ),
     "create base": Change("create_version", "demo", tags=tags(None)),
     "create approved": Change("create_version", "demo", tags=tags("PASS", approval="approved")),
     "create waived": Change("create_version", "demo", tags=tags("INCONCLUSIVE", waiver="mine")),
@@ -97,6 +106,7 @@ CHANGES = {
     "signed at": tag("approval.at", EARLIER),
     "signed once": tag("approval.at", "yesterday"),
     "expires later": tag("approval.expires", LATER),
+    "expires in years": tag("approval.expires", YEARS),
     "expires earlier": tag("approval.expires", EARLIER),
     "expires never": tag("approval.expires", "never"),
     "delete approval": Change("delete_version_tag", "demo", "3", "approval"),
@@ -120,12 +130,13 @@ ALL_STATES, ALL_OWNERS = set(STATES), set(OWNERS)
 ALLOWED: list[tuple[str, set[str], set[str], set[str]]] = [
     ("trainer", {"create model", "create candidate", "create base"}, ALL_OWNERS, ALL_STATES),
     ("trainer", {"update version", "same key", "bookkeeping"}, {"mine"}, ALL_STATES),
-    ("trainer", {"request"}, {"mine"}, UNDECIDED),
+    ("trainer", {"request"}, {"mine"}, {"asked PASS", "expired PASS"}),
     ("trainer", {"expires later"}, {"mine"}, NO_EXPIRY | DECIDED),
     ("service", {"create model", "create base", "update model", "model tag"}, ALL_OWNERS, ALL_STATES),
     ("service", {"update version", "same key", "bookkeeping", "signed at", "reject"}, ALL_OWNERS, ALL_STATES),
     ("service", {"shadow", "delete previous", "delete shadow"}, ALL_OWNERS, ALL_STATES),
-    ("service", {"request", "expires later"}, ALL_OWNERS, UNDECIDED),
+    ("service", {"request"}, ALL_OWNERS, {"asked PASS", "expired PASS"}),
+    ("service", {"expires later"}, ALL_OWNERS, UNDECIDED),
     ("service", {"signed by zoe"}, ALL_OWNERS, DECIDED),
     ("service", {"champion"}, ALL_OWNERS, {"approved PASS"}),
     ("approver", {"approve"}, {"of another"}, {"asked PASS", "waived INCONCLUSIVE", "waived unasked"}),
@@ -138,9 +149,10 @@ ALLOWED: list[tuple[str, set[str], set[str], set[str]]] = [
 def state_of(state: str, owner: str) -> State:
     creator, requesters = OWNERS[owner]
     decided = "zoe" if state in DECIDED else None
-    return State(
+    found = State(
         NOW, True, STATES[state], {"champion": "1", "anchor": "1"}, creator, requesters, decided, None, frozenset({"1"})
     )
+    return found._replace(approvals=frozenset({"zoe"})) if state == "approved PASS" else found
 
 
 def allowed(role: str, change: str, owner: str, state: str) -> bool:
@@ -170,10 +182,11 @@ def test_the_table_has_no_row_for_readers_and_names_only_known_changes_and_state
 
 
 @pytest.mark.parametrize("kind", sorted(SERVER_KINDS))
-def test_users_and_webhooks_are_the_admins_alone(kind: str) -> None:
+def test_users_are_the_admins_alone_and_webhooks_the_services_too(kind: str) -> None:
     for role in ROLES:
         reason = refuse(User("me", role), Change(kind, details={"username": "ann"}), State(NOW))
-        assert (reason is None) == (role == "admin")
+        keeps_its_own = role == "service" and "webhook" in kind
+        assert (reason is None) == (role == "admin" or keeps_its_own)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -278,6 +291,17 @@ states = st.builds(
     names | st.none(),
     names | st.none(),
     st.frozensets(st.sampled_from("123")),
+    st.frozensets(names),
+    st.booleans(),
+    st.builds(
+        ApprovalSpec,
+        approvers=st.integers(1, 3),
+        roles=st.sampled_from([("approver",), ("approver:leads",), ("approver", "approver:leads")]),
+        waiver_roles=st.sampled_from([(), ("approver",), ("approver:leads",)]),
+        expires_hours=st.sampled_from([1.0, 72.0]),
+        requester_may_approve=st.just(False),
+        auto=st.none(),
+    ),
 )
 roles = st.sampled_from(ROLES)
 
