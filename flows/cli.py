@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.audit_commands import AUDIT, add_audit_commands
 from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
 from flows.release_commands import RELEASE, add_release_commands
@@ -50,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("night", nargs="?", default="last", help="`last`, or a night's name")
     show.add_argument("--json", action="store_true", help="one JSON object")
     add_release_commands(command, DEMO)
+    add_audit_commands(command, "demo")
     gate = command("gate", "plan the gate's power, rotate its items, re-anchor")
     add_gate_commands(gate, DEMO)
     add_export_command(command)
@@ -182,6 +184,7 @@ COMMANDS = {
     "plan": _plan,
     "show": _show,
     **{name: functools.partial(_say, handler) for name, handler in RELEASE.items()},
+    **AUDIT,
     "gate": _gate,
     "up": _up,
     "doctor": _doctor,

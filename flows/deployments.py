@@ -50,6 +50,8 @@ DEPLOYMENTS = (
     Deployed("flows.rejudge:rejudge", "rejudge", one_at_a_time=True),
     Deployed("flows.promotion:reanchor", "reanchor", pool=SERVICE_POOL),
     Deployed("flows.promotion:rotate", "rotate"),
+    Deployed("flows.audit:audit", "audit", {"name": "all"}, "17 * * * *", one_at_a_time=True),
+    Deployed("flows.audit:drill", "drill", {"name": "demo"}, "43 3 * * 0", one_at_a_time=True),
 )
 # what the promotion service runs in its own process
 SERVED = tuple(row for row in DEPLOYMENTS if row.pool == SERVICE_POOL)

@@ -22,6 +22,9 @@ GENESIS: Digest = digest_of("nightshift ledger")
 # clocks of machines that share a ledger differ by a little
 TOLERANCE = timedelta(seconds=5)
 
+# how `problems` says what a crash leaves, or a writer that is at work; nobody relied on such a line
+TORN = "is cut off: a crash stopped its writer"
+
 _BLOCK = 1 << 16
 
 
@@ -162,7 +165,7 @@ def problems_in(data: bytes, name: str) -> tuple[tuple[Entry, ...], list[str]]:
             found.append(f"{name}: line {number} (entry {entry.seq}) was edited: its digest doesn't match")
     found += [f"{name}: {one}" for one in _order_problems(entries, unreadable)]
     if torn:
-        found.append(f"{name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
+        found.append(f"{name}: line {len(lines) + 1} {TORN}")
     return tuple(entries), found
 
 

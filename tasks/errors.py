@@ -1,5 +1,7 @@
 """The errors of the night's steps. Every message names the value and the next action (see infra.errors)."""
 
+from typing import Any
+
 from infra.errors import NightshiftError
 
 
@@ -61,3 +63,23 @@ class NeedsRejudgement(NotPromotable):
 
 class ExportError(NightshiftError):
     """A version can't be exported, or an export isn't what its signed manifest says."""
+
+
+class IncidentFound(NightshiftError):
+    """The registry differs from its records.
+
+    Args:
+        summary: the whole audit, as one JSON object.
+    """
+
+    def __init__(self, what: str, *, do: str, summary: dict[str, Any] | None = None) -> None:
+        super().__init__(what, do=do)
+        self.summary = summary or {}
+
+
+class DrillFailed(NightshiftError):
+    """A rollback would fail now, or take too long."""
+
+
+class NothingToDrill(RegistryError):
+    """Nothing served before the champion, so there is no rollback to try."""

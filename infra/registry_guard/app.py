@@ -205,7 +205,11 @@ def _ended(change: Change, response: Response) -> dict[str, Any]:
     """What the registry says after the change, not what was asked for; a new version's number is in the answer."""
     if change.kind == "create_version":
         made = (response.get_json(silent=True) or {}).get("model_version", {})
-        return {"version": made.get("version", ""), "created": str(made.get("creation_timestamp", ""))}
+        return {
+            "version": made.get("version", ""),
+            "created": str(made.get("creation_timestamp", "")),
+            "description": made.get("description", ""),
+        }
     return dict(_see(change).shown)
 
 

@@ -70,7 +70,8 @@ class EmbeddedGuard:
 
     def _ended(self, change: Change, made: Any) -> Mapping[str, Any]:
         if change.kind == "create_version":
-            return {"version": str(made.version), "created": str(made.creation_timestamp)}
+            created, description = str(made.creation_timestamp), made.description or ""
+            return {"version": str(made.version), "created": created, "description": description}
         return see(self._store, change).shown
 
     @functools.cached_property

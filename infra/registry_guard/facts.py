@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from infra.digest import digest_bytes
 from infra.ledger import TOLERANCE, Entry
 from infra.registry_guard.terms import PREFIX, canonical
 
@@ -161,8 +162,10 @@ class Facts:
 
 
 def shortened(text: str) -> str:
-    """A tag's value as the ledger keeps it: MLflow allows a hundred thousand characters."""
-    return text if len(text) <= 2000 else f"{text[:1000]}… ({len(text)} characters)"
+    """A tag's value as the ledger keeps it: MLflow allows a hundred thousand characters; the digest is of them all."""
+    if len(text) <= 2000:
+        return text
+    return f"{text[:1000]}… ({len(text)} characters, {digest_bytes(text.encode())})"
 
 
 def _asks(value: str | None) -> bool:

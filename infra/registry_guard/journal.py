@@ -5,7 +5,7 @@ alone, and ``verify`` names it. Several server processes write the same file.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -108,16 +108,25 @@ def verify(path: Path, known: Head | None = None) -> list[str]:
     Args:
         known: how far the ledger went at some time, kept elsewhere; without it nobody sees that its end was removed.
     """
-    entries, found = problems(path)
-    by_seq = {entry.seq: entry for entry in entries}
-    if known is not None and (known.seq not in by_seq or by_seq[known.seq].digest != known.digest):
-        found.append(f"{path.name}: entry {known.seq} is not the one that was kept elsewhere: the end was rewritten")
+    entries, found = broken(path, known)
     return [*found, *(f"{path.name}: {one}" for one in _unpaired(entries))]
+
+
+def broken(path: Path, known: Head | None = None) -> tuple[tuple[Entry, ...], list[str]]:
+    """Any ledger's lines that can be read, and a sentence for each that was removed, edited, moved or cut off."""
+    entries, found = problems(path)
+    at = next((entry for entry in entries if entry.seq == known.seq), None) if known else None
+    if known is not None and (at is None or at.digest != known.digest):
+        found.append(f"{path.name}: entry {known.seq} is not the one that was kept elsewhere: the end was rewritten")
+    return entries, found
 
 
 def head(path: Path) -> Head | None:
     """How far the ledger goes now, to be kept elsewhere."""
-    entries, _ = problems(path)
+    return head_of(problems(path)[0])
+
+
+def head_of(entries: Sequence[Entry]) -> Head | None:
     return Head(entries[-1].seq, entries[-1].digest) if entries else None
 
 

@@ -93,6 +93,9 @@ def _shown(store: Any, change: Change, version: _Version | None, aliases: Mappin
             return {change.key: model.tags.get(change.key) if model else None}
         case "set_alias" | "delete_alias":
             return {change.alias: aliases.get(change.alias)}
+        case "create_model" | "update_model":
+            model = _present(lambda: store.get_registered_model(change.model))
+            return {"description": model.description or ""} if model else {}
         case "delete_model":
             return {"exists": _present(lambda: store.get_registered_model(change.model)) is not None, **aliases}
         case "delete_version":

@@ -6,8 +6,8 @@ there: there is no half-registered version.
 """
 
 import json
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
@@ -22,9 +22,10 @@ from infra.store import Blob, Store
 from tasks.contracts import Baseline, Model
 from tasks.errors import RegistryError, RegistryRefused
 
-Alias = Literal["champion", "previous", "anchor"]
+Alias = Literal["champion", "previous", "anchor", "drill"]  # the last is the rollback drill's, and serves nobody
 INITIALISED = "nightshift.initialised"
 DECIDED = ("PASS", "FAIL", "INCONCLUSIVE")
+_PAGE = 1000
 
 
 T = TypeVar("T")
@@ -228,3 +229,46 @@ def read_version(registry: Registry, number: int, store: Store) -> Baseline:
 def tags_text(values: dict[str, Any]) -> dict[str, str]:
     """Tag values as text; MLflow takes nothing else."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+
+class VersionSeen(NamedTuple):
+    """A version as the registry holds it now."""
+
+    created: str  # MLflow's time of its creation
+    tags: dict[str, str]
+    description: str
+    stage: str
+
+
+class ModelSeen(NamedTuple):
+    tags: dict[str, str]
+    description: str
+    versions: dict[str, VersionSeen]
+    aliases: dict[str, str]
+
+
+def read_all(client: MlflowClient) -> dict[str, ModelSeen]:
+    """Every registered model and version, whoever made it."""
+    found: dict[str, ModelSeen] = {}
+    for one in _pages(lambda token: client.search_registered_models(max_results=100, page_token=token)):
+        # search does not fill aliases in every store
+        model = client.get_registered_model(one.name)
+        aliases = {alias: str(version) for alias, version in model.aliases.items()}
+        found[model.name] = ModelSeen(dict(model.tags), model.description or "", {}, aliases)
+    for one in _pages(lambda token: client.search_model_versions(max_results=_PAGE, page_token=token)):
+        if one.name in found:  # else its model was made between the two looks
+            version = VersionSeen(
+                str(one.creation_timestamp), dict(one.tags), one.description or "", one.current_stage or "None"
+            )
+            found[one.name].versions[str(one.version)] = version
+    return found
+
+
+def _pages(read: Callable[[str | None], Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = read(token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -10,7 +10,7 @@ import pytest
 from infra.errors import LedgerError
 from infra.ledger import append_to_tail, read_ledger
 from infra.registry_guard.changes import Change
-from infra.registry_guard.facts import Facts
+from infra.registry_guard.facts import Facts, shortened
 from infra.registry_guard.journal import Asking, Head, Journal, head, verify
 from infra.registry_guard.terms import User
 
@@ -72,7 +72,11 @@ def test_a_value_of_any_length_makes_a_line_of_bounded_length(tmp_path: Path) ->
     )
     (line,) = lines_of(journal)
     assert len(line) < 4_000
-    assert "(100000 characters)" in line
+    assert "(100000 characters, sha256:" in line
+
+
+def test_long_values_that_differ_at_their_end_only_are_kept_as_different_values() -> None:
+    assert shortened("x" * 3000 + "a") != shortened("x" * 3000 + "b")
 
 
 @pytest.mark.parametrize(

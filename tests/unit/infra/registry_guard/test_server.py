@@ -46,9 +46,6 @@ class Server:
         ready = bootstrap(self.home, f"sqlite:///{self.home / 'users.db'}", ACCOUNTS)
         self.passwords |= ready.passwords
         self.passwords |= {name: one["password"] for name, one in read_private(credentials_path(self.home)).items()}
-        # hashing a password takes half a second of a busy core, and every request below would pay it
-        with (self.home / "guard" / "auth.ini").open("a") as config:
-            config.write("auth_cache_ttl_seconds = 600\n")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
