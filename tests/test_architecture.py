@@ -22,7 +22,7 @@ ARROWS = {
 }
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
-SHARED = {"contracts", "errors", "recipe", "phases", "place", "lm"}
+SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm"}
 
 # one home a library: folders (or files) that may import it
 HOMES = {
@@ -46,6 +46,7 @@ HOMES = {
     "jinja2": ("tasks/gate/report.py",),
     "zeus": ("infra/energy.py",),
     "psutil": ("infra/",),
+    "kubernetes_validate": ("infra/targets/kubernetes.py",),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),
 }
 
