@@ -56,3 +56,15 @@ class NightLocked(NightshiftError):
 
 class LedgerError(NightshiftError):
     """The ledger's chain is broken, or its clock runs backwards."""
+
+
+class ObjectError(NightshiftError):
+    """A named object can't be read or written: its name, its place or the way there is bad."""
+
+
+class ObjectConflict(ObjectError):
+    """What a write was to replace isn't what is there; nothing was written."""
+
+
+class SigningError(NightshiftError):
+    """A signing key can't be used, or a signed envelope isn't what its signer signed."""

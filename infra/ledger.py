@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from infra.digest import Digest, digest_of
 from infra.errors import LedgerError, UnstableValue
+from infra.files import sync_folder
 
 # the first line is bound to this
 GENESIS: Digest = digest_of("nightshift ledger")
@@ -113,7 +114,7 @@ def append_to_tail(path: Path, kind: str, body: Mapping[str, Any], clock: Callab
         entry = _made(last, kind, body, now)
         _write(file, entry)
         if last is None:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     return entry
 
 
@@ -186,15 +187,6 @@ def _write(file: BinaryIO, entry: Entry) -> None:
     file.write(json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False).encode() + b"\n")
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file is there after a power cut only once its folder is on disk too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(seq: int, at: str, kind: str, body: Mapping[str, Any], previous: Digest) -> Digest:

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     )
     judge_model: str | None = Field(None, description="the judge model's name at that endpoint")
     judge_key: str = Field("", description="the endpoint's API key", repr=False)
+    s3_endpoint: str | None = Field(
+        None,
+        description="S3 server of `s3://` places, e.g. `https://host:8333`; unset: Amazon's. Keys: as boto3 finds them",
+    )
     price_book: Path = Field(ROOT / "infra" / "prices" / "2026-11.toml", description="dated price book (TOML)")
 
     @field_validator("home", "price_book")

@@ -4,12 +4,16 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
 from infra.digest import digest_of
 from infra.settings import Settings, apply_environment
+
+if TYPE_CHECKING:
+    from tests.s3 import S3
 
 WORDS = (
     "please thanks glad happy sorry kindly welcome never no stop go away rude wrong bad later maybe red "
@@ -221,3 +225,20 @@ def prefect_server(_quiet_home: None) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[S3]":
+    """One real S3 server for all tests of the session that need it; slow."""
+    from tests.s3 import s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_url(s3: "S3", monkeypatch: pytest.MonkeyPatch) -> str:
+    """A fresh place on it; settings and boto3's own chain of credentials lead there."""
+    for name, value in {**s3.environment(), "NIGHTSHIFT_S3_ENDPOINT": s3.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3.bucket}/{uuid4().hex[:12]}"

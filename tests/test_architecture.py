@@ -45,6 +45,8 @@ HOMES = {
     "scipy": ("tasks/gate/",),
     "jinja2": ("tasks/gate/report.py",),
     "zeus": ("infra/energy.py",),
+    "boto3": ("infra/objects/",),
+    "botocore": ("infra/objects/",),
     "psutil": ("infra/",),
     "kubernetes_validate": ("infra/targets/kubernetes.py",),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),

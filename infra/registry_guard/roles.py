@@ -1,14 +1,12 @@
 """Files only their owner may read: who has which role, and the secrets of our own processes."""
 
 import json
-import os
-import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from infra.errors import BadSetting
+from infra.files import private_text, write_private  # noqa: F401
 from infra.registry_guard.terms import ROLES
 
 
@@ -65,37 +63,16 @@ def read_private(path: Path) -> dict[str, Any]:
     Raises:
         BadSetting: others may open it, or it is no JSON object.
     """
-    try:
-        with path.open() as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise BadSetting(
-                    f"{path} is open to others (mode {stat.S_IMODE(mode):o})",
-                    do=f"chmod 600 {path}, and change what was in it if others may have read it",
-                )
-            found = json.load(file)
-    except FileNotFoundError:
+    text = private_text(path)
+    if text is None:
         return {}
+    try:
+        found = json.loads(text)
     except ValueError as error:
         raise BadSetting(f"{path} can't be read: {error}", do="put back a copy of it") from None
     if not isinstance(found, dict):
         raise BadSetting(f"{path} holds a {type(found).__name__}, not an object", do="put back a copy of it")
     return found
-
-
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and never open to others, not even for a moment."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # made with mode 0600
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)  # gone already where all went well
 
 
 def as_text(values: Mapping[str, Any]) -> str:
