@@ -21,6 +21,7 @@ from infra.errors import ServerError
 from infra.pools import POOLS
 from infra.servers import WORK_POOL
 from infra.settings import ROOT, Settings, prefect_api_url
+from infra.targets import TARGETS
 
 
 class Deployed(NamedTuple):
@@ -151,6 +152,8 @@ def _ensure_work_pool() -> None:
 
 
 def _ensure_blocks() -> None:
+    for target in TARGETS:  # their forms only: what there is to deploy to, a person says
+        target.register_type_and_schema()
     for name, pool in POOLS.items():
         pool.register_type_and_schema()
         try:

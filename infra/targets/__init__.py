@@ -4,10 +4,13 @@ from infra.errors import TargetError
 from infra.targets.base import Pointer, Target
 from infra.targets.hook import HttpHookTarget
 from infra.targets.kubernetes import KubernetesTarget
+from infra.targets.pointer import PointerTarget
 
-TARGETS: tuple[type[Target], ...] = (KubernetesTarget, HttpHookTarget)
+TARGETS: tuple[type[Target], ...] = (PointerTarget, KubernetesTarget, HttpHookTarget)
 
-__all__ = ["TARGETS", "Pointer", "Target", "target_named"]
+__all__ = [
+    "TARGETS", "HttpHookTarget", "KubernetesTarget", "Pointer", "PointerTarget", "Target", "target_named",
+]  # fmt: skip
 
 
 def target_named(reference: str) -> Target:

@@ -49,9 +49,9 @@ class Target(Block):
     """A place that serves one registered model. Adding a kind is one file and one line in ``infra.targets.TARGETS``."""
 
     endpoint: str | None = Field(
-        default=None,
-        description="OpenAI-compatible base URL of what serves, e.g. https://host/v1. Unset: nothing is probed.",
+        default=None, description="OpenAI-compatible base URL of what serves, e.g. https://host/v1."
     )
+    unprobed: bool = Field(default=False, description="Accept that without an endpoint nobody asks what serves.")
     served_model: str | None = Field(
         default=None, description="The model's name in requests. Unset: the one the endpoint lists for this version."
     )

@@ -200,10 +200,13 @@ def _moved_anyway(target: Target, found: Pointer | None) -> bool:
 
 def _probe(target: Target, to: Pointer, probe: ProbeSet | None) -> tuple[list[str], tuple[str, ...]]:
     """What is wrong with what the target serves, and what couldn't be found out."""
-    endpoint = target.served()
-    if endpoint is None:
-        return [], ("not probed: the target has no endpoint",)
-    found = ask_until(endpoint, to, probe, target.ready_seconds)
+    try:
+        endpoint = target.served()
+        if endpoint is None:
+            return [], ("not probed: the target has no endpoint",)
+        found = ask_until(endpoint, to, probe, target.ready_seconds)
+    except NightshiftError as error:
+        return [error.what], ()
     return found.problems, () if found.problems else notes_of(found, probe is not None)
 
 

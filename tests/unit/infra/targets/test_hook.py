@@ -80,7 +80,7 @@ def test_going_back_and_forth_is_delivered_each_time(url: str, receiver: FakeHoo
 
 def test_a_refusal_is_final_and_shows_neither_secret_nor_path(url: str, receiver: FakeHookReceiver) -> None:
     receiver.answers = [422, 422]
-    with pytest.raises(TargetError, match="the hook refuses POST: .* says 422") as refused:
+    with pytest.raises(TargetError, match=r"the hook refuses POST: .* says 422") as refused:
         hook(url).point(pointer(4))
     assert len(receiver.seen) == 1
     assert SECRET not in str(refused.value)
@@ -89,7 +89,7 @@ def test_a_refusal_is_final_and_shows_neither_secret_nor_path(url: str, receiver
 
 def test_a_service_that_never_takes_it_is_an_error_after_the_last_try(url: str, receiver: FakeHookReceiver) -> None:
     receiver.answers = [500] * 10
-    with pytest.raises(TargetError, match="didn't take POST in 3 tries; at last: .* says 500") as failed:
+    with pytest.raises(TargetError, match=r"didn't take POST in 3 tries; at last: .* says 500") as failed:
         hook(url, tries=3).point(pointer(4))
     assert len(receiver.seen) == 3
     assert SECRET not in str(failed.value)
