@@ -51,7 +51,7 @@ def test_white_space_makes_no_difference() -> None:
 def test_answers_that_turn_off_late_are_right_and_early_are_not() -> None:
     assert compare(set_of(probe("one two three four")), said("one two three 4")) == []
     (problem,) = compare(set_of(probe("one two three four")), said("one 2 3 4"))
-    assert problem.startswith("the answers begin like the gated model's for 22% of their length, less than 50%")
+    assert problem.startswith("the answers begin like the gated model's for 22% of their length, less than 38%")
     assert "to 'Hello?' it says 'one 2 3 4' and not 'one two three four'" in problem
 
 
@@ -157,7 +157,7 @@ class Tiny:
         self.tokenizer: Any = load_tokenizer(folder)
         self.candidate, self.champion, self.base = self.model(), self.model(0.1), self.model(0.3, 1)
         rng = random.Random(1)
-        prompts = [[{"role": "user", "content": sentence(rng, NEUTRAL, 8)}] for _ in range(24)]
+        prompts = [[{"role": "user", "content": sentence(rng, NEUTRAL, 8)}] for _ in range(30)]
         texts = [self.answers(model, prompts) for model in (self.candidate, self.champion, self.base)]
         self.expected = ProbeSet(
             model=MODEL,
@@ -193,7 +193,12 @@ class Tiny:
         return answers(model, tokenizer or self.tokenizer, prompts, MAX_TOKENS)
 
     def says(self, model: Any, tokenizer: Any = None) -> Says:
-        return lambda messages, _: (self.answers(model, [messages], tokenizer)[0], [])
+        """What a server of this model answers; all at once, as one by one takes a test of its own."""
+        asked = [one.conversation for one in self.expected.probes]
+        texts = {
+            one[-1]["content"]: text for one, text in zip(asked, self.answers(model, asked, tokenizer), strict=True)
+        }
+        return lambda messages, _: (texts[messages[-1]["content"]], [])
 
 
 @pytest.fixture(scope="module")
