@@ -93,7 +93,7 @@ def loaded(model: Model, store: Store, folder: Path, *, adapter: bool) -> tuple[
     """The model in fp32 as it serves, merged, and its tokenizer."""
     base = store.checkout(model.base, folder / "base")
     found = None if model.adapter is None or not adapter else store.checkout(model.adapter, folder / "adapter")
-    made = load_model(base, found, torch.float32, torch.device("cpu"))
+    made = load_model(base, found, torch.float32, "cpu")
     return (made.merge_and_unload() if found else made), load_tokenizer(base)
 
 

@@ -55,7 +55,7 @@ def http_server(handle: Handle, pem: Path | None = None) -> Iterator[str]:
 
         do_GET = do_POST = do_PATCH = _serve
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             return
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

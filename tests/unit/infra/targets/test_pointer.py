@@ -22,7 +22,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def pointer(version: int, name: str = "shop", **changes: Any) -> Pointer:
     digest = f"sha256:{version:064x}"
     fields: dict[str, Any] = {"name": name, "version": version, "model": digest, "manifest": digest}
-    return Pointer(**(fields | {"artefact": f"s3://models/{name}/{version}", "at": "2026-11-26T02:00:00Z"} | changes))
+    fields |= {"artefact": f"s3://models/{name}/{version}", "at": "2026-11-26T02:00:00Z"}
+    return Pointer(**(fields | changes))
 
 
 def target_at(place: str, **more: Any) -> PointerTarget:
