@@ -28,6 +28,7 @@ from infra.pools import POOLS
 from infra.servers import SERVICE_POOL, WORK_POOL
 from infra.service_worker import TYPE, ServiceWorker
 from infra.settings import ROOT, Settings, prefect_api_url
+from infra.targets import TARGETS
 
 
 class Deployed(NamedTuple):
@@ -223,6 +224,8 @@ def automation(promote: UUID) -> AutomationCore:
 
 def _ensure_blocks() -> None:
     ApproverLogin.register_type_and_schema()
+    for target in TARGETS:  # their forms only: what there is to deploy to, a person says
+        target.register_type_and_schema()
     for name, pool in POOLS.items():
         pool.register_type_and_schema()
         try:

@@ -38,6 +38,10 @@ class PoolError(NightshiftError):
     """A pool can't run a program, or the program failed."""
 
 
+class TargetError(NightshiftError):
+    """A deployment target can't be asked, pointed or believed."""
+
+
 class ServerError(NightshiftError):
     """A server of ours can't be started or reached."""
 

@@ -22,7 +22,7 @@ ARROWS = {
 }
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
-SHARED = {"contracts", "errors", "recipe", "phases", "place", "lm"}
+SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm"}
 
 # one home a library: folders (or files) that may import it
 HOMES = {
@@ -51,6 +51,7 @@ HOMES = {
     "securesystemslib": ("infra/signing.py",),
     "cryptography": ("infra/signing.py",),
     "psutil": ("infra/",),
+    "kubernetes_validate": ("infra/targets/kubernetes.py",),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),
 }
 
