@@ -1,4 +1,4 @@
-"""Names of files that others give us (trees, archives, object keys): whether they stay in the folder they are put into."""
+"""Names of files that others give us (trees, archives, object keys): do they stay in the folder they are put into?"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ _LONGEST = 1024  # bytes: what S3 takes as a key, and less than any file system 
 
 
 def refuse_file_name(name: str) -> str | None:
-    """Why a relative POSIX path could lie outside the folder it is joined to, or be read in two ways; None if neither."""
+    """Why a relative path could leave the folder it is joined to, or be read in two ways; None if neither."""
     if not name:
         return "is empty"
     if any(ord(char) < 32 or ord(char) == 127 for char in name):
@@ -48,7 +48,7 @@ def refuse_file_names(names: Iterable[str]) -> str | None:
 
 
 def link_in_the_way(folder: Path, name: str) -> Path | None:
-    """The first folder between ``folder`` and ``name`` that is a symbolic link, through which a file would be written."""
+    """The first symbolic link on the way from ``folder`` to ``name``: a file would be written through it."""
     place = folder
     for part in name.split("/")[:-1]:
         place = place / part

@@ -15,6 +15,8 @@ from infra.ledger import append, ledger_path
 from infra.store import Blob, Store
 from tasks.contracts import Evidence
 from tasks.errors import NotPromotable
+from tasks.lm.base import refuse_model
+from tasks.lm.model_files import CONVERT
 from tasks.registry.approval import refuse_approval, refuse_promotion
 from tasks.registry.client import Registry, read_baseline
 
@@ -141,8 +143,16 @@ def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:
 
 
 def check_objects(evidence: Evidence, number: int, store: Store) -> None:
-    """Every object the evidence names is there and is what its digest says: model, scorecards, training pairs."""
+    """Every object the evidence names is there and is what its digest says: model, scorecards, training pairs.
+
+    Raises:
+        NotPromotable: one is missing or changed, or the model holds a file that could run code where it is loaded.
+    """
     trees = [evidence.model.base, *([evidence.model.adapter] if evidence.model.adapter else [])]
+    _refuse(
+        None if (why := refuse_model(evidence.model)) is None else f"version {number}: {why}",
+        f"{CONVERT}; then run a new night",
+    )
     digests = [file.digest_ for tree in trees for file in tree.files]
     digests += [ref.card.digest_ for ref in evidence.cards] + [evidence.trained_on.digest_]
     try:
