@@ -1,8 +1,10 @@
 """The base of every error of ours: what is wrong, with its value, and what to do next."""
 
+from infra.redact import redact
+
 
 class NightshiftError(Exception):
-    """An error a person can act on.
+    """An error a person can act on. Passwords in URLs are left out of it: it is logged and shown.
 
     Args:
         what: one sentence that names the offending value.
@@ -10,6 +12,7 @@ class NightshiftError(Exception):
     """
 
     def __init__(self, what: str, *, do: str) -> None:
+        what, do = redact(what), redact(do)
         super().__init__(f"{what}\n  -> {do}")
         self.what = what
         self.do = do
