@@ -55,3 +55,11 @@ class NightLocked(NightshiftError):
 
 class LedgerError(NightshiftError):
     """The ledger's chain is broken, or its clock runs backwards."""
+
+
+class DependencyError(NightshiftError):
+    """A package is not the one that was locked, or the locks contradict each other."""
+
+
+class SecretFound(NightshiftError):
+    """Something in the checkout looks like a secret, or could not be looked at."""

@@ -153,6 +153,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **environment(settings), "PYTHONPATH": str(ROOT)}
 
 
+def index_environment(index: str | None) -> dict[str, str]:
+    """The environment for uv, which reads no configuration of pip's: the same package index."""
+    return {**os.environ, **({"UV_DEFAULT_INDEX": index} if index else {})}
+
+
 def visibility_variables() -> dict[str, str]:
     """Which variables that hide accelerators are set."""
     names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")

@@ -5,15 +5,18 @@ import gzip
 import io
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pyarrow.parquet as pq
@@ -99,35 +102,65 @@ def test_a_planted_secret_is_found_in_every_kind_of_file(tmp_path: Path) -> None
     assert all(line.endswith("holds the key") for line in found)
 
 
+class Servers(NamedTuple):
+    mlflow: str  # host:port
+    prefect: str
+
+
 @pytest.fixture
-def mlflow_server(home: Path) -> Iterator[str]:
-    """A real MLflow server over the test's own files; its address."""
+def servers(home: Path) -> Iterator[Servers]:
+    """A real MLflow and a real Prefect server, with an auth string, over the test's own files."""
+    mlflow, prefect = free_port(), free_port()
+    stores = ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"]
+    stores += ["--artifacts-destination", (home / "mlartifacts").as_uri(), "--workers", "1"]
+    here = ["--host", "127.0.0.1", "--port"]
+    started = [
+        start(home, "mlflow", ["mlflow", "server", *here, mlflow, *stores]),
+        start(home, "prefect", ["prefect", "server", "start", *here, prefect]),
+    ]
+    try:
+        for process, url in zip(started, (f"{mlflow}/health", f"{prefect}/api/health"), strict=True):
+            wait_for(process, f"http://127.0.0.1:{url}", home)
+        yield Servers(f"127.0.0.1:{mlflow}", f"127.0.0.1:{prefect}")
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def free_port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"]
-    command += ["--artifacts-destination", (home / "mlartifacts").as_uri()]
-    with (home / "mlflow-server.log").open("w") as log:
-        process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=child_environment(load_settings()), start_new_session=True
+        return str(free.getsockname()[1])
+
+
+def start(home: Path, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    auth = {"PREFECT_SERVER_API_AUTH_STRING": PLANTED["PREFECT_API_AUTH_STRING"]}
+    with (home / f"{name}-server.log").open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            stdout=log,
+            stderr=log,
+            env=child_environment(load_settings()) | auth,
+            start_new_session=True,
         )
-        try:
-            deadline = time.monotonic() + 240
-            while not answers(f"http://127.0.0.1:{port}/health"):
-                assert process.poll() is None, (home / "mlflow-server.log").read_text()[-3000:]
-                assert time.monotonic() < deadline
-                time.sleep(0.5)
-            yield f"127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, 15)
-            process.wait(30)
+
+
+def wait_for(process: subprocess.Popen[bytes], url: str, home: Path) -> None:
+    deadline = time.monotonic() + 600
+    while not answers(url):
+        logs = "".join(log.read_text()[-1500:] for log in home.glob("*-server.log"))
+        assert process.poll() is None, logs
+        assert time.monotonic() < deadline, logs
+        time.sleep(0.5)
 
 
 def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
             return response.status == 200
+    except urllib.error.HTTPError as error:
+        return error.code == 401  # it asks for the auth string: it is there
     except OSError:
         return False
 
@@ -150,10 +183,12 @@ def nightshift(home: Path, *arguments: str, **variables: str) -> subprocess.Comp
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_no_file_of_a_night_holds_a_secret(home: Path, tiny_recipe: Path, mlflow_server: str) -> None:
+def test_no_file_of_a_night_holds_a_secret(home: Path, tiny_recipe: Path, servers: Servers) -> None:
     secrets = PLANTED | {"the URL's password": URL_PASSWORD}
     where = {
-        "NIGHTSHIFT_MLFLOW_TRACKING_URI": f"http://{USER}:{URL_PASSWORD}@{mlflow_server}",
+        "NIGHTSHIFT_MLFLOW_TRACKING_URI": f"http://{USER}:{URL_PASSWORD}@{servers.mlflow}",
+        "NIGHTSHIFT_PREFECT_API_URL": f"http://{servers.prefect}/api",
+        "PREFECT_API_URL": f"http://{servers.prefect}/api",
         "PREFECT_LOGGING_LEVEL": "DEBUG",
     }
     for arguments in (("init", str(tiny_recipe)), ("run", str(tiny_recipe)), ("approve", "2", "--name", "tiny")):
@@ -161,9 +196,8 @@ def test_no_file_of_a_night_holds_a_secret(home: Path, tiny_recipe: Path, mlflow
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
     # and nights that fail: no server there, a password on the command line
-    gone = nightshift(
-        home, "run", str(tiny_recipe), NIGHTSHIFT_MLFLOW_TRACKING_URI=f"http://{USER}:{URL_PASSWORD}@127.0.0.1:9"
-    )
+    nowhere = {"NIGHTSHIFT_MLFLOW_TRACKING_URI": f"http://{USER}:{URL_PASSWORD}@127.0.0.1:9"}
+    gone = nightshift(home, "run", str(tiny_recipe), **where | nowhere)
     assert gone.returncode != 0
     assert "MLflow at http://127.0.0.1:9 doesn't answer" in gone.stdout + gone.stderr
     given = nightshift(
