@@ -1,11 +1,11 @@
 """A whole night with secrets in every place where one may be: afterwards no file of it holds any of them."""
 
 import base64
+import contextlib
 import gzip
 import io
 import json
 import os
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -123,9 +124,20 @@ def servers(home: Path) -> Iterator[Servers]:
             wait_for(process, f"http://127.0.0.1:{url}", home)
         yield Servers(f"127.0.0.1:{mlflow}", f"127.0.0.1:{prefect}")
     finally:
+        # MLflow's job runners have sessions of their own: all that carry this HOME, not only the two groups
+        for process in processes_of(home):
+            process.kill()
         for process in started:
-            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # gone, or somebody else's
+            if process.pid != os.getpid() and process.environ().get("NIGHTSHIFT_HOME") == str(home):
+                found.append(process)
+    return found
 
 
 def free_port() -> str:
