@@ -153,7 +153,7 @@ def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys
 def test_a_checkpoint_that_was_poisoned_and_sealed_anew_runs_no_code(name: str, spec: Any, tmp_path: Path) -> None:
     made = spec()
     with pytest.raises(Interrupted):
-        Run(made, AskAfter(25)).train()
+        Run(made, AskAfter(57)).train()
     found = checkpoints.newest(Path(made["checkpoints"]), made["context"])
     assert found is not None
     mark = tmp_path / "it ran"
