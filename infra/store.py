@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError, field_validator
+
 from infra.digest import Digest, Record, digest_bytes, digest_file, digest_of
 from infra.errors import StoreError
+from infra.file_names import link_in_the_way, refuse_file_name, refuse_file_names
 
 
 class Blob(Record):
@@ -29,12 +32,27 @@ class TreeFile(Record):
     digest_: Digest
     size: int
 
+    @field_validator("path")
+    @classmethod
+    def _stays_inside(cls, path: str) -> str:
+        # a tree may come from a registry tag, and its paths are joined to a folder
+        if (why := refuse_file_name(path)) is not None:
+            raise ValueError(f"the file name {path!r:.200} {why}")
+        return path
+
 
 class Tree(Record):
     """Reference to an immutable folder. ``digest_`` is that of the file list, so it covers names and bytes."""
 
     digest_: Digest
     files: tuple[TreeFile, ...]
+
+    @field_validator("files")
+    @classmethod
+    def _each_once(cls, files: tuple[TreeFile, ...]) -> tuple[TreeFile, ...]:
+        if (why := refuse_file_names(file.path for file in files)) is not None:
+            raise ValueError(why)
+        return files
 
 
 class Store:
@@ -67,16 +85,30 @@ class Store:
         return Blob(digest_=digest, size=source.stat().st_size, media=media)
 
     def put_tree(self, folder: Path) -> Tree:
-        """Store every file under ``folder``."""
+        """Store every file under ``folder``.
+
+        Raises:
+            StoreError: there is none, one is a symbolic link (it could bring in any file of this machine), or a name
+                could not be laid out again.
+        """
         files = []
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for file in sorted(path for path in folder.rglob("*") if path.is_symlink() or path.is_file()):
+            name = file.relative_to(folder).as_posix()
+            if file.is_symlink():
+                raise StoreError(f"{file} is a symbolic link", do="put a copy of the file in its place")
             blob = self.put_file(file)
-            files.append(TreeFile(path=file.relative_to(folder).as_posix(), digest_=blob.digest_, size=blob.size))
+            files.append((name, blob))
         if not files:
             raise StoreError(
                 f"the folder {folder} has no files to store", do="check the step that should have filled it"
             )
-        return Tree(digest_=digest_of(files), files=tuple(files))
+        try:
+            listed = tuple(TreeFile(path=name, digest_=blob.digest_, size=blob.size) for name, blob in files)
+            return Tree(digest_=digest_of(listed), files=listed)
+        except ValidationError as error:
+            raise StoreError(
+                f"the folder {folder} can't be stored: {error.errors()[0]['msg']}", do="rename that file"
+            ) from error
 
     def read_bytes(self, blob: Blob) -> bytes:
         """The blob's bytes.
@@ -104,13 +136,27 @@ class Store:
         return path
 
     def checkout(self, tree: Tree, folder: Path) -> Path:
-        """Lay the tree out under ``folder`` (hard links where possible), every file verified."""
+        """Lay the tree out under ``folder`` (hard links where possible), every file verified.
+
+        Raises:
+            StoreError: the tree or an object is not what its digest says, or a file would be written elsewhere.
+        """
         if digest_of(tree.files) != tree.digest_:
             raise StoreError(f"the file list of tree {tree.digest_} has been changed", do="restore the tree reference")
+        # again, as `model_copy` and `model_construct` validate nothing
+        if (why := refuse_file_names(file.path for file in tree.files)) is not None:
+            raise StoreError(
+                f"the tree {tree.digest_} can't be laid out: {why}", do="find out who made it; nothing was written"
+            )
         for file in tree.files:
             target = folder / file.path
+            if (link := link_in_the_way(folder, file.path)) is not None:
+                raise StoreError(
+                    f"{link} is a symbolic link: {file.path} would be written through it",
+                    do=f"find out who made it, delete {folder} and run again",
+                )
             source = self.open_path(file.digest_)
-            if target.exists() and target.samefile(source):
+            if not target.is_symlink() and target.exists() and target.samefile(source):
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)

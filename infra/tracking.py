@@ -14,6 +14,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from mlflow.exceptions import MlflowException
 
 from infra.errors import ServerError
+from infra.redact import redact
 from infra.settings import load_settings, tracking_uri
 
 EXPERIMENT = "nightshift"
@@ -82,7 +83,7 @@ class Tracker:
     def params(self, run: str, values: Mapping[str, Any]) -> None:
         """Log parameters once; a run that has them already keeps them."""
         known = self.client.get_run(run).data.params
-        fresh = [Param(key, str(value)[:_MAX_PARAM]) for key, value in values.items() if key not in known]
+        fresh = [Param(key, redact(str(value))[:_MAX_PARAM]) for key, value in values.items() if key not in known]
         self.client.log_batch(run, params=fresh)
 
     def metrics(self, run: str, values: Mapping[str, float], step: int = 0) -> None:
@@ -90,7 +91,7 @@ class Tracker:
         self.client.log_batch(run, metrics=[Metric(key, float(value), stamp, step) for key, value in values.items()])
 
     def tags(self, run: str, values: Mapping[str, str]) -> None:
-        self.client.log_batch(run, tags=[RunTag(key, value) for key, value in values.items()])
+        self.client.log_batch(run, tags=[RunTag(key, redact(value)) for key, value in values.items()])
 
     def dataset(self, run: str, name: str, digest: str, context: str, profile: Mapping[str, Any]) -> None:
         """Log a dataset input under our digest (its first 36 hex digits: MLflow's limit)."""
@@ -122,7 +123,9 @@ class Tracker:
     def _page(self) -> str:
         """Where MLflow's pages are; without a server, where ``nightshift up`` will show them."""
         settings = load_settings()
-        return self.uri.rstrip("/") if self.uri.startswith("http") else f"http://{settings.host}:{settings.mlflow_port}"
+        # links are kept in reports, summaries and artifacts: a password of the URI must not be in them
+        server = redact(self.uri.rstrip("/")) if self.uri.startswith("http") else None
+        return server or f"http://{settings.host}:{settings.mlflow_port}"
 
 
 def tracker() -> Tracker:

@@ -1,5 +1,6 @@
 """The recipe: what to train. TOML to a frozen model; ``--set key=value`` overrides are checked by the same model."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Record
+from infra.redact import holds_password
 from tasks.errors import RecipeError
 from tasks.judged import Measure
 from tasks.phases import Phase
@@ -177,6 +179,14 @@ class Recipe(Record):
         default_factory=ApprovalSpec, description="who decides on a version; counts once recorded (`nightshift policy`)"
     )
     deploy: DeploySpec = Field(default_factory=DeploySpec, description="where a promoted version goes, and who is told")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_password(cls, raw: Any) -> Any:
+        # a recipe is logged and registered with every version
+        if holds_password(json.dumps(raw, default=str)):
+            raise ValueError("a URL in it holds a password or a token; give it by an environment variable")
+        return raw
 
     def identity(self) -> dict[str, Any]:
         # where it runs and where the files lie don't change the result: the snapshot's digest covers the sources' bytes

@@ -75,3 +75,44 @@ def test_links_in_the_docs_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def _named_tests(page: str) -> list[str]:
+    return re.findall(r"`(tests/[\w/]+\.py(?:::\w+)?)`", page)
+
+
+def _missing_tests(named: list[str], root: Path) -> list[str]:
+    """Those that are no test function of the file they name."""
+    missing = []
+    for one in named:
+        file, _, function = one.partition("::")
+        path = root / file
+        found = re.findall(r"^(?:async )?def (test_\w+)\(", path.read_text(), re.MULTILINE) if path.is_file() else []
+        if not function or function not in found:
+            missing.append(one)
+    return missing
+
+
+def test_every_test_that_the_threat_model_names_exists() -> None:
+    named = _named_tests((ROOT / "docs" / "threat-model.md").read_text())
+    assert len(named) > 40
+    assert _missing_tests(named, ROOT) == []
+
+
+def test_every_row_of_the_threat_model_says_what_shows_it() -> None:
+    rows = [line for line in (ROOT / "docs" / "threat-model.md").read_text().splitlines() if line.startswith("| ")]
+    for row in rows:
+        assert row.startswith("| who |") or _named_tests(row), row
+
+
+def test_a_test_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_x.py").write_text("def test_there() -> None: ...\n")
+    page = (
+        "`tests/test_x.py::test_there`, `tests/test_x.py::test_gone`, `tests/test_y.py::test_there`, `tests/test_x.py`"
+    )
+    assert _missing_tests(_named_tests(page), tmp_path) == [
+        "tests/test_x.py::test_gone",
+        "tests/test_y.py::test_there",
+        "tests/test_x.py",
+    ]

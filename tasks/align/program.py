@@ -32,6 +32,7 @@ from tasks.errors import ModelError, NightshiftError
 from tasks.lm.flops import matmul_rate, model_sizes, work_of
 from tasks.lm.layout import Document
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
+from tasks.lm.model_files import check_model_folder
 from tasks.lm.reference_cache import ReferenceCache
 from tasks.lm.reference_segment import NOISE, NOISE_BF16
 from tasks.phases import METHODS, Phase
@@ -117,10 +118,12 @@ class Run:
         # before the adapter is made: its first weights are drawn there, Trainer sets the seed only later
         set_seed(self.spec["seed"])
         device, dtype = best_device(full=self.phase.adapter == "full")
+        check_model_folder(Path(self.spec["base"]))
         model = AutoModelForCausalLM.from_pretrained(
             self.spec["base"],
             dtype=dtype,
             quantization_config=quantisation(self.phase, device),
+            trust_remote_code=False,
         )
         tokenizer = load_tokenizer(Path(self.spec["base"]))
         cache = None

@@ -9,8 +9,10 @@ from infra.pools.base import OnEvent, Pool
 from infra.programs import fresh_folder, run_program
 from infra.store import Store, Tree
 from tasks.contracts import Model
+from tasks.errors import ModelError
 from tasks.lm.licence import note_licence
 from tasks.lm.loading import find_source, model_files, source_digest
+from tasks.lm.model_files import CONVERT, check_model_folder, refuse_unsafe
 
 
 def base_model(source: str, root: Path, home: Path, store: Store, pool: Pool, on_event: OnEvent) -> Model:
@@ -22,7 +24,7 @@ def base_model(source: str, root: Path, home: Path, store: Store, pool: Pool, on
     path = find_source(source, root)
     known = home / "models" / f"{short(source_digest(path), 32)}.json"
     if known.is_file():
-        tree = Tree.model_validate_json(known.read_text())
+        tree = _known(known)
         if all(store.has(file.digest_) for file in tree.files):
             note_licence(path, tree, home, store)
             return Model(base=tree)
@@ -31,6 +33,15 @@ def base_model(source: str, root: Path, home: Path, store: Store, pool: Pool, on
     known.parent.mkdir(parents=True, exist_ok=True)
     known.write_text(tree.model_dump_json())
     return Model(base=tree)
+
+
+def _known(file: Path) -> Tree:
+    try:
+        return Tree.model_validate_json(file.read_text())
+    except ValueError as error:
+        raise ModelError(
+            f"{file} is no list of a model's files: {str(error)[:300]}", do="delete it; the model is imported again"
+        ) from error
 
 
 def _imported(path: Path, home: Path, store: Store, pool: Pool, on_event: OnEvent) -> Tree:
@@ -65,8 +76,23 @@ def file_path(tree: Tree, name: str, store: Store) -> Path:
 
 
 def checkout(model: Model, home: Path, store: Store) -> tuple[Path, Path | None]:
-    """Folders of base and adapter, verified, for a program to load."""
-    base = store.checkout(model.base, home / "work" / "models" / short(model.base.digest_, 16))
-    if model.adapter is None:
-        return base, None
-    return base, store.checkout(model.adapter, home / "work" / "models" / short(model.adapter.digest_, 16))
+    """Folders of base and adapter, verified, for a program to load.
+
+    Raises:
+        ModelError: one holds a file that could run code. StoreError: an object is missing or changed.
+    """
+    return _laid_out(model.base, home, store), _laid_out(model.adapter, home, store) if model.adapter else None
+
+
+def refuse_model(model: Model) -> str | None:
+    """Why a model of the store may be neither loaded, promoted nor exported, by its files' names; None if it may."""
+    return refuse_unsafe(file.path for tree in (model.base, model.adapter) if tree is not None for file in tree.files)
+
+
+def _laid_out(tree: Tree, home: Path, store: Store) -> Path:
+    folder = home / "work" / "models" / short(tree.digest_, 16)
+    if (why := refuse_unsafe(file.path for file in tree.files)) is not None:
+        raise ModelError(f"the model {tree.digest_} is refused: {why}", do=CONVERT)
+    store.checkout(tree, folder)
+    check_model_folder(folder)
+    return folder

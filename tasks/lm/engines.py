@@ -151,7 +151,7 @@ class VllmEngine:
     def __init__(self, folder: Path, dtype: str = "auto", **options: Any) -> None:
         self.vllm = _import_vllm()
         self.tokenizer = load_tokenizer(folder)
-        self.llm = self.vllm.LLM(model=str(folder), dtype=dtype, **options)
+        self.llm = self.vllm.LLM(model=str(folder), dtype=dtype, **options | {"trust_remote_code": False})
         self.dtype = dtype
         file = folder / "generation_config.json"
         self.generation: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}

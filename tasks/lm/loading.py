@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.digest import code_revision, digest_file, digest_of
 from tasks.errors import ModelError
+from tasks.lm.model_files import check_model_folder
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,7 @@ def find_source(source: str, root: Path) -> Path:
     """The folder or GGUF file a recipe's ``model.source`` names.
 
     Raises:
-        ModelError: it isn't there, or isn't a model; the message names the path and what is missing.
+        ModelError: it isn't there, isn't a model, or holds a file that could run code; the message names it.
     """
     if source.startswith("package:"):
         package, _, file = source.removeprefix("package:").partition("/")
@@ -35,6 +36,7 @@ def find_source(source: str, root: Path) -> Path:
         path = Path(source).expanduser()
         path = path if path.is_absolute() else root / path
     if path.is_file() and path.suffix == ".gguf":
+        _check_gguf(path)
         return path
     if not path.is_dir():
         raise ModelError(
@@ -43,11 +45,23 @@ def find_source(source: str, root: Path) -> Path:
         )
     missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing or not list(path.glob("*.safetensors")):
+        # a folder of pickles lacks safetensors too: then the pickle is what to name
+        check_model_folder(path)
         raise ModelError(
             f"the model folder {path} lacks {', '.join(missing) or '*.safetensors'}",
             do="save model and tokenizer there with save_pretrained",
         )
+    check_model_folder(path)
     return path
+
+
+def _check_gguf(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start != b"GGUF":
+        raise ModelError(
+            f"{path} is no GGUF file: it begins with {start!r}", do="give the file anew, or a folder of safetensors"
+        )
 
 
 def source_digest(path: Path) -> str:
@@ -66,7 +80,11 @@ def import_model(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    where: dict[str, Any] = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    where: dict[str, Any] = {
+        "pretrained_model_name_or_path": str(source.parent),
+        "gguf_file": source.name,
+        "trust_remote_code": False,
+    }
     model: Any = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
     # the weights are plain floats now; with these set, transformers refuses to save them
     model.is_quantized = False
@@ -81,12 +99,14 @@ def load_model(base: Path, adapter: Path | None, dtype: "torch.dtype", device: s
     """The model in evaluation mode; with an adapter, as a PEFT model.
 
     Raises:
-        ModelError: the adapter is damaged or of another base model.
+        ModelError: the adapter is damaged or of another base model, or a folder holds a file that could run code.
     """
     from transformers import AutoModelForCausalLM
 
+    for folder in (*([adapter] if adapter else []), base):
+        check_model_folder(folder)
     # no attention asked for: transformers takes SDPA, or eager where a model can't (Gemma 2's cap, attention sinks)
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, trust_remote_code=False)
     if adapter is not None:
         model = _put_on(model, base, adapter)
     return model.to(device).eval()
@@ -153,7 +173,8 @@ def _unfit(adapter: Path, base: Path, why: str) -> ModelError:
 def load_tokenizer(base: Path) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    check_model_folder(base)
+    tokenizer = AutoTokenizer.from_pretrained(base, trust_remote_code=False)
     if tokenizer.chat_template is None:
         raise ModelError(
             f"the tokenizer in {base} has no chat template", do="save one with the tokenizer (tokenizer.chat_template)"

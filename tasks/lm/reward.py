@@ -13,6 +13,7 @@ import torch
 from tasks.errors import ModelError
 from tasks.lm.generate import Conversation
 from tasks.lm.loading import load_tokenizer
+from tasks.lm.model_files import check_model_folder
 
 TOKENS = 4096  # of a batch, padding included
 
@@ -76,8 +77,9 @@ def load_reward_model(folder: Path, device: str, dtype: torch.dtype) -> Sequence
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    check_model_folder(folder)
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.num_labels != 1:
             raise ModelError(
                 f"the reward model {folder} has {config.num_labels} labels",
@@ -88,7 +90,7 @@ def load_reward_model(folder: Path, device: str, dtype: torch.dtype) -> Sequence
                 f"the reward model {folder} has no pad_token_id", do="set it in config.json as in its training"
             )
         model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=config, dtype=dtype, output_loading_info=True
+            folder, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
         first = str(error).partition("\n")[0]

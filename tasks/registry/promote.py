@@ -15,6 +15,8 @@ from infra.ledger import ledger_path, read_ledger
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Evidence, Model
 from tasks.errors import NeedsRejudgement, NotPromotable, RegistryError
+from tasks.lm.base import refuse_model
+from tasks.lm.model_files import CONVERT
 from tasks.registry.approval import champion_moved, refuse_promotion
 from tasks.registry.client import Registry, read_baseline
 from tasks.registry.decide import note_waiver
@@ -215,7 +217,13 @@ def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:
 
 
 def check_objects(evidence: Evidence, number: int, store: Store) -> None:
-    """Every object the evidence names is there and is what its digest says: model, scorecards, training pairs."""
+    """Every object the evidence names is there and is what its digest says: model, scorecards, training pairs.
+
+    Raises:
+        NotPromotable: one is missing or changed, or the model holds a file that could run code where it is loaded.
+    """
+    if why := refuse_model(evidence.model):
+        raise NotPromotable(f"version {number}: {why}", do=f"{CONVERT}; then run a new night")
     try:
         _check_trees(_trees(evidence.model), store)
         for digest in [ref.card.digest_ for ref in evidence.cards] + [evidence.trained_on.digest_]:

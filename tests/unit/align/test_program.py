@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -67,6 +68,16 @@ class AskAfter:
     def __call__(self) -> bool:
         self.left -= 1
         return self.left < 0
+
+
+class Bomb:
+    """Unpickled, it makes a folder: the code that must not run."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
 
 
 def adapter(made: dict[str, Any]) -> bytes:
@@ -136,6 +147,24 @@ def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys
     assert run.train() == true
     assert adapter(cut) == adapter(whole)
     assert f"passed over {newest.name}" in capsys.readouterr().out.replace(str(newest.parent) + "/", "")
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_a_checkpoint_that_was_poisoned_and_sealed_anew_runs_no_code(name: str, spec: Any, tmp_path: Path) -> None:
+    made = spec()
+    with pytest.raises(Interrupted):
+        Run(made, AskAfter(57)).train()
+    found = checkpoints.newest(Path(made["checkpoints"]), made["context"])
+    assert found is not None
+    mark = tmp_path / "it ran"
+    torch.save(Bomb(mark), Path(found.path) / name)
+    checkpoints.seal(Path(found.path), made["context"], list(found.history))
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        Run(made, Never()).train()
+    assert not mark.exists()
+    # the file is one that would have run it
+    torch.load(Path(found.path) / name, weights_only=False)
+    assert mark.exists()
 
 
 def test_a_checkpoint_of_another_course_is_refused_not_started_over(spec: Any) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from infra.digest import digest_bytes
+from infra.digest import digest_bytes, digest_of
 from infra.errors import StoreError
-from infra.store import Store
+from infra.store import Store, Tree, TreeFile
 
 
 @pytest.fixture
@@ -105,3 +106,70 @@ def test_a_full_disk_names_the_place_and_leaves_nothing(store: Store, monkeypatc
 def test_json_without_a_form_is_not_stored(store: Store, value: Any) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         store.put_json(value)
+
+
+# ---- trees that somebody made to write elsewhere -------------------------------------------------------------------
+
+
+def hostile(store: Store, *paths: str) -> Tree:
+    """A tree whose digest is right and whose paths nothing has looked at."""
+    blob = store.put_bytes(b"evil")
+    files = tuple(TreeFile.model_construct(path=path, digest_=blob.digest_, size=blob.size) for path in paths)
+    return Tree.model_construct(digest_=digest_of(files), files=files)
+
+
+PATHS = ["../outside", "/tmp/outside-nightshift", "a/../../outside", "..\\outside", "a\x00b", ""]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_tree_that_leaves_its_folder_is_refused_where_it_is_read(store: Store, path: str) -> None:
+    text = hostile(store, path).model_dump_json()
+    with pytest.raises(ValidationError, match="the file name"):
+        Tree.model_validate_json(text)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_checkout_writes_nothing_of_a_tree_that_leaves_its_folder(store: Store, tmp_path: Path, path: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    tree = hostile(store, "fine", path)
+    with pytest.raises(StoreError, match="can't be laid out"):
+        store.checkout(tree, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "outside").exists()
+    assert {one for one in set(tmp_path.rglob("*")) - set(before) if store.root not in one.parents} == {store.root}
+
+
+def test_checkout_does_not_write_through_a_link_that_lies_in_the_folder(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "deep").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="deep is a symbolic link"):
+        store.checkout(hostile(store, "deep/config.json"), tmp_path / "out")
+    assert not list(elsewhere.iterdir())
+
+
+def test_checkout_replaces_a_link_instead_of_writing_to_what_it_names(store: Store, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").symlink_to(victim)
+    store.checkout(hostile(store, "config.json"), tmp_path / "out")
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "out" / "config.json").is_symlink()
+
+
+def test_a_link_is_not_stored_as_the_file_it_names(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("not for the store")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text("1")
+    (tmp_path / "in" / "tokenizer.model").symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreError, match=r"tokenizer\.model is a symbolic link"):
+        store.put_tree(tmp_path / "in")
+
+
+def test_a_name_that_could_not_be_laid_out_again_is_not_stored(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a\\b").write_text("1")
+    with pytest.raises(StoreError, match="backslash"):
+        store.put_tree(tmp_path / "in")

@@ -180,7 +180,7 @@ def test_an_adapter_of_another_rank_than_its_configuration_says_is_refused(adapt
     assert "has the shape [4, 64] and would have to have [1, 64]" in refusal(tiny_model, adapter)
 
 
-@pytest.mark.parametrize("change", ["missing", "renamed", "cut off", "gone", "without configuration"])
+@pytest.mark.parametrize("change", ["missing", "renamed", "gone", "without configuration"])
 def test_a_damaged_adapter_is_refused(change: str, tiny_model: Path, tmp_path: Path) -> None:
     adapter = make_adapter(tiny_model, tmp_path / "adapter", use_dora=True)
     file = adapter / "adapter_model.safetensors"
@@ -189,18 +189,23 @@ def test_a_damaged_adapter_is_refused(change: str, tiny_model: Path, tmp_path: P
     if change in {"missing", "renamed"}:
         taken = weights.pop(name)
         save_file(weights | ({"base_model.model.odd": taken} if change == "renamed" else {}), file)
-    elif change == "cut off":
-        file.write_bytes(file.read_bytes()[:-8])
     else:
         (file if change == "gone" else adapter / "adapter_config.json").unlink()
     said = {
         "missing": f"{name} is missing",
         "renamed": f"{name} is missing",
-        "cut off": "incomplete",
         "gone": "No such file",
         "without configuration": "adapter_config.json",
     }
     assert said[change] in refusal(tiny_model, adapter)
+
+
+def test_an_adapter_that_was_cut_off_is_refused_before_the_base_is_loaded(tiny_model: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tiny_model, tmp_path / "adapter")
+    file = adapter / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(ModelError, match=r"adapter_model\.safetensors is cut short"):
+        load(tmp_path / "no base here", adapter)
 
 
 def test_an_adapter_that_carries_a_whole_embedding_is_loaded_with_it(tiny_model: Path, tmp_path: Path) -> None:
