@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic.fields import FieldInfo
 
 from infra.errors import ServerError
+from infra.notify import BLOCKS as NOTIFIERS
 from infra.pools import POOLS
 from infra.servers import WORK_POOL
 from infra.settings import ROOT, Settings, prefect_api_url
@@ -151,6 +152,8 @@ def _ensure_work_pool() -> None:
 
 
 def _ensure_blocks() -> None:
+    for notifier in NOTIFIERS:
+        notifier.register_type_and_schema()
     for name, pool in POOLS.items():
         pool.register_type_and_schema()
         try:
