@@ -17,6 +17,8 @@ import psutil
 import pytest
 import torch
 
+from flows.cli import main
+from flows.serving import serve
 from infra.endpoint import Address, check_address, is_loopback
 from infra.errors import ServerError
 from infra.settings import ROOT, Settings, child_environment
@@ -95,17 +97,6 @@ def settings(home: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.M
     return Settings(home=home)  # pyright: ignore[reportCallIssue]
 
 
-def nightshift(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        cwd=ROOT,
-        env=child_environment(settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @contextmanager
 def serving(settings: Settings, port: int, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The command, once its server answers; killed with its server at the end, whatever happened."""
@@ -180,10 +171,8 @@ def test_a_candidate_is_served_answers_as_our_own_generation_does_and_ctrl_c_lea
         assert "pinned to 'tiny-v2'" in pinned.value.response.text
         assert client.models.list().data == []
 
-        busy = nightshift(settings, "serve", "--name", "tiny", "--port", str(port))
-        assert busy.returncode == 1
-        assert f"port {port} on 127.0.0.1 can't be used" in busy.stderr
-        assert "Traceback" not in busy.stderr
+        with pytest.raises(ServerError, match=f"port {port} on 127.0.0.1 can't be used"):
+            serve("tiny", "champion", "127.0.0.1", port)
 
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
@@ -209,35 +198,36 @@ def test_a_serve_that_is_killed_takes_its_server_with_it(settings: Settings) -> 
 
 
 @pytest.mark.slow
-def test_ask_shows_both_answers_and_says_what_is_wrong(settings: Settings) -> None:
-    done = nightshift(settings, "ask", QUESTIONS[0], "--name", "tiny", "--max-tokens", "8", "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+def test_ask_shows_both_answers_side_by_side_and_as_json(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", QUESTIONS[0], "--name", "tiny", "--max-tokens", "8", "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert (found["name"], found["question"]) == ("tiny", QUESTIONS[0])
     assert [(one["called"], one["version"]) for one in found["answers"]] == [("champion", 1), ("candidate", 2)]
     assert all(1 <= one["tokens"] <= 8 and one["seconds"] > 0 for one in found["answers"])
     assert found["answers"][0]["text"] != found["answers"][1]["text"]
 
-    shown = nightshift(settings, "ask", QUESTIONS[0], "--name", "tiny", "--max-tokens", "8", "--versions", "2,champion")
-    assert shown.stdout.splitlines()[0].split("│")[0].strip() == "version 2"
-    assert "champion (version 1)" in shown.stdout
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["ask", QUESTIONS[0], "--name", "tiny", "--max-tokens", "8", "--versions", "2,champion"]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert [part.strip() for part in first.split("│")] == ["version 2", "champion (version 1)"]
+    assert list((settings.home / "work").glob("ask-*")) == []
 
+
+@pytest.mark.usefixtures("settings")
+def test_what_can_not_be_done_is_one_message_with_the_next_action(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in {
-        ("ask", " "): "the question is empty",
-        ("ask", "why", "--name", "none"): "there is no registered model 'none'",
-        (
-            "ask",
-            "why",
-            "--name",
-            "tiny",
-            "--versions",
-            "9",
-        ): "tiny has no version 9; there are 1 (champion, anchor, base)",
-        ("serve", "--name", "tiny", "--alias", "previous"): "tiny has no previous",
-        ("serve", "--name", "tiny", "--host", "0.0.0.0"): "has no login and no API key",
+        "ask| ": "the question is empty",
+        "ask|why|--max-tokens|0": "at most 0 tokens can't be asked for",
+        "ask|why|--name|none": "there is no registered model 'none'",
+        "ask|why|--name|tiny|--versions|9": "tiny has no version 9; there are 1 (champion, anchor, base), 2 (PASS, req",
+        "ask|why|--name|tiny|--versions|": "'' is neither a version nor one of champion",
+        "serve|--name|tiny|--alias|previous": "tiny has no previous: the alias isn't set",
+        "serve|--name|tiny|--host|0.0.0.0": "has no login and no API key",
     }.items():
-        refused = nightshift(settings, *arguments)
-        assert refused.returncode == 1, arguments
-        assert words in refused.stderr
-        assert "Traceback" not in refused.stderr
-    assert left_over(settings.home) == []
+        assert main(arguments.split("|")) == 1
+        said = capsys.readouterr().err
+        assert words in said
+        assert "\n  -> " in said
+        assert "Traceback" not in said

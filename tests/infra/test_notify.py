@@ -50,17 +50,16 @@ class WebServer(ThreadingHTTPServer):
 
 
 class _Posts(BaseHTTPRequestHandler):
-    server: WebServer
-
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        assert isinstance(self.server, WebServer)
         self.server.got.append((self.path, body))
         if "/hang" in self.path:
             self.server.over.wait(30)
         self.send_response(500 if "/fail" in self.path else 200)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
 
@@ -174,15 +173,20 @@ def quiet_about_the_secret(caplog: pytest.LogCaptureFixture, capfd: pytest.Captu
     assert SECRET not in out + err
 
 
+def hook(url: str, timeout: float = 10) -> CustomWebhookNotificationBlock:
+    texts = {"title": "{{subject}}", "text": "{{body}}"}
+    return CustomWebhookNotificationBlock(
+        name="hook", url=url, json_data=texts, headers=None, cookies=None, timeout=timeout
+    )
+
+
 # --- through saved blocks ---
 
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_message_reaches_every_block_at_once(web: WebServer) -> None:
     SlackWebhook(url=SecretStr(f"json://{web.place}/{SECRET}/slack")).save("told", overwrite=True)
-    CustomWebhookNotificationBlock(
-        name="hook", url=f"http://{web.place}/hook", json_data={"title": "{{subject}}", "text": "{{body}}"}
-    ).save("told", overwrite=True)
+    hook(f"http://{web.place}/hook").save("told", overwrite=True)
     Awaited().save("told", overwrite=True)
     mail = SimulatedMailServer()
     SmtpEmail(host="127.0.0.1", port=mail.port, encryption="none", sender="n@example.org", to=["a@example.org"]).save(
@@ -202,9 +206,6 @@ def test_a_message_reaches_every_block_at_once(web: WebServer) -> None:
 def test_whatever_fails_is_one_sentence_without_the_address_and_the_others_are_told(
     web: WebServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def hook(url: str) -> CustomWebhookNotificationBlock:
-        return CustomWebhookNotificationBlock(name="x", url=url, json_data={"text": "{{body}}"})
-
     hook(f"http://{web.place}/hook").save("good", overwrite=True)
     hook(f"http://{web.place}/fail/{SECRET}").save("answers-500", overwrite=True)
     hook(f"http://127.0.0.1:1/{SECRET}").save("down", overwrite=True)
@@ -213,7 +214,7 @@ def test_whatever_fails_is_one_sentence_without_the_address_and_the_others_are_t
     SlackWebhook(url=SecretStr(f"::{SECRET}::")).save("garbage", overwrite=True)
     Broken().save("raises", overwrite=True)
     Broken(how="exit").save("exits", overwrite=True)
-    Secret(value=SECRET).save("a-password", overwrite=True)
+    Secret(value=SecretStr(SECRET)).save("a-password", overwrite=True)
     expected = {
         "custom-webhook/answers-500": "the service answered 500",
         "custom-webhook/down": "it can't be reached (ConnectError)",
@@ -235,7 +236,7 @@ def test_whatever_fails_is_one_sentence_without_the_address_and_the_others_are_t
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_block_that_hangs_is_waited_for_no_longer_than_asked(web: WebServer) -> None:
-    CustomWebhookNotificationBlock(name="x", url=f"http://{web.place}/hang", timeout=60).save("slow", overwrite=True)
+    hook(f"http://{web.place}/hang", timeout=60).save("slow", overwrite=True)
     begun = time.monotonic()
     found = tell(("custom-webhook/slow",), MESSAGE, seconds=2)
     assert found == ["nobody was told of 'promoted' through custom-webhook/slow: no answer within 2 s"]

@@ -7,11 +7,14 @@ from mlflow import MlflowClient
 
 from infra.errors import StoreError
 from infra.store import Store
-from tasks.contracts import Model
+from tasks.contracts import Bill, Model, Night
 from tasks.errors import RegistryError
 from tasks.registry.choice import Known, choose, newest_awaiting, number_of, there_are
 from tasks.registry.client import Registry, model_tags
 from tasks.registry.initialise import initialise
+from tasks.registry.promote import read_evidence
+from tasks.registry.register import version_tags
+from tests.unit.registry.test_promote import World as Promoting
 
 KNOWN = Known(
     "shop",
@@ -64,6 +67,19 @@ def test_without_a_candidate_the_error_says_which_versions_there_are() -> None:
 def test_only_a_candidate_awaits_approval() -> None:
     assert newest_awaiting({9: {"approval": "requested"}, 2: KNOWN.tags[3]}) == 2
     assert newest_awaiting({}) is None
+
+
+BILL = Bill(
+    lines=(),
+    device_hours=0,
+    gpu_hours=0,
+    kwh=0,
+    amount=0,
+    currency="EUR",
+    estimated=True,
+    price_book="book",
+    source="here",
+)
 
 
 class World:
@@ -123,3 +139,14 @@ def test_a_version_whose_model_record_was_changed_in_the_store_is_refused(world:
     path.write_text("another model")
     with pytest.raises(StoreError, match="has been changed"):
         choose(world.registry, ["candidate"], world.store)
+
+
+def test_what_a_night_registers_says_in_which_form_it_was_judged(tmp_path: Path) -> None:
+    world = Promoting(tmp_path)
+    evidence = read_evidence(world.registry.version(world.version).tags, world.version, world.store)
+    blob = world.store.put_bytes(evidence.model_dump_json().encode())
+    night = Night(id=evidence.night, name="n", folder="f", flow_run="f", mlflow_run="m", promotable=True)
+    for quantise in ("Q8_0", None):
+        tags = version_tags(evidence, blob, BILL, night, world.store, quantise)
+        number = world.registry.create("store:/x", None, tags, "")
+        assert choose(world.registry, [str(number)], world.store)[0].quantise == quantise
