@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 
 from infra.approver import ApproverLogin
 from infra.errors import ServerError
+from infra.notify import BLOCKS as NOTIFIERS
 from infra.pools import POOLS
 from infra.servers import SERVICE_POOL, WORK_POOL
 from infra.service_worker import TYPE, ServiceWorker
@@ -226,6 +227,8 @@ def _ensure_blocks() -> None:
     ApproverLogin.register_type_and_schema()
     for target in TARGETS:  # their forms only: what there is to deploy to, a person says
         target.register_type_and_schema()
+    for notifier in NOTIFIERS:
+        notifier.register_type_and_schema()
     for name, pool in POOLS.items():
         pool.register_type_and_schema()
         try:

@@ -19,7 +19,7 @@ WRITE_ONCE = frozenset(
     PREFIX + name
     for name in (
         "key", "role", "night", "night_name", "verdict", "promotable", "waivable", "evidence", "recipe", "snapshot",
-        "preferences", "champion", "anchor", "model", "model_ref", "trained_on", "cost",
+        "preferences", "champion", "anchor", "model", "model_ref", "trained_on", "cost", "quantise",
     )
 )  # fmt: skip
 DECISIONS = frozenset(

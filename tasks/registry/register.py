@@ -22,8 +22,13 @@ def register_version(
     report: Blob,
     tracker: Tracker,
     store: Store,
+    quantise: str | None,
 ) -> Release:
-    """Upload the artifacts, then create the version in one call. The same evidence finds the version it made before."""
+    """Upload the artifacts, then create the version in one call. The same evidence finds the version it made before.
+
+    Args:
+        quantise: GGUF type the version was judged in, and so is served in.
+    """
     blob = store.put_bytes(evidence.model_dump_json(indent=1).encode(), "application/json")
     number = registry.by_key(evidence.key)
     if number is None:
@@ -32,7 +37,7 @@ def register_version(
         number = registry.create(
             source=f"runs:/{night.mlflow_run}/candidate",
             run=night.mlflow_run,
-            tags=version_tags(evidence, blob, bill, night, store)
+            tags=version_tags(evidence, blob, bill, night, store, quantise)
             | request_tags(evidence, release_policy(registry.model_tag(POLICY_TAG)).approval, datetime.now(UTC)),
             description=evidence.verdict.paragraph,
         )
@@ -50,7 +55,9 @@ def awaits_approval(verdict: Verdict, promotable: bool) -> bool:
     return promotable and verdict.verdict == "PASS"
 
 
-def version_tags(evidence: Evidence, blob: Blob, bill: Bill, night: Night, store: Store) -> dict[str, str]:
+def version_tags(
+    evidence: Evidence, blob: Blob, bill: Bill, night: Night, store: Store, quantise: str | None
+) -> dict[str, str]:
     """Everything a person or ``promote`` needs to find, as tags."""
     tags = {
         "nightshift.key": evidence.key,
@@ -66,6 +73,7 @@ def version_tags(evidence: Evidence, blob: Blob, bill: Bill, night: Night, store
         "nightshift.preferences": evidence.preferences,
         "nightshift.champion": evidence.champion or "",
         "nightshift.anchor": evidence.anchor or "",
+        "nightshift.quantise": quantise or "",
         "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{' (estimated)' if bill.estimated else ''}",
         **model_tags(evidence.model, evidence.trained_on, store),
     }

@@ -135,7 +135,15 @@ def register(
 ) -> Release:
     """A registered version with adapter, evidence, report and bill."""
     return register_version(
-        night, registry_of(recipe.name), evidence, preferences, bill, report, place.tracking(), place.store()
+        night,
+        registry_of(recipe.name),
+        evidence,
+        preferences,
+        bill,
+        report,
+        place.tracking(),
+        place.store(),
+        recipe.serve.quantise,
     )
 
 
