@@ -54,16 +54,28 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def counted(objects: S3Objects) -> Counter[str]:
-    """Requests by operation, from now on; every part by its number too."""
-    seen: Counter[str] = Counter()
+class Seen(Counter[str]):
+    """Requests by operation; every part by its number too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed: set[int] = set()  # parts that the server said it has
+
+
+def counted(objects: S3Objects) -> Seen:
+    """What is requested from now on."""
+    seen = Seen()
 
     def count(model: Any, params: dict[str, Any], **_: Any) -> None:
         seen[model.name] += 1
         if model.name == "UploadPart":
             seen[f"part {params['query_string']['partNumber']}"] += 1
 
+    def listed(parsed: dict[str, Any], **_: Any) -> None:
+        seen.listed |= {part["PartNumber"] for part in parsed.get("Parts", [])}
+
     objects.client.meta.events.register("before-call.s3", count)
+    objects.client.meta.events.register("after-call.s3.ListParts", listed)
     return seen
 
 
@@ -148,7 +160,9 @@ def test_an_upload_killed_anywhere_goes_on_and_sends_no_finished_part_twice(
     seen = counted(objects)
     etag = objects.put_file("model", model, absent=True)
     sent = {number for number in range(1, PARTS + 1) if seen[f"part {number}"]}
-    assert sent == set(range(1, PARTS + 1)) - there
+    # parts that were under way when the process was killed may arrive still
+    assert seen.listed >= there
+    assert sent == set(range(1, PARTS + 1)) - seen.listed
     assert seen["UploadPart"] == len(sent)
     assert (objects.digest("model"), objects.head("model")) == (digest_file(model), (model.stat().st_size, etag))
 
@@ -161,7 +175,8 @@ def test_an_upload_killed_twice_goes_on_twice(s3: S3, objects: S3Objects, model:
     assert len(there) >= 4
     seen = counted(objects)
     objects.put_file("model", model)
-    assert seen["UploadPart"] == PARTS - len(there)
+    assert seen.listed >= there
+    assert seen["UploadPart"] == PARTS - len(seen.listed)
     assert objects.digest("model") == digest_file(model)
 
 
@@ -189,7 +204,7 @@ def test_the_rest_of_another_file_is_not_mixed_in(s3: S3, objects: S3Objects, mo
     objects.put_file("model", other)
     assert seen["UploadPart"] == PARTS
     assert objects.digest("model") == digest_bytes(bytes(data))
-    assert uploads(s3, objects) == left
+    assert uploads(s3, objects).keys() == left.keys()
 
 
 @slow
