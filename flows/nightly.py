@@ -13,7 +13,7 @@ from flows.frame import close_finished, close_skipped, ends_by_name, open_night
 from tasks.align.steps import align
 from tasks.cost.steps import meter
 from tasks.data.steps import collect, validate
-from tasks.gate.steps import judge, report, score
+from tasks.gate.steps import judge, probe_set, report, score
 from tasks.plan.steps import decide
 from tasks.registry.steps import make_evidence, register
 
@@ -63,7 +63,8 @@ def nightly(
 
         # PASS, FAIL, INCONCLUSIVE or BLOCK, with the evidence a person decides from
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
-        evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict)
+        probe = probe_set(spec, suites, preferences, candidate, scores)
+        evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict, probe)
         bill = meter(night)
         page = report(night, spec, snapshot, suites, preferences, plan, candidate, baselines, scores, verdict, bill)
         release = register(night, spec, evidence, preferences, bill, page)

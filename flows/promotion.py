@@ -39,7 +39,7 @@ def approve(version: Version, name: Name = "demo", waive: Waiver = "", approver:
     """Approve, and see what becomes of it."""
     log = get_run_logger()
     log.info(registry.approve(name, version, waive, login_of(approver)))
-    outcome = registry.promoted_soon(name, version)
+    outcome = registry.promoted_soon(name, version, log.info)
     log.info(outcome)
     return outcome
 
@@ -55,17 +55,13 @@ def reject(version: Version, reason: Reason, name: Name = "demo", approver: Appr
 @flow(name="promote", description="Check an approved version's evidence again, and make it the champion.")
 def promote(version: Version, name: Name = "demo") -> str:
     """Promote."""
-    outcome = registry.promote(name, version)
-    get_run_logger().info(outcome)
-    return outcome
+    return registry.promote(name, version, get_run_logger().info)
 
 
 @flow(name="rollback", description="Make the previous champion, or an earlier one, serve again.")
 def rollback(name: Name = "demo", to: To = None, reason: MaybeReason = "") -> str:
     """Roll back."""
-    outcome = registry.rollback(name, reason, to)
-    get_run_logger().info(outcome)
-    return outcome
+    return registry.rollback(name, reason, to, get_run_logger().info)
 
 
 @flow(name="reanchor", description="Make the champion the anchor: its loss is added to the lifetime loss, by name.")

@@ -7,7 +7,7 @@ from prefect import flow
 from flows.frame import close_finished, ends_by_name, open_rejudgement
 from flows.promotion import Name, Version
 from tasks.cost.steps import meter
-from tasks.gate.steps import judge, report, score
+from tasks.gate.steps import judge, probe_set, report, score
 from tasks.registry.steps import make_evidence, register
 
 
@@ -20,7 +20,8 @@ def rejudge(version: Version, name: Name = "demo") -> dict[str, Any]:
         preferences, candidate = kept.preferences, kept.candidate
         scores = score(night, spec, preferences, suites, candidate, baselines)
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
-        evidence = make_evidence(night, spec, kept.snapshot, preferences, kept.plan, candidate, scores, verdict)
+        probe = probe_set(spec, suites, preferences, candidate, scores)
+        evidence = make_evidence(night, spec, kept.snapshot, preferences, kept.plan, candidate, scores, verdict, probe)
         bill = meter(night)
         page = report(
             night, spec, kept.snapshot, suites, preferences, kept.plan, candidate, baselines, scores, verdict, bill

@@ -246,7 +246,7 @@ class Inputs(Record):
 class Evidence(Record):
     """Everything a version's verdict rests on. Stored as one blob; ``promote`` checks every digest again."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"inputs"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"inputs", "probe"})
 
     night: Digest
     recipe: Digest
@@ -260,6 +260,7 @@ class Evidence(Record):
     trained_on: Blob
     promotable: bool
     inputs: Blob | None = None  # JSON of Inputs; None in evidence of before it was kept
+    probe: Blob | None = None  # JSON of a tasks.probes.ProbeSet; None where the candidate answered nothing
 
     @property
     def key(self) -> Digest:

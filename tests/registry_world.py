@@ -11,13 +11,16 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from infra.digest import digest_of
+from infra.notify import Message
 from infra.registry_guard.embedded import EmbeddedGuard
 from infra.registry_guard.terms import user_of
+from infra.settings import load_settings
 from infra.store import Store, Tree
 from tasks.contracts import Evidence, Model, ScorecardRef, Verdict
 from tasks.registry import decide
 from tasks.registry.client import Registry, model_tags
 from tasks.registry.initialise import initialise
+from tasks.registry.rollout import Place
 from tasks.release import ReleasePolicy
 
 NAME = "shop"
@@ -33,7 +36,7 @@ class World:
     def __init__(
         self,
         home: Path,
-        base: Mapping[str, bytes] = {"weights": b"base"},
+        base: Mapping[str, bytes] = {"weights": b"base", "tokenizer.json": b"{}"},
         adapter: Mapping[str, bytes] = {"adapter": b"adapter"},
     ) -> None:
         self._open(home)
@@ -49,6 +52,7 @@ class World:
         self.client = MlflowClient(self.uri)
         self.registry = self.acting("service", "service")
         self.trainer = self.acting("trainer", "trainer")
+        self.told: list[Message] = []
 
     def copied(self, home: Path) -> "World":
         """The same world in another folder."""
@@ -58,10 +62,30 @@ class World:
         found._open(home)
         return found
 
+    def copied_client(self) -> "World":
+        """The same files through a client of its own, as another process has one."""
+        found = object.__new__(World)
+        found.__dict__ |= self.__dict__
+        found._open(self.home)
+        return found
+
     def acting(self, name: str, role: str) -> Registry:
         """The registered model, changed as this account."""
         store = self.client._get_registry_client().store
         return Registry(self.client, NAME, EmbeddedGuard(self.home, store, user_of(name, role)))
+
+    def place(self) -> Place:
+        """Where the service account rolls out; nobody is told but ``told``."""
+        return Place(
+            self.registry, self.store, self.home, load_settings(), self._lay, self._tell, lambda version: f"v/{version}"
+        )
+
+    def _lay(self, model: Model, quantise: str | None) -> Path:
+        raise AssertionError("nothing is merged here")
+
+    def _tell(self, blocks: tuple[str, ...], message: Message) -> list[str]:
+        self.told.append(message)
+        return []
 
     def approve(self, version: int | None = None, who: str = "ben", waiver: str = "") -> str:
         return decide.approve(self.acting(who, "approver"), version or self.version, waiver)

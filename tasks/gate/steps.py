@@ -27,6 +27,7 @@ from tasks.contracts import (
     Suites,
     Verdict,
 )
+from tasks.errors import SuiteError
 from tasks.gate.decisions import (
     decisions_before,
     decisions_of_others,
@@ -38,6 +39,7 @@ from tasks.gate.decisions import (
 from tasks.gate.items import by_ledger, read_suites, tonight
 from tasks.gate.judge import actual_digest, identity_of, judge_candidate, read_decisions
 from tasks.gate.plan_gate import Planned, known_of, plan_gate
+from tasks.gate.probe_set import probe_of
 from tasks.gate.rotate import rotate_by_hand
 from tasks.gate.score import engine_of, models_by_role, score_all
 from tasks.gate.side_by_side import flips_of
@@ -129,6 +131,19 @@ def judge(
     store = place.store()
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
     return judge_candidate(night, recipe, items, suites, scores, candidate, baselines, store, place.home())
+
+
+def probe_set(
+    recipe: Recipe, suites: Suites, preferences: Preferences, candidate: Candidate, scores: Scores
+) -> Blob | None:
+    """What the candidate answered, for asking what serves after a deployment; None where it answered nothing."""
+    store = place.store()
+    items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
+    try:
+        found = probe_of(candidate.model, items, scores, store)
+    except SuiteError:
+        return None
+    return store.put_bytes(found.model_dump_json().encode(), "application/json")
 
 
 def report(

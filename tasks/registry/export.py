@@ -34,6 +34,7 @@ from tasks.registry.export_source import (
 )
 from tasks.registry.manifest import Line
 from tasks.registry.model_card import Approval, Form, Licence, model_card
+from tasks.release import POLICY_TAG, ApprovalSpec, release_policy
 
 _MEDIA = {".json": "application/json", ".md": "text/markdown", ".safetensors": "application/octet-stream"}
 _LEFT_OVER = "delete it if an attempt that was given up left it there; else find out who did"
@@ -95,7 +96,8 @@ def export_version(
         ExportError: the version isn't approved, has a file that must not be exported, or other bytes lie there already.
     """
     version = read_version(registry, number, store)
-    state = state_of(version, unapproved=unapproved)
+    policy = release_policy(registry.model_tag(POLICY_TAG)).approval
+    state = state_of(version, policy, unapproved=unapproved)
     form = "merged" if state == "base" else form
     folder = export_folder(version.name, number, version.model.digest, form, state)
     known = claims(version, form, state)
@@ -116,7 +118,7 @@ def export_version(
     return Exported(url, state, (*sent, SIGNED), digest_bytes(envelope))
 
 
-def state_of(version: Version, *, unapproved: bool) -> State:
+def state_of(version: Version, policy: ApprovalSpec, *, unapproved: bool) -> State:
     """What the version may be exported as.
 
     Raises:
@@ -125,7 +127,7 @@ def state_of(version: Version, *, unapproved: bool) -> State:
     if version.evidence is None:
         return "base"
     # against the champion it was judged against: an export moves nothing
-    reason = refuse_promotion(version.tags, version.number, version.evidence, version.evidence.champion)
+    reason = refuse_promotion(version.tags, version.number, version.evidence, version.evidence.champion, policy)
     if reason is None:
         return "approved"
     if not unapproved:

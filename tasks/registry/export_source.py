@@ -119,7 +119,7 @@ def ledger_line(home: Path, version: Version) -> Line | None:
     moves = [one for one in entries if one.kind == "promotion" and one.body["version"] == version.number]
     decisions = [one for one in entries if one.kind == "decision" and one.body["night"] == version.evidence.night]
     newest = (moves or decisions)[-1:]
-    return Line(seq=newest[0].seq, digest=newest[0].digest) if newest else None
+    return Line(seq=newest[0].seq, digest_=newest[0].digest) if newest else None
 
 
 def model_files(version: Version, form: Form, store: Store, merge: Merge) -> dict[str, Source]:

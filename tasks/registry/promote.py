@@ -20,6 +20,7 @@ from tasks.lm.model_files import CONVERT
 from tasks.registry.approval import champion_moved, refuse_promotion
 from tasks.registry.client import Registry, read_baseline
 from tasks.registry.decide import note_waiver
+from tasks.registry.hold import read_hold, refuse_held
 from tasks.registry.manifest import Manifest, Served, Share, read_manifest, write_manifest
 from tasks.registry.moves import Move, abandon, begin, moves_of, served, unfinished
 from tasks.release import POLICY_TAG, release_policy
@@ -33,6 +34,7 @@ def promote(registry: Registry, number: int, store: Store, home: Path) -> str:
         NotPromotable: says what is missing or differs.
     """
     with alone(home):
+        refuse_held(home, registry.name)
         _finish(registry, store, home)
         current = registry.alias("champion")
         if current == number:
@@ -57,6 +59,7 @@ def rollback(registry: Registry, store: Store, home: Path, who: str, reason: str
         NotPromotable: nothing served before, or ``to`` never did, or its files are damaged.
     """
     with alone(home):
+        refuse_held(home, registry.name)
         _finish(registry, store, home)
         current = registry.alias("champion")
         before = served(moves_of(read_ledger(ledger_path(home, registry.name))))
@@ -85,7 +88,7 @@ def rollback(registry: Registry, store: Store, home: Path, who: str, reason: str
 def finish(registry: Registry, store: Store, home: Path) -> str | None:
     """Carry on a move that a crash cut off; what was done then, or None where there was nothing to do."""
     with alone(home):
-        return _finish(registry, store, home)
+        return None if read_hold(home, registry.name) else _finish(registry, store, home)
 
 
 def _finish(registry: Registry, store: Store, home: Path) -> str | None:

@@ -6,29 +6,32 @@ then, never on what a webhook said.
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
+from infra.notices import auto_approved, needs_rejudgement
 from infra.store import Store
-from tasks.errors import NeedsRejudgement, NotPromotable
+from tasks.errors import ExportError, NeedsRejudgement, NotPromotable
 from tasks.registry.approval import auto_problem
 from tasks.registry.client import Registry
-from tasks.registry.promote import check_objects, finish, promote, read_evidence
+from tasks.registry.promote import check_objects, finish, read_evidence
+from tasks.registry.rollout import Place, Say, deploy_served, roll_out, spec_of
 from tasks.registry.waiting import REFUSED_TAG, Todo, todo
 from tasks.release import POLICY_TAG, release_policy
 
 Ask = Callable[[str, Todo], None]
-Say = Callable[[str], None]
 
 
-def look(registry: Registry, store: Store, home: Path, ask: Ask, say: Say) -> None:
+def look(place: Place, ask: Ask, say: Say) -> None:
     """Do what there is to do for one registered model.
 
     Args:
-        registry: as the service account.
+        place: with the registry as the service account.
         ask: asks for the promotion of an approved version; may be called again for the same until it is promoted.
     """
-    if told := finish(registry, store, home):
+    registry = place.registry
+    if told := finish(registry, place.store, place.home):
         say(told)
+    if told := deploy_served(place, say):
+        say(f"{registry.name}{told}")
     policy = release_policy(registry.model_tag(POLICY_TAG)).approval
     versions = {int(one.version): one.tags for one in registry.versions()}
     for one in todo(versions, policy, datetime.now(UTC)):
@@ -38,7 +41,8 @@ def look(registry: Registry, store: Store, home: Path, ask: Ask, say: Say) -> No
         elif one.what == "expire":
             registry.set_tag(one.version, "approval", f"rejected: nobody approved it until {tags['approval.expires']}")
             say(f"the request for version {one.version} of {registry.name} expired at {tags['approval.expires']}")
-        elif (told := approve_by_rule(registry, one.version, store)) is not None:
+        elif (told := approve_by_rule(registry, one.version, place.store)) is not None:
+            place.tell(spec_of(registry).notify, auto_approved(registry.name, one.version, str(policy.auto), ""))
             say(told)
 
 
@@ -57,18 +61,21 @@ def approve_by_rule(registry: Registry, number: int, store: Store) -> str | None
     return f"version {number} of {registry.name} is approved by the policy's rule: {policy.auto}"
 
 
-def promote_or_say(registry: Registry, number: int, store: Store, home: Path) -> str:
-    """``promote``, and where an approved version can't be: say so on the version, so that it isn't tried for ever.
+def promote_or_say(place: Place, number: int, say: Say) -> str:
+    """``roll_out``, and where an approved version can't be: say so on the version, so that it isn't tried for ever.
 
     Raises:
-        NotPromotable: as ``promote`` does.
+        NotPromotable, ExportError: as ``roll_out`` does.
     """
+    registry = place.registry
     try:
-        return promote(registry, number, store, home)
+        return roll_out(place, number, say)
     except NeedsRejudgement as error:
         _say_on(registry, number, "approval", f"rejected: {error.what}")
+        told = needs_rejudgement(registry.name, number, None, registry.alias("champion"), place.url(number))
+        place.tell(spec_of(registry).notify, told)
         raise
-    except NotPromotable as error:
+    except (NotPromotable, ExportError) as error:
         _say_on(registry, number, REFUSED_TAG, error.what)
         raise
 

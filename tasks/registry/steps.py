@@ -1,10 +1,13 @@
 """The register step, and what reads or moves the registry outside a night."""
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra.mlflow_requests import Login, account_login
+from infra.notices import approval_requested, rejected
+from infra.notify import Message, tell
 from infra.objects import open_objects
 from infra.pools import default_pool
 from infra.registry_guard.embedded import EmbeddedGuard
@@ -42,7 +45,8 @@ from tasks.registry.export_check import public_key, verify_export
 from tasks.registry.initialise import initialise, is_initialised, record_policy
 from tasks.registry.model_card import Form
 from tasks.registry.register import register_version
-from tasks.registry.service import Ask, Say, look, promote_or_say
+from tasks.registry.rollout import Place, Say, roll_back, spec_of
+from tasks.registry.service import Ask, look, promote_or_say
 from tasks.registry.waiting import await_promotion
 from tasks.release import ReleasePolicy
 
@@ -84,6 +88,7 @@ def make_evidence(
     candidate: Candidate,
     scores: Scores,
     verdict: Verdict,
+    probe: Blob | None,
 ) -> Evidence:
     store = place.store()
     inputs = Inputs(
@@ -105,6 +110,7 @@ def make_evidence(
         verdict=verdict,
         trained_on=preferences.train,
         promotable=night.promotable,
+        probe=probe,
         inputs=store.put_bytes(inputs.model_dump_json().encode(), "application/json"),
     )
 
@@ -133,18 +139,21 @@ def _key(
 def register(
     night: Night, recipe: Recipe, evidence: Evidence, preferences: Preferences, bill: Bill, report: Blob
 ) -> Release:
-    """A registered version with adapter, evidence, report and bill."""
-    return register_version(
-        night,
-        registry_of(recipe.name),
-        evidence,
-        preferences,
-        bill,
-        report,
-        place.tracking(),
-        place.store(),
-        recipe.serve.quantise,
+    """A registered version with adapter, evidence, report and bill; people are told where it awaits one of them."""
+    registry, tracker = registry_of(recipe.name), place.tracking()
+    release = register_version(
+        night, registry, evidence, preferences, bill, report, tracker, place.store(), recipe.serve.quantise
     )
+    if release.state == "awaits approval":
+        tell(spec_of(registry).notify, request_of(release, evidence, registry))
+    return release
+
+
+def request_of(release: Release, evidence: Evidence, registry: Registry) -> Message:
+    expires = registry.version(release.version).tags.get("approval.expires")
+    until = datetime.fromisoformat(expires) if expires else None
+    paragraph = evidence.verdict.paragraph
+    return approval_requested(release.name, release.version, release.verdict, paragraph, until, release.url)
 
 
 def as_it_stands(release: Release) -> Release:
@@ -172,27 +181,45 @@ def approve(name: str, version: int, waiver: str = "", login: Login | None = Non
 
 
 def reject(name: str, version: int, reason: str, login: Login | None = None) -> str:
-    return decide.reject(registry_of(name, APPROVER, login), version, reason)
+    registry = registry_of(name, APPROVER, login)
+    told = decide.reject(registry, version, reason)
+    by = registry.version(version).tags.get("approval.by", "")
+    tell(spec_of(registry).notify, rejected(name, version, by, reason, place.tracking().version_url(name, version)))
+    return told
 
 
-def promote(name: str, version: int) -> str:
-    return promote_or_say(registry_of(name, SERVICE), version, place.store(), place.home())
+def rollout_of(name: str) -> Place:
+    """Where the service account rolls versions of this name out."""
+    home, store, tracker = place.home(), place.store(), place.tracking()
+    return Place(
+        registry=registry_of(name, SERVICE),
+        store=store,
+        home=home,
+        settings=place.settings(),
+        lay=partial(as_it_serves, home=home, store=store),
+        tell=tell,
+        url=partial(tracker.version_url, name),
+    )
+
+
+def promote(name: str, version: int, say: Say) -> str:
+    return promote_or_say(rollout_of(name), version, say)
 
 
 def look_at_all(ask: Ask, say: Say) -> None:
     """What the promotion service does at every look, model by model."""
     for name in initialised_models(place.tracking().client):
-        look(registry_of(name, SERVICE), place.store(), place.home(), ask, say)
+        look(rollout_of(name), ask, say)
 
 
 def keep_webhook(port: int, secret: str) -> None:
     ensure_webhook(place.tracking().client, f"http://127.0.0.1:{port}{PATH}", secret)
 
 
-def promoted_soon(name: str, version: int) -> str:
+def promoted_soon(name: str, version: int, say: Say) -> str:
     """What becomes of an approval: on a server its promotion service carries it out, else this process does."""
     if not place.tracking().on_server:
-        return promote(name, version)
+        return promote(name, version, say)
     return await_promotion(registry_of(name), version)
 
 
@@ -201,8 +228,8 @@ def reanchor(name: str, reason: str) -> str:
     return anchoring.reanchor(registry, place.store(), place.home(), whoami(), reason)
 
 
-def rollback(name: str, reason: str = "", to: int | None = None) -> str:
-    return moves.rollback(registry_of(name, SERVICE), place.store(), place.home(), whoami(), reason, to)
+def rollback(name: str, reason: str, to: int | None, say: Say) -> str:
+    return roll_back(rollout_of(name), whoami(), reason, to, say)
 
 
 def export(name: str, version: int, to: str, form: Form = "merged", *, unapproved: bool = False) -> Exported:

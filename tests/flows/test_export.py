@@ -17,7 +17,6 @@ from infra.settings import ROOT, child_environment, load_settings
 from tasks.contracts import Model
 from tasks.registry.export_check import public_key, verify_export
 from tasks.registry.export_files import EVIDENCE, MANIFEST, README, SIGNED
-from tasks.registry.promote import approve
 from tests.export_shop import safetensors
 from tests.registry_world import World
 from tests.unit.lm.test_loading import make_adapter
@@ -73,7 +72,7 @@ def world(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> 
     home = tmp_path / "home"
     home.mkdir()
     made = World(home, files_of(tiny_model), files_of(make_adapter(tiny_model, tmp_path / "adapter")))
-    approve(made.registry, made.version, "ben", home)
+    made.approve()
     for name, value in {
         "NIGHTSHIFT_HOME": str(home),
         "NIGHTSHIFT_MLFLOW_TRACKING_URI": f"sqlite:///{home / 'registry.db'}",

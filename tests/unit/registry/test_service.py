@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 26, tzinfo=UTC)
 def looked(world: World) -> tuple[list[tuple[str, Todo]], list[str]]:
     asked: list[tuple[str, Todo]] = []
     said: list[str] = []
-    look(world.registry, world.store, world.home, lambda name, one: asked.append((name, one)), said.append)
+    look(world.place(), lambda name, one: asked.append((name, one)), said.append)
     return asked, said
 
 
@@ -126,18 +126,19 @@ def test_a_version_judged_against_an_earlier_champion_is_rejected_with_what_to_d
     world.approve(late)
     promote(world.registry, 2, world.store, world.home)
     with pytest.raises(NeedsRejudgement, match="judge it again") as refused:
-        promote_or_say(world.registry, late, world.store, world.home)
+        promote_or_say(world.place(), late, print)
     assert f"nightshift rejudge {late}" in refused.value.do
     assert world.aliases() == {"anchor": 1, "champion": 2, "previous": 1}
     assert "judged against champion" in world.registry.version(late).tags["approval"]
     assert looked(world)[0] == []
+    assert [one.kind for one in world.told] == ["needs re-judgement"]
 
 
 def test_an_approved_version_whose_files_are_damaged_is_said_so_once_and_not_tried_for_ever(world: World) -> None:
     world.approve()
     world.store.path(world.card.digest_).unlink()
     with pytest.raises(NotPromotable, match="no object"):
-        promote_or_say(world.registry, 2, world.store, world.home)
+        promote_or_say(world.place(), 2, print)
     assert "no object" in world.registry.version(2).tags[REFUSED_TAG]
     assert looked(world)[0] == []
     assert "is not promoted: version 2: the store has no object" in await_promotion(world.registry, 2, 5)
@@ -145,7 +146,7 @@ def test_an_approved_version_whose_files_are_damaged_is_said_so_once_and_not_tri
 
 def test_a_promotion_nobody_approved_leaves_no_mark(world: World) -> None:
     with pytest.raises(NotPromotable, match="isn't approved"):
-        promote_or_say(world.registry, 2, world.store, world.home)
+        promote_or_say(world.place(), 2, print)
     assert REFUSED_TAG not in world.registry.version(2).tags
 
 

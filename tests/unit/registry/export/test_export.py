@@ -20,7 +20,7 @@ from tasks.registry.export_files import EVIDENCE, MANIFEST, README, SIGNED
 from tasks.registry.export_source import ledger_line, read_version
 from tasks.registry.manifest import Line
 from tasks.registry.model_card import NO_LICENCE, NOT_APPROVED
-from tasks.registry.promote import approve, note_move
+from tasks.registry.moves import begin
 from tests.export_shop import ADAPTER, BASE, MERGED, Shop, files_in, statement_in
 
 # --- what is exported ---
@@ -108,16 +108,16 @@ def test_a_licence_that_was_noted_at_the_import_goes_with_the_model(shop: Shop, 
 
 def test_the_line_that_is_named_is_the_promotions_where_there_is_one(shop: Shop, to: Objects) -> None:
     number = shop.register("PASS")
-    approve(shop.registry, number, "ben", shop.home)
+    shop.approve(number)
     assert ledger_line(shop.home, read_version(shop.registry, number, shop.store)) == Line(
-        seq=shop.decision.seq, digest=shop.decision.digest
+        seq=shop.decision.seq, digest_=shop.decision.digest
     )
-    note_move(shop.home, "shop", "promotion", number, 1, shop.registry.version(number).tags)
+    begin(shop.home, "shop", "promotion", number, 1, shop.registry.version(number).tags, "ben")
     last = read_ledger(ledger_path(shop.home, "shop"))[-1]
     done = shop.export(to, number)
     found = statement_in(Path(done.url), shop)["predicate"]["ledger"]
     assert found == {"seq": last.seq, "digest": last.digest}
-    other = Line(seq=99, digest=last.digest)
+    other = Line(seq=99, digest_=last.digest)
     done = shop.export(to, number, form="adapter", line=other)
     assert statement_in(Path(done.url), shop)["predicate"]["ledger"]["seq"] == 99
 
@@ -154,10 +154,10 @@ def test_the_flag_for_unapproved_versions_marks_no_approved_one(shop: Shop, to: 
 
 def test_an_approval_forged_onto_a_failed_version_exports_nothing(shop: Shop, to: Objects) -> None:
     failed = shop.register("FAIL")
-    shop.registry.tag(failed, {"approval": "approved", "approval.by": "ben"})
+    shop.around(failed, approval="approved", approval__by="ben")
     with pytest.raises(ExportError, match="the evidence says FAIL"):
         shop.export(to, failed)
-    shop.registry.tag(failed, {"nightshift.verdict": "PASS"})
+    shop.around(failed, nightshift__verdict="PASS")
     for unapproved in (False, True):
         with pytest.raises(ExportError, match=r"the tag nightshift\.verdict says PASS, the evidence FAIL"):
             shop.export(to, failed, unapproved=unapproved)
@@ -166,7 +166,7 @@ def test_an_approval_forged_onto_a_failed_version_exports_nothing(shop: Shop, to
 
 def test_a_waived_version_carries_the_waiver_with_name_and_reason(shop: Shop, to: Objects) -> None:
     waived = shop.register("INCONCLUSIVE", -0.01)
-    approve(shop.registry, waived, "eva", shop.home, "few items, support asked")
+    shop.approve(waived, "eva", "few items, support asked")
     done = shop.export(to, waived)
     predicate = statement_in(Path(done.url), shop)["predicate"]
     assert predicate["waiver"] == {"by": "eva", "reason": "few items, support asked"}
@@ -227,7 +227,7 @@ def test_a_model_with_a_file_that_is_on_no_list_is_refused_before_anything_is_me
         number = shop.register("PASS")
     finally:
         shop.model = kept
-    approve(shop.registry, number, "ben", shop.home)
+    shop.approve(number)
     for form in ("merged", "adapter"):
         with pytest.raises(ExportError, match=f"version {number} of shop can't be exported"):
             shop.export(to, number, form=form)
@@ -249,8 +249,8 @@ def test_a_merge_that_leaves_a_pickle_or_a_folder_is_refused_before_anything_is_
 def test_the_type_that_was_judged_is_what_the_merge_is_asked_for(shop: Shop, to: Objects) -> None:
     asked = []
     number = shop.register("PASS")
-    shop.registry.tag(number, {"nightshift.quantise": "Q8_0"})
-    approve(shop.registry, number, "ben", shop.home)
+    shop.around(number, nightshift__quantise="Q8_0")
+    shop.approve(number)
 
     def merge(model: Model, quantise: str | None) -> Path:
         asked.append((model.digest, quantise))
