@@ -99,7 +99,8 @@ class Facts:
             if asked.get("ours"):
                 self._decide(change, user, asked.get("role", ""))
         elif kind == "set_alias" and change["alias"] == "champion" and asked.get("ours"):
-            self._served.setdefault(model, set()).add(change["version"])
+            before = (asked.get("before") or {}).get("champion")  # it served, also where this guard didn't see it move
+            self._served.setdefault(model, set()).update({change["version"], *([before] if before else [])})
         elif kind == "delete_version":
             self._forget(lambda one: one == _key(change))
         elif kind == "delete_model":

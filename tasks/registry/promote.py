@@ -12,9 +12,10 @@ from pathlib import Path
 from infra.digest import digest_of
 from infra.errors import StoreError
 from infra.ledger import ledger_path, read_ledger
+from infra.registry_guard.embedded import Refused
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Evidence, Model
-from tasks.errors import NeedsRejudgement, NotPromotable, RegistryError
+from tasks.errors import NeedsRejudgement, NotPromotable, RegistryError, RegistryRefused
 from tasks.lm.base import refuse_model
 from tasks.lm.model_files import CONVERT
 from tasks.registry.approval import champion_moved, refuse_promotion
@@ -46,7 +47,12 @@ def promote(registry: Registry, number: int, store: Store, home: Path) -> str:
         move = begin(
             home, registry.name, "promotion", number, current, tags, tags["approval.by"], tags.get("waiver", "")
         )
-        carry_out(registry, move, home)
+        try:
+            carry_out(registry, move, home)
+        except (Refused, RegistryRefused) as error:
+            if registry.alias("champion") != number:
+                abandon(home, registry.name, move, error.what)
+            raise
     return f"version {number} of {registry.name} is champion; version {current} is previous"
 
 
@@ -115,15 +121,12 @@ def _finish(registry: Registry, store: Store, home: Path) -> str | None:
 
 def carry_out(registry: Registry, move: Move, home: Path) -> None:
     """Make a move that is in the ledger; each part of it may have been done already."""
+    # champion first: where the guard refuses it, nothing else has moved
+    _swap_champion(registry, move)
+    registry.swap_alias("previous", move.was if move.kind == "promotion" else move.version, registry.alias("previous"))
     if move.kind == "promotion":
-        # first: were it second, a crash in between would lose what served before
-        if registry.alias("champion") != move.version:
-            registry.swap_alias("previous", move.was, registry.alias("previous"))
-        _swap_champion(registry, move)
         registry.tag(move.version, {"nightshift.promoted": move.at})
     else:
-        _swap_champion(registry, move)
-        registry.swap_alias("previous", move.version, registry.alias("previous"))
         for version in move.left:
             told = f"rejected: rolled back by {move.by}" + (f": {move.reason}" if move.reason else "")
             registry.tag(version, {"approval": told, "nightshift.rolled_back": move.at})

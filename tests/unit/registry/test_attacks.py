@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from infra.digest import digest_of
-from infra.errors import NightshiftError
-from infra.ledger import ledger_path
+from infra.errors import LedgerError, NightshiftError
+from infra.ledger import ledger_path, read_ledger
 from infra.registry_guard.changes import Change
 from infra.registry_guard.journal import journal_path
 from infra.store import Tree, TreeFile
@@ -25,6 +25,7 @@ from tasks.registry.client import model_tags
 from tasks.registry.findings import Finding
 from tasks.registry.hold import hold
 from tasks.registry.initialise import record_policy
+from tasks.registry.moves import moves_of
 from tasks.registry.promote import promote, rollback
 from tasks.release import ApprovalSpec, ReleasePolicy
 from tests.registry_world import NAME, World
@@ -218,8 +219,8 @@ ATTACKS = [
     Attack("a FAIL is approved in MLflow", tag("ben", "approver", "approval", "approved", 3), "has the verdict FAIL", lambda w: w.register("FAIL")),
     Attack("a BLOCK is approved", tag("ben", "approver", "approval", "approved", 3), "has the verdict BLOCK", lambda w: w.register("BLOCK")),
     Attack("a FAIL is waived", tag("ben", "approver", "waiver", "please", 3), "a waiver excuses INCONCLUSIVE only", lambda w: w.register("FAIL")),
-    Attack("an anchor's bound is waived", tag("ben", "approver", "waiver", "please", 3), "can't be waived", lambda w: w.register("INCONCLUSIVE", -0.06)),
-    Attack("an INCONCLUSIVE goes without a waiver", tag("ben", "approver", "approval", "approved", 3), "set the tag waiver", lambda w: w.register("INCONCLUSIVE", -0.01)),
+    Attack("an anchor's bound is waived", tag("ben", "approver", "waiver", "please", 3), "can't be waived", lambda w: w.register("INCONCLUSIVE", anchor_lower=-0.06)),
+    Attack("an INCONCLUSIVE goes without a waiver", tag("ben", "approver", "approval", "approved", 3), "set the tag waiver", lambda w: w.register("INCONCLUSIVE", anchor_lower=-0.01)),
     Attack("a verdict is rewritten", tag("trainer", "trainer", "nightshift.verdict", "PASS", 3), "nobody may change it", lambda w: w.register("FAIL")),
     Attack("evidence is exchanged", tag("trainer", "trainer", "nightshift.evidence", "{}"), "nobody may change it"),
     Attack("the model is exchanged", tag("service", "service", "nightshift.model_ref", "{}"), "nobody may change it"),
@@ -271,8 +272,16 @@ def everything(world: World) -> tuple[Any, ...]:
                 ("registered_model_tags", "name, key, value"),
             )
         ]
-    files = [ledger_path(world.home, NAME), world.home / "serving" / f"{NAME}.json"]
-    return (*rows, *(file.read_bytes() if file.exists() else None for file in files))
+    manifest = world.home / "serving" / f"{NAME}.json"
+    return (*rows, moves(world), manifest.read_bytes() if manifest.exists() else None)
+
+
+def moves(world: World) -> Any:
+    """Moves that were made; an attempt that was refused is in the ledger too, as abandoned."""
+    try:
+        return moves_of(read_ledger(ledger_path(world.home, NAME)))
+    except LedgerError:
+        return ledger_path(world.home, NAME).read_bytes()
 
 
 def test_there_are_at_least_forty_attacks_and_none_is_listed_twice() -> None:
