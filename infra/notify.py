@@ -159,7 +159,7 @@ def _keep_addresses_out_of_logs() -> None:
 
 
 def _without_address(record: logging.LogRecord) -> bool:
-    """Drop what our threads log; of apprise's words, the answer's code is kept for the block, which reads its log."""
+    """Drop what is logged in our threads; of apprise keep the answer's code, as Prefect's block reads it from there."""
     if record.threadName != _THREAD:
         return True
     code = re.search(r"\berror=\d{3}\b", record.getMessage())

@@ -232,6 +232,8 @@ def test_whatever_fails_is_one_sentence_without_the_address_and_the_others_are_t
     assert found == [f"nobody was told of 'promoted' through {name}: {words}" for name, words in expected.items()]
     assert [path for path, _ in web.got if path == "/hook"] == ["/hook"]
     assert [one.getMessage() for one in caplog.records if one.name == "nightshift.notify"] == found
+    talked = {one.name for one in caplog.records if one.threadName == "nightshift-notify"}
+    assert talked.isdisjoint({"httpx", "httpcore.connection", "httpcore.http11", "urllib3.connectionpool"})
 
 
 @pytest.mark.usefixtures("prefect_server")
