@@ -328,6 +328,16 @@ def test_a_server_without_a_list_of_models_is_asked_by_its_fixed_name(api: FakeO
     assert ask(Endpoint(url, model="served"), POINTER, set_of(probe("Hello? 9"))).problems == []
 
 
+def test_a_list_that_fails_is_no_obstacle_where_the_name_is_fixed_and_nothing_is_concluded_from_it(
+    api: FakeOpenAi, url: str
+) -> None:
+    api.list_status = 500
+    with pytest.raises(TargetError, match="was asked for its models and says 500"):
+        ask(Endpoint(url), POINTER, set_of(probe("Hello? 9")))
+    assert ask(Endpoint(url, model="served"), POINTER, set_of(probe("Hello? 9"))) == ([], False)
+    assert ask(Endpoint(url, model="served"), POINTER, set_of(probe("Something else."))).problems != []
+
+
 def test_a_wrong_key_is_a_refusal_that_does_not_show_it(api: FakeOpenAi, url: str) -> None:
     api.key = "right"
     assert ask(Endpoint(url, "right"), POINTER, set_of(probe("Hello? 9"))).problems == []
