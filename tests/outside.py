@@ -273,6 +273,7 @@ class FakeOpenAi:
         self.key: str | None = None
         self.down = False
         self.list_status = 200
+        self.answers_as: str | None = None
         self.asked = 0
 
     def __call__(self, request: Request) -> Reply:
@@ -298,7 +299,7 @@ class FakeOpenAi:
         }
         if self.logprobs:
             choice["logprobs"] = {"content": [{"token": "x", "logprob": one} for one in logprobs]}
-        return 200, {"object": "chat.completion", "model": body["model"], "choices": [choice]}
+        return 200, {"object": "chat.completion", "model": self.answers_as or body["model"], "choices": [choice]}
 
 
 def certificate(folder: Path) -> tuple[Path, str]:

@@ -280,6 +280,18 @@ def test_right_answers_do_not_excuse_a_server_that_says_it_is_another_version() 
     assert problem == "the server says that it serves version 6 (cdcdcdcdcdcd), not version 7 of shop (abababababab)"
 
 
+def test_a_server_that_lists_another_version_is_not_asked(api: FakeOpenAi, url: str) -> None:
+    api.models = {"shop-6-cdcdcdcdcdcd": ""}
+    assert len(ask(Endpoint(url), POINTER, set_of(probe("Hello? 9"))).problems) == 1
+    assert api.asked == 0
+
+
+def test_an_answer_that_names_another_version_is_wrong(api: FakeOpenAi, url: str) -> None:
+    api.answers_as = "shop-6-cdcdcdcdcdcd"
+    (problem,) = ask(Endpoint(url), POINTER, set_of(probe("Hello? 9"))).problems
+    assert "serves version 6 (cdcdcdcdcdcd)" in problem
+
+
 def test_a_probe_set_of_another_model_is_refused_unasked() -> None:
     other = ProbeSet(model="sha256:" + "0" * 64, probes=(probe("Yes."),))
     (problem,) = ask(Endpoint("http://127.0.0.1:1/v1"), POINTER, other).problems
