@@ -137,9 +137,16 @@ def problems(path: Path) -> tuple[tuple[Entry, ...], list[str]]:
 
     Unlike ``read_ledger`` it goes on after the first: an audit wants all of them.
     """
-    if not path.exists():
-        return (), []
-    *lines, torn = path.read_bytes().split(b"\n")
+    return problems_in(path.read_bytes(), path.name) if path.exists() else ((), [])
+
+
+def problems_in(data: bytes, name: str) -> tuple[tuple[Entry, ...], list[str]]:
+    """``problems`` of a ledger's bytes, wherever they were kept.
+
+    Args:
+        name: what to call it in the sentences.
+    """
+    *lines, torn = data.split(b"\n")
     found: list[str] = []
     entries: list[Entry] = []
     unreadable: set[int] = set()
@@ -147,14 +154,14 @@ def problems(path: Path) -> tuple[tuple[Entry, ...], list[str]]:
         try:
             entries.append(_entry(line, f"line {number}"))
         except LedgerError as error:
-            found.append(f"{path.name}: {error.what.removeprefix(_BROKEN)}")
+            found.append(f"{name}: {error.what.removeprefix(_BROKEN)}")
             unreadable.add(entries[-1].seq + 1 if entries else 1)
             continue
         if not _whole(entries[-1]):
-            found.append(f"{path.name}: line {number} (entry {entries[-1].seq}) was edited: its digest doesn't match")
-    found += [f"{path.name}: {one}" for one in _order_problems(entries, unreadable)]
+            found.append(f"{name}: line {number} (entry {entries[-1].seq}) was edited: its digest doesn't match")
+    found += [f"{name}: {one}" for one in _order_problems(entries, unreadable)]
     if torn:
-        found.append(f"{path.name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
+        found.append(f"{name}: line {len(lines) + 1} is cut off: a crash stopped its writer")
     return tuple(entries), found
 
 

@@ -18,6 +18,10 @@ ACCESS, SECRET = "nightshift-test", "not-a-secret-of-anybody"
 READER = "nightshift-reader"
 
 
+# so that a killed test run leaves no server behind
+_UNTIL_STDIN_CLOSES = '"$@" & cat; kill -9 $!'
+
+
 class S3(NamedTuple):
     """A running server."""
 
@@ -73,13 +77,15 @@ def s3_server(folder: Path) -> Iterator[S3]:
     command += [f"-{name}={value}" for name, value in options.items()]
     s3 = S3(f"http://127.0.0.1:{ports['s3']}")
     with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            ["sh", "-c", _UNTIL_STDIN_CLOSES, "sh", *command],
+            cwd=folder, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
         try:
             _wait(s3, process, folder / "weed.log")
             yield s3
         finally:
-            process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _account(name: str, actions: list[str]) -> dict[str, Any]:

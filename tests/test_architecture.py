@@ -47,6 +47,8 @@ HOMES = {
     "zeus": ("infra/energy.py",),
     "boto3": ("infra/objects/",),
     "botocore": ("infra/objects/",),
+    "securesystemslib": ("infra/signing.py",),
+    "cryptography": ("infra/signing.py",),
     "psutil": ("infra/",),
     "kubernetes_validate": ("infra/targets/kubernetes.py",),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),

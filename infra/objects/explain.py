@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
@@ -52,7 +53,7 @@ def explained(name: str) -> Iterator[None]:
         raise ObjectError(f"{error.operation_name} of {name} failed: {reason}", do=do) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise ObjectError(f"there are no credentials for {name}", do=_CREDENTIALS) from error
-    except HTTPClientError as error:
+    except (ConnectionError, HTTPClientError) as error:
         raise ObjectError(f"the server of {name} can't be reached ({type(error).__name__})", do=_ENDPOINT) from error
     except BotoCoreError as error:
         raise ObjectError(f"{name} can't be used: {error}", do=_CREDENTIALS) from error

@@ -133,11 +133,11 @@ class FolderObjects:
             path = self.root / OWN / f"{uuid4().hex}.part"
             file = path.open("xb")
             fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            with file:
+        with file:
+            try:
                 yield path, file
-        finally:
-            path.unlink(missing_ok=True)  # renamed already where the object replaced another
+            finally:
+                path.unlink(missing_ok=True)  # renamed already where the object replaced another
 
 
 def hash_of(chunks: Iterable[bytes]) -> Digest:
@@ -160,12 +160,12 @@ def _written(chunks: Iterable[bytes], file: BinaryIO) -> Iterator[bytes]:
 
 
 def _remove_unless_held(path: Path) -> None:
-    with path.open("rb") as file:
-        try:
+    try:
+        with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # its writer lives
-        path.unlink()
+            path.unlink(missing_ok=True)
+    except (BlockingIOError, FileNotFoundError):
+        return  # its writer lives, or has just given the file its name
 
 
 @contextmanager

@@ -83,8 +83,15 @@ def upload(client: Any, place: Place, path: Path, part_bytes: int, media: str, a
             **place.at, UploadId=upload_id, PartNumber=part.number, Body=data, ContentMD5=checked
         )["ETag"]
 
-    with _pool() as pool:
-        etags = list(pool.map(send, parts.values()))
+    try:
+        with _pool() as pool:
+            etags = list(pool.map(send, parts.values()))
+    except ClientError as error:
+        # another process that went on with the same upload may have ended it
+        taken = _etag(client, place) if absent and code_of(error) == "NoSuchUpload" else None
+        if taken is None:
+            raise
+        raise conflict(place.name, taken, None) from error
     with readable_file(path):
         after = path.stat()
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):

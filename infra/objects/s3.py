@@ -2,10 +2,10 @@
 
 import base64
 import hashlib
+import re
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from boto3.session import Session
@@ -161,15 +161,15 @@ def checked_endpoint(endpoint: str | None) -> str | None:
     Raises:
         BadSetting: it is no http(s) URL, or has credentials in it; they aren't repeated.
     """
-    if endpoint is None:
-        return None
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise BadSetting(
-            f"NIGHTSHIFT_S3_ENDPOINT ends in {endpoint.rpartition('@')[2]!r}: that is no server's address",
-            do="set it to `https://host:port`, without credentials, or unset it to use Amazon's",
-        )
-    return endpoint
+    if endpoint is None or re.fullmatch(
+        r"https?://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:\d+)?(/[A-Za-z0-9._/-]*)?", endpoint
+    ):
+        return endpoint
+    shown = endpoint.rpartition("@")[2].partition("?")[0]
+    raise BadSetting(
+        f"NIGHTSHIFT_S3_ENDPOINT ends in {shown!r}: that is no server's address",
+        do="set it to `https://host:port`, without credentials, or unset it to use Amazon's",
+    )
 
 
 def _client(endpoint: str | None) -> Any:

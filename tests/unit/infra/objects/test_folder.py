@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,18 @@ def test_a_file_of_a_writer_that_lives_is_not_removed(objects: FolderObjects) ->
     with objects._temporary() as (temporary, _):
         objects.put("a", b"1")
         assert temporary.exists()
+    assert left(objects) == ["lock"]
+
+
+@pytest.mark.slow
+def test_many_writers_never_sweep_away_what_another_is_writing(objects: FolderObjects) -> None:
+    def write(writer: int) -> None:
+        for number in range(60):
+            objects.put(f"{writer}/{number}", b"%d" % number, absent=number % 2 == 0)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert len(objects.keys()) == 8 * 60
     assert left(objects) == ["lock"]
 
 

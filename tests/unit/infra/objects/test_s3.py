@@ -30,7 +30,18 @@ def test_a_servers_address_is_taken_as_it_stands(endpoint: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["", "host:8333", "ftp://host", "https://", "http://me:hidden@host", "https://host/?key=hidden"]
+    "endpoint",
+    [
+        "",
+        "host:8333",
+        "ftp://host",
+        "https://",
+        "http://me:hidden@host",
+        "https://host/?key=hidden",
+        "http://[::1",
+        "http://host:port",
+        "http://host/a b",
+    ],
 )
 def test_an_endpoint_that_is_none_is_refused_and_its_password_is_not_repeated(endpoint: str) -> None:
     with pytest.raises(BadSetting, match="NIGHTSHIFT_S3_ENDPOINT") as refused:
@@ -100,7 +111,7 @@ def test_an_account_that_may_only_read_reads_and_is_refused_to_write(
     assert held is not None
     assert reader.keys() == ["a"]
     for write in (lambda: reader.put("a", b"2"), lambda: reader.put("b", b"2", absent=True)):
-        with pytest.raises(ObjectError, match="PutObject of .* failed: these credentials may not do that") as refused:
+        with pytest.raises(ObjectError, match=r"PutObject of .* failed: these credentials may not do that") as refused:
             write()
         assert not isinstance(refused.value, ObjectConflict)
     assert reader.get("a") == held
@@ -137,7 +148,7 @@ def test_names_that_others_planted_in_the_bucket_are_not_handed_on(s3: S3, objec
     objects.put("a/b", b"1")
     s3.client().put_object(Bucket=s3.bucket, Key=f"{place}/a/", Body=b"")
     assert objects.keys() == ["a/b"]
-    s3.client().put_object(Bucket=s3.bucket, Key=f"{place}/a/b\\..\\c", Body=b"1")
+    s3.client().put_object(Bucket=s3.bucket, Key=f"{place}/a/what?", Body=b"1")
     with pytest.raises(ObjectError, match="can't name an object"):
         objects.keys("a/")
     assert objects.keys("a/b/") == []
