@@ -43,12 +43,16 @@ def evidence_of(home: Path, store: Store) -> Evidence:
 def drift_suite(store: Store, digest: str) -> Suite:
     """The drift suite of that night: the night's suites lie in the store under a digest that only its steps know."""
     for path in sorted((store.root / "sha256").rglob("*")):
-        if path.is_file() and path.stat().st_size < 50 << 20 and path.read_bytes()[:1] == b"{":
+        if not path.is_file() or path.stat().st_size > 50 << 20 or path.read_bytes()[:1] != b"{":
+            continue
+        try:
             found = json.loads(path.read_bytes())
-            if isinstance(found, dict) and isinstance(found.get("drift"), dict) and "scorer" in found["drift"]:
-                suite = Suite.model_validate(found["drift"])
-                if suite.items_digest == digest:
-                    return suite
+        except ValueError:
+            continue  # JSON Lines
+        if isinstance(found.get("drift"), dict) and "scorer" in found["drift"]:
+            suite = Suite.model_validate(found["drift"])
+            if suite.items_digest == digest:
+                return suite
     raise SystemExit("the drift suite of this night isn't in the store")
 
 

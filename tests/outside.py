@@ -49,6 +49,8 @@ def http_server(handle: Handle, pem: Path | None = None) -> Iterator[str]:
             status, answer = handle(Request(self.command, parts.path, query, headers, body))
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -270,6 +272,8 @@ class FakeOpenAi:
         self.logprobs = False
         self.key: str | None = None
         self.down = False
+        self.list_status = 200
+        self.answers_as: str | None = None
         self.asked = 0
 
     def __call__(self, request: Request) -> Reply:
@@ -278,8 +282,8 @@ class FakeOpenAi:
         if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
             return 401, {"error": "no"}
         if request.path == "/v1/models":
-            if self.models is None:
-                return 404, {"error": "no such path"}
+            if self.models is None or self.list_status != 200:
+                return (404 if self.models is None else self.list_status), {"error": "no list"}
             rows = [{"id": id_, "object": "model", "root": root} for id_, root in self.models.items()]
             return 200, {"object": "list", "data": rows}
         body = json.loads(request.body)
@@ -295,7 +299,7 @@ class FakeOpenAi:
         }
         if self.logprobs:
             choice["logprobs"] = {"content": [{"token": "x", "logprob": one} for one in logprobs]}
-        return 200, {"object": "chat.completion", "model": body["model"], "choices": [choice]}
+        return 200, {"object": "chat.completion", "model": self.answers_as or body["model"], "choices": [choice]}
 
 
 def certificate(folder: Path) -> tuple[Path, str]:

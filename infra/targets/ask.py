@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from infra.errors import TargetError
-from infra.targets.http import as_object, host_of, send, shown, trust
+from infra.targets.http import as_object, client, host_of, send, shown
 
 
 class Endpoint(NamedTuple):
@@ -41,8 +41,7 @@ class Asker:
 
     def __init__(self, endpoint: Endpoint, timeout: float = 60.0) -> None:
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-        # proxies of the environment would see the key
-        self._client = httpx.Client(timeout=timeout, headers=headers, trust_env=False, verify=trust(endpoint.url))
+        self._client = client(endpoint.url, timeout, headers)
         self._base, self._key, self._host = endpoint.url.rstrip("/"), endpoint.key, host_of(endpoint.url)
         self._logprobs = True
 

@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr
 
 from infra.errors import TargetError
 from infra.targets.base import Pointer, Target, read_pointer, refuse_other
-from infra.targets.http import host_of, send, shown, trust, why_not_private
+from infra.targets.http import client, host_of, send, shown, why_not_private
 
 _BUSY = {408, 425, 429}
 _TAKEN = {200, 201, 202, 204}
@@ -82,12 +82,12 @@ class HttpHookTarget(Target):
         """The answer's status and body, after as many tries as it takes; 404 is an answer to GET."""
         url, why = self.url.get_secret_value(), ""
         good = {*_TAKEN, 404} if method == "GET" else _TAKEN
-        with httpx.Client(timeout=self.timeout_seconds, trust_env=False, verify=trust(url)) as client:
+        with client(url, self.timeout_seconds) as asked:
             for attempt in range(self.tries):
                 if attempt:
                     time.sleep(min(MAX_PAUSE, self.wait_seconds * 2 ** (attempt - 1)))
                 try:
-                    status, answer, _ = send(client, method, url, content=body, headers=self._headers(body, delivery))
+                    status, answer, _ = send(asked, method, url, content=body, headers=self._headers(body, delivery))
                 except TargetError as error:
                     why = error.what
                     continue

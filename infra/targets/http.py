@@ -33,14 +33,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def trust(url: str, ca: str | None = None) -> ssl.SSLContext:
-    """Whose certificates are believed: those of a CA (PEM), else the usual ones; of nobody where http needs none.
+def client(url: str, timeout: float, headers: dict[str, str] | None = None, ca: str | None = None) -> httpx.Client:
+    """A client for one server.
+
+    Proxies of the environment aren't used: they would see secrets. Nor are connections kept: a server that closes an
+    idle one just then makes a request fail that it never saw.
+
+    Args:
+        timeout: seconds, for connecting and between two reads.
+        ca: PEM of whose certificates are believed; None: the usual ones.
 
     Raises:
         TargetError: the CA isn't PEM.
     """
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(timeout=timeout, headers=headers, trust_env=False, limits=limits, verify=_trust(url, ca))
+
+
+def _trust(url: str, ca: str | None) -> ssl.SSLContext:
     if httpx.URL(url).scheme != "https":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the usual ones takes a tenth of a second
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading the usual certificates takes a tenth of a second
     try:
         return ssl.create_default_context(cadata=ca)
     except ssl.SSLError as error:
@@ -53,7 +65,7 @@ def host_of(url: str) -> str:
     return f"{parsed.scheme}://{parsed.host}" + (f":{parsed.port}" if parsed.port else "")
 
 
-def send(client: httpx.Client, method: str, url: str, **options: Any) -> tuple[int, bytes, httpx.Headers]:
+def send(to: httpx.Client, method: str, url: str, **options: Any) -> tuple[int, bytes, httpx.Headers]:
     """One request: status, body and headers. Redirects aren't followed: a secret goes where it was meant to go.
 
     Raises:
@@ -61,7 +73,7 @@ def send(client: httpx.Client, method: str, url: str, **options: Any) -> tuple[i
     """
     end = time.monotonic() + MAX_SECONDS
     try:
-        with client.stream(method, url, follow_redirects=False, **options) as response:
+        with to.stream(method, url, follow_redirects=False, **options) as response:
             body = bytearray()
             for part in response.iter_bytes():
                 body += part

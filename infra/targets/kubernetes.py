@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr
 
 from infra.errors import TargetError
 from infra.targets.base import Pointer, Target, refuse_other
-from infra.targets.http import as_object, host_of, send, trust, why_not_private
+from infra.targets.http import as_object, client, host_of, send, why_not_private
 from infra.targets.rollout import MANAGER, Names, Object, apply_patch, merged, pointer_of, rollout, why_refused
 
 # where a pod finds its own service account
@@ -138,8 +138,8 @@ class KubernetesTarget(Target):
 
     def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         url = self.server.rstrip("/") + path
-        with self._client() as client:
-            status, body, _ = send(client, method, url, **options)
+        with self._client() as asked:
+            status, body, _ = send(asked, method, url, **options)
         answer = as_object(body, host_of(url))
         if not 200 <= status < 300:
             what, do = why_refused(status, answer, self._names)
@@ -155,8 +155,8 @@ class KubernetesTarget(Target):
         token = self.token.get_secret_value() if self.token else _of_account("token")
         ca = (self.ca or _of_account("ca.crt")) if self.server.startswith("https:") else None
         headers = {"Authorization": f"Bearer {token.strip()}"}
-        with httpx.Client(timeout=30, headers=headers, trust_env=False, verify=trust(self.server, ca)) as client:
-            yield client
+        with client(self.server, 30, headers, ca) as found:
+            yield found
 
 
 def invalid(manifest: Object, cluster: str = "") -> list[str]:

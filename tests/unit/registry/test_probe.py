@@ -280,6 +280,18 @@ def test_right_answers_do_not_excuse_a_server_that_says_it_is_another_version() 
     assert problem == "the server says that it serves version 6 (cdcdcdcdcdcd), not version 7 of shop (abababababab)"
 
 
+def test_a_server_that_lists_another_version_is_not_asked(api: FakeOpenAi, url: str) -> None:
+    api.models = {"shop-6-cdcdcdcdcdcd": ""}
+    assert len(ask(Endpoint(url), POINTER, set_of(probe("Hello? 9"))).problems) == 1
+    assert api.asked == 0
+
+
+def test_an_answer_that_names_another_version_is_wrong(api: FakeOpenAi, url: str) -> None:
+    api.answers_as = "shop-6-cdcdcdcdcdcd"
+    (problem,) = ask(Endpoint(url), POINTER, set_of(probe("Hello? 9"))).problems
+    assert "serves version 6 (cdcdcdcdcdcd)" in problem
+
+
 def test_a_probe_set_of_another_model_is_refused_unasked() -> None:
     other = ProbeSet(model="sha256:" + "0" * 64, probes=(probe("Yes."),))
     (problem,) = ask(Endpoint("http://127.0.0.1:1/v1"), POINTER, other).problems
@@ -326,6 +338,16 @@ def test_a_server_without_a_list_of_models_is_asked_by_its_fixed_name(api: FakeO
     with pytest.raises(TargetError, match="lists 0 models"):
         ask(Endpoint(url), POINTER, set_of(probe("Hello? 9")))
     assert ask(Endpoint(url, model="served"), POINTER, set_of(probe("Hello? 9"))).problems == []
+
+
+def test_a_list_that_fails_is_no_obstacle_where_the_name_is_fixed_and_nothing_is_concluded_from_it(
+    api: FakeOpenAi, url: str
+) -> None:
+    api.list_status = 500
+    with pytest.raises(TargetError, match="was asked for its models and says 500"):
+        ask(Endpoint(url), POINTER, set_of(probe("Hello? 9")))
+    assert ask(Endpoint(url, model="served"), POINTER, set_of(probe("Hello? 9"))) == ([], False)
+    assert ask(Endpoint(url, model="served"), POINTER, set_of(probe("Something else."))).problems != []
 
 
 def test_a_wrong_key_is_a_refusal_that_does_not_show_it(api: FakeOpenAi, url: str) -> None:
