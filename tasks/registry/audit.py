@@ -238,7 +238,7 @@ def _unended(expected: Expected, name: str) -> Iterator[Finding]:
     for entry in expected.unended:
         change = entry.body["change"]
         model, user = change.get("model", ""), entry.body.get("user")
-        if model and name in {"", model}:
+        if model and name in {"", model} and not _known_by_now(expected, entry):
             what = " ".join(str(change[key]) for key in ("kind", "version", "alias", "key", "value") if change.get(key))
             yield Finding(
                 kind="unfinished",
@@ -249,6 +249,20 @@ def _unended(expected: Expected, name: str) -> Iterator[Finding]:
                 do="look in MLflow whether it was made, and make it again if it was not",
                 severity="warning",
             )
+
+
+def _known_by_now(expected: Expected, entry: Entry) -> bool:
+    """Whether a later line says which outcome it had, or changed the same thing again."""
+    change = entry.body["change"]
+    model = expected.models.get(change["model"], ModelState())
+    version = model.versions.get(change.get("version", ""), VersionState())
+    slot = {
+        "set_alias": model.aliases.get(change.get("alias", "")),
+        "delete_alias": model.aliases.get(change.get("alias", "")),
+        "set_model_tag": model.tags.get(change.get("key", "")),
+        "set_version_tag": version.tags.get(change.get("key", "")),
+    }.get(change["kind"])
+    return slot is not None and (slot.seq > entry.seq or len(slot.values) == 1)
 
 
 __all__ = ["Finding", "differences", "expected_state", "held", "names_of"]

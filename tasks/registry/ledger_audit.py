@@ -37,20 +37,16 @@ def _matched(model: ModelState, moves: Sequence[Move], lines: Sequence[Entry]) -
     """How many lines the moves reach, in order, and the moves that no line before them speaks of."""
     reached, without = 0, []
     for move in moves:
+        # init's has no line, one that moved nothing needs none, and one that a crash cut off is made again by its line
+        if not move.sure or move.was in {None, move.to}:
+            continue
         until = datetime.fromisoformat(move.line.at) + TOLERANCE
-        found = next(
-            (
-                number
-                for number in range(reached, len(lines))
-                if datetime.fromisoformat(lines[number].at) <= until and _speaks_of(lines[number], move, model)
-            ),
-            None,
-        )
-        if found is not None:
-            reached = found + 1
-        # the first one is init's; one that moved nothing, or never ended, needs no line
-        elif move.sure and move.was not in {None, move.to}:
+        before = (n for n in range(reached, len(lines)) if datetime.fromisoformat(lines[n].at) <= until)
+        found = next((number for number in before if _speaks_of(lines[number], move, model)), None)
+        if found is None:
             without.append(move)
+        else:
+            reached = found + 1
     return reached, without
 
 

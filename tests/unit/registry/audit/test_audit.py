@@ -19,6 +19,7 @@ from tasks.registry.client import read_all as read_really
 from tasks.registry.expected import expected_state
 from tasks.registry.file_audit import heads_path
 from tasks.registry.incidents import read_incident, read_incidents
+from tasks.registry.ledger_audit import ledger_findings
 from tasks.registry.manifest import Share, manifest_path, read_manifest, write_manifest
 from tests.audited import ADMIN, APPROVER, SERVICE, TRAINER, World
 
@@ -381,6 +382,37 @@ def test_a_promotion_that_a_crash_cut_off_is_a_warning(world: World) -> None:
     assert [(one.kind, one.severity) for one in report.findings] == [("manifest", "warning")]
     edit_manifest_by(world)  # no crash does that
     assert [one.kind for one in world.audit().critical] == ["manifest", "manifest"]
+
+
+def test_a_move_that_a_crash_cut_off_and_its_line_carried_on_is_right(world: World) -> None:
+    world.tag(APPROVER, "3", "approval", "approved")
+    world.tag(SERVICE, "3", "approval.by", "zoe")
+    line = world.line("promotion", "3", "2", "zoe")
+    world.do(SERVICE, Change("set_alias", "shop", "2", alias="previous"))
+    world.do(SERVICE, Change("set_alias", "shop", "3", alias="champion"), die="before")
+    assert world.audit().critical == ()
+    world.do(SERVICE, Change("set_alias", "shop", "3", alias="champion"))
+    world.manifest(line, "3", "2", "zoe")
+    assert world.audit().findings == ()
+
+
+def test_a_line_of_the_ledger_belongs_to_one_move_however_fast_they_follow() -> None:
+    """Clocks may differ by seconds, so a line may seem to be there before the first champion was set."""
+    at = "2026-11-25T12:00:00.000+00:00"
+    model = {"kind": "set_alias", "model": "shop", "alias": "champion"}
+    entries: list[Entry] = []
+    for version, was in (("1", None), ("2", "1"), ("1", "2")):
+        body = {"request": version, "user": "bot", "ours": True, "change": {**model, "version": version}}
+        entries.append(Entry(len(entries) + 1, at, "asked", {**body, "before": {"champion": was}}, GENESIS, GENESIS))
+        entries.append(Entry(len(entries) + 1, at, "done", {**body, "status": 200, "after": {}}, GENESIS, GENESIS))
+    ledger = [
+        Entry(1, at, "promotion", {"version": 2, "was": 1}, GENESIS, GENESIS),
+        Entry(2, at, "rollback", {"version": 1, "was": 2}, GENESIS, GENESIS),
+    ]
+    expected = expected_state(entries)
+    assert list(ledger_findings("shop", expected, ledger)) == []
+    (found,) = ledger_findings("shop", expected, ledger[:1])
+    assert "moved from version 2 to 1" in found.what
 
 
 def test_a_torn_last_line_is_what_a_crash_leaves(world: World) -> None:
