@@ -245,12 +245,12 @@ def in_all(databases: Mapping[str, Any], options: argparse.Namespace) -> dict[st
 
 
 def table(name: str, found: Mapping[str, Any]) -> None:
-    print(f"\n{name:24}{'plain':>24}{'guard':>24}{'added, ms':>20}")
-    print(f"{'':24}" + f"{'p50 / p95 ms':>14}{'a second':>10}" * 2 + f"{'p50 / p95':>20}")
+    print(f"\n{name:18}{'plain':>28}{'guard':>28}{'added, ms':>20}")
+    print(f"{'':18}" + f"{'p50 / p95 ms':>18}{'a second':>10}" * 2 + f"{'p50 / p95':>20}")
     for label in ("closed", "closed_one_model", "open"):
         run = found[label]
-        cells = [f"{pair(run[app], 'p50_ms', 'p95_ms'):>14}{run[app]['rate']:>10.1f}" for app in APPS]
-        print(f"{label:24}{''.join(cells)}{pair(run, 'p50_added_ms', 'p95_added_ms'):>20}")
+        cells = [f"{pair(run[app], 'p50_ms', 'p95_ms'):>18}{run[app]['rate']:>10.1f}" for app in APPS]
+        print(f"{label:18}{''.join(cells)}{pair(run, 'p50_added_ms', 'p95_added_ms'):>20}")
 
 
 def pair(figures: Mapping[str, float], one: str, other: str) -> str:

@@ -162,7 +162,7 @@ def _stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> Non
         except ProcessLookupError:  # ended by itself
             break
         try:
-            process.wait(15)
+            process.wait(30)
         except subprocess.TimeoutExpired:
             continue
     process.wait()

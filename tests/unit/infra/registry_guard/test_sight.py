@@ -1,5 +1,6 @@
 """The guard's narrow look at MLflow's tables says what MLflow's own, wide one says."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
+from infra.errors import ServerError
 from infra.registry_guard.changes import Change
 from infra.registry_guard.sight import Seen, models_of_ours, see
 
@@ -74,3 +76,24 @@ def test_a_look_says_tags_time_and_aliases(store: SqlAlchemyStore) -> None:
 
 def test_models_of_ours_are_those_with_a_tag_of_ours_on_a_version(store: SqlAlchemyStore) -> None:
     assert models_of_ours(store) == {"demo", "o'clock"}
+
+
+def test_a_look_asks_the_primary_database_not_a_replica_that_is_behind(store: SqlAlchemyStore, tmp_path: Path) -> None:
+    shutil.copy(store.db_uri.removeprefix("sqlite:///"), tmp_path / "replica.db")
+    routed = SqlAlchemyStore(store.db_uri, f"sqlite:///{tmp_path / 'replica.db'}")
+    routed.set_model_version_tag("theirs", "1", ModelVersionTag("colour", "blue"))
+    assert routed.get_model_version("theirs", "1").tags == {"colour": "red"}  # the replica's
+    change = Change("set_version_tag", "theirs", "1", "colour", "green")
+    assert see(routed, change).shown == {"colour": "blue"}
+    store.set_model_version_tag("theirs", "1", ModelVersionTag("colour", "red"))
+
+
+def test_a_database_that_does_not_answer_is_said_with_its_own_words(store: SqlAlchemyStore, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.db"
+    shutil.copy(store.db_uri.removeprefix("sqlite:///"), broken)
+    found = SqlAlchemyStore(f"sqlite:///{broken}")
+    found.engine.dispose()
+    broken.write_bytes(b"no database" * 1000)
+    with pytest.raises(ServerError, match="file is not a database") as caught:
+        see(found, Change("set_version_tag", "demo", "1", "empty", "x"))
+    assert "send the request again" in str(caught.value)
