@@ -1,13 +1,17 @@
 """Passwords in URLs are left out of messages, and ordinary text stays as it is."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 
+from flows.calls import call_flow
 from infra.errors import BadSetting, NightshiftError, ServerError
 from infra.redact import holds_password, redact
 from infra.settings import Settings
-from tasks.recipe import Recipe
+from infra.tracking import Tracker
+from tasks.errors import RecipeError
+from tasks.recipe import Recipe, load_recipe
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,31 @@ def test_a_bad_setting_that_is_secret_is_named_without_its_value(monkeypatch: py
     assert not settings._is_secret("threads")
 
 
+def test_links_to_mlflow_hold_no_password_of_its_address(tmp_path: Path) -> None:
+    tracker = Tracker("http://u:hunter2@h:5000/", tmp_path)
+    assert tracker.version_url("tiny", 2) == "http://h:5000/#/models/tiny/versions/2"
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"overrides": ["sources=s3://k:hunter2@b/x"]}, {"reason": "https://u:hunter2@h"}]
+)
+def test_a_flow_is_not_started_with_a_password_among_its_parameters(parameters: dict[str, object]) -> None:
+    def flow(**_: object) -> None:
+        raise AssertionError("it was started, and Prefect has the password")
+
+    with pytest.raises(RecipeError, match="holds a URL with a password") as caught:
+        call_flow(flow, **parameters)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_recipe_with_a_password_in_it_is_refused_without_showing_it() -> None:
     with pytest.raises(ValueError, match="a URL in it holds a password") as caught:
         Recipe.model_validate({"name": "x", "sources": ["https://u:hunter2@h/pairs.jsonl"]})
     assert "environment variable" in str(caught.value)
+
+
+def test_a_recipe_file_with_a_password_in_it_is_refused_without_showing_it(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text('name = "x"\nsources = ["https://u:hunter2@h/pairs.jsonl"]\n')
+    with pytest.raises(RecipeError, match="holds a password or a token") as refused:
+        load_recipe(tmp_path / "x.toml")
+    assert "hunter2" not in str(refused.value)

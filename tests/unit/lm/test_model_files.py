@@ -341,6 +341,7 @@ F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
         (struct.pack("<Q", 1 << 62), "claims a header of 4611686018427387904 bytes"),
         (struct.pack("<Q", 100_000_001) + b"{}", "claims a header"),
         (struct.pack("<Q", 50) + b"{}", "is cut short"),
+        (struct.pack("<Q", 3) + b"{}", "is cut short: its header takes 3 bytes, the file has 10"),
         (with_header(b"not json"), "no JSON"),
         (with_header(b"[" * 50_000), "no JSON"),
         (with_header([]), "no JSON object"),
