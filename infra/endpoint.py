@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from infra.errors import ServerError
 from infra.processes import answers, tail, why_unusable
-from infra.settings import Settings, child_environment
+from infra.settings import Settings, program_environment
 
 _START_SECONDS = 900.0  # a large model from a slow disk
 _STOP_SECONDS = 15.0  # an answer that is being generated is waited for
@@ -84,7 +84,7 @@ def hold(
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**child_environment(settings), **extra},
+            env={**program_environment(settings), **extra},
             stdin=subprocess.PIPE,  # held open
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -25,7 +25,7 @@ from infra.errors import ServerError
 from infra.orphans import mark_crashed
 from infra.processes import Child, address, answers
 from infra.registry_guard.bootstrap import bootstrap, refuse_exposure, users_database
-from infra.settings import Settings, up_state
+from infra.settings import Settings, load_settings, prefect_login, up_state
 
 WORK_POOL = "nightshift-local"
 SERVICE_POOL = "nightshift-service"  # promotion and rollback, in the warm process of the promotion service
@@ -95,8 +95,9 @@ def _start_all(
     """Start the children in their order; each is in ``children`` as soon as it lives, so that it can be stopped."""
     prefect, mlflow = address(settings, settings.prefect_port), address(settings, settings.mlflow_port)
     say("Starting Prefect and MLflow ...")
-    children.append(processes.start("prefect", prefect_command(settings), settings, PREFECT_EXTRA))
+    # first, as it makes the password of Prefect's API, where other machines can reach that
     ready = bootstrap(settings.home, users_database(settings.home))
+    children.append(processes.start("prefect", prefect_command(settings), settings, PREFECT_EXTRA))
     if ready.passwords:
         say(accounts_page(ready.passwords))
     children.append(processes.start("mlflow", mlflow_command(settings), settings, MLFLOW_EXTRA | ready.variables))
@@ -198,7 +199,9 @@ def _deployment_ids(prefect: str, names: list[str]) -> dict[str, str]:
 
 
 def _ask(method: str, url: str) -> Any:
-    answer = httpx.request(method, url, json={} if method == "POST" else None, timeout=20, trust_env=False)
+    login = prefect_login(load_settings())
+    auth = httpx.BasicAuth(*login.split(":", 1)) if login else None
+    answer = httpx.request(method, url, json={} if method == "POST" else None, timeout=20, trust_env=False, auth=auth)
     if not answer.is_success:
         raise ServerError(
             f"Prefect answers {method} {url} with {answer.status_code}: {answer.text[:300]}",

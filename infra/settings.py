@@ -4,6 +4,7 @@ Every setting is an environment variable ``NIGHTSHIFT_<NAME>``; ``docs/settings.
 Settings say where things are, never what to train: they are not part of any digest.
 """
 
+import ipaddress
 import json
 import os
 from collections.abc import Iterator
@@ -161,7 +162,31 @@ def environment(settings: Settings) -> dict[str, str]:
     }
     if api := prefect_api_url(settings):
         variables["PREFECT_API_URL"] = api
+    if login := prefect_login(settings):
+        variables |= {"PREFECT_API_AUTH_STRING": login, "PREFECT_SERVER_API_AUTH_STRING": login}
     return variables
+
+
+def on_loopback(host: str) -> bool:
+    """Whether an address is this machine's own: nobody else reaches what listens there."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def prefect_login(settings: Settings) -> str | None:
+    """``user:password`` of the Prefect API of `nightshift up`, where other machines can reach it; it has no users."""
+    if on_loopback(settings.host):
+        return None
+    try:
+        return json.loads((settings.home / "guard" / "keys.json").read_text())["prefect"]
+    except (FileNotFoundError, KeyError):
+        return None
+
+
+# what a program that a step starts has no use for
+_NOT_FOR_PROGRAMS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "MLFLOW_TRACKING_PASSWORD")
 
 
 def apply_environment(settings: Settings) -> None:
@@ -184,6 +209,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def index_environment(index: str | None) -> dict[str, str]:
     """The environment for uv, which reads no configuration of pip's: the same package index."""
     return {**os.environ, **({"UV_DEFAULT_INDEX": index} if index else {})}
+
+
+def program_environment(settings: Settings) -> dict[str, str]:
+    """That of a training or scoring program: a child's, without what logs in anywhere."""
+    return {name: value for name, value in child_environment(settings).items() if name not in _NOT_FOR_PROGRAMS}
 
 
 def visibility_variables() -> dict[str, str]:

@@ -22,12 +22,12 @@ ARROWS = {
 }
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
-SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm"}
+SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm", "release"}
 
 # one home a library: folders (or files) that may import it
 HOMES = {
     "prefect": ("flows/", "infra/"),
-    "mlflow": ("infra/registry_guard/", "infra/tracking.py", "tasks/registry/client.py"),
+    "mlflow": ("infra/mlflow_requests.py", "infra/registry_guard/", "infra/tracking.py", "tasks/registry/client.py"),
     "sqlalchemy": ("infra/registry_guard/tables.py",),
     "great_expectations": ("expectations/data/", "tasks/data/judge_profile.py"),
     "ibis": ("tasks/data/",),

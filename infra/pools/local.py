@@ -14,7 +14,7 @@ from infra.attempts import Device
 from infra.errors import PoolError
 from infra.events import parse
 from infra.pools.base import KILLED, OnEvent, Pool, Program
-from infra.settings import ROOT, child_environment, load_settings
+from infra.settings import ROOT, load_settings, program_environment
 
 _TAIL_LINES = 25
 _STOP_SECONDS = 60.0  # a training that is asked to end writes a checkpoint within 30
@@ -53,7 +53,7 @@ class LocalPool(Pool):
 
     def run(self, program: Program, on_event: OnEvent) -> None:
         log = program.folder / "output.log"
-        environment = child_environment(load_settings())
+        environment = program_environment(load_settings())
         tail: deque[str] = deque(maxlen=_TAIL_LINES)
         with log.open("w") as output, _started(self._command(program), environment) as process:
             assert process.stdout is not None

@@ -4,7 +4,6 @@ For its own ``basic-auth`` app alone, ``mlflow server`` checks the secret key, c
 token for their own calls; any other app's workers would die and be restarted for ever. This does the same for ours.
 """
 
-import ipaddress
 import secrets
 import warnings
 from base64 import urlsafe_b64encode
@@ -24,6 +23,7 @@ from infra.registry_guard.roles import (
     users_path,
     write_private,
 )
+from infra.settings import on_loopback
 
 # one of each; the names of a team's people are given instead of "approver"
 ACCOUNTS: Mapping[str, str] = MappingProxyType(
@@ -121,13 +121,7 @@ def refuse_exposure(host: str, *, tls: bool, allowed: bool) -> None:
     Raises:
         BadSetting: the address is not this machine's own, there is no TLS, and nobody allowed it explicitly.
     """
-    if host == "localhost" or tls or allowed:
-        return
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not (tls or allowed or on_loopback(host)):
         raise BadSetting(
             f"the server would listen on {host} without TLS, and passwords would be readable on the network",
             do="listen on 127.0.0.1, put TLS in front of it, or allow it explicitly",

@@ -1,11 +1,5 @@
 """A person starts a night in a real browser: Prefect's form on the servers of a real `nightshift up`."""
 
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,27 +7,16 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from infra.processes import marked
-from infra.settings import ROOT, Settings, child_environment
+from tests.ui.browser import seen_by
+from tests.up import Up
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(600)]
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
-
-class Place:
-    """The servers of one `up`, and the folder they keep their state in."""
-
-    def __init__(self, home: Path, prefect: str, mlflow: str) -> None:
-        self.home, self.prefect, self.mlflow = home, prefect, mlflow
+class Place(Up):
+    """The servers of one `up`."""
 
     def nightly(self) -> str:
         return httpx.get(f"{self.prefect}/api/deployments/name/nightly/nightly").raise_for_status().json()["id"]
@@ -46,47 +29,19 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, tiny_recipe: Path) -> Iterator[Place]:
-    home = tmp_path / "home"
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        ports = [one.getsockname()[1], two.getsockname()[1]]
-    settings = Settings.model_validate({"home": home, "prefect_port": ports[0], "mlflow_port": ports[1]})
-    home.mkdir()
-    environment = {
-        **child_environment(settings),
-        "NIGHTSHIFT_PREFECT_PORT": str(ports[0]),
-        "NIGHTSHIFT_MLFLOW_PORT": str(ports[1]),
-    }
-    command = [sys.executable, "-m", "flows.cli"]
-    subprocess.run([*command, "init", str(tiny_recipe)], cwd=ROOT, env=environment, check=True, capture_output=True)
-    log = tmp_path / "up.txt"
-    with log.open("w") as output:
-        up = subprocess.Popen([*command, "up"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    up = Place(tmp_path)
+    up.command("init", str(tiny_recipe))
+    up.start()
     try:
-        end = time.monotonic() + 180
-        while not settings.up_file.exists():
-            assert up.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.3)
-        yield Place(home, f"http://127.0.0.1:{ports[0]}", f"http://127.0.0.1:{ports[1]}")
+        yield up
     finally:
-        up.send_signal(signal.SIGINT)
-        assert up.wait(90) == 0, log.read_text()
-        assert marked(home) == {}
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    chromium = shutil.which("chromium") or os.environ.get("CHROMIUM")
-    assert chromium, "no chromium: install Debian's package, or set CHROMIUM to the program"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1300, "height": 1000})
-        browser.close()
+        up.stop()
 
 
 def test_a_night_is_started_by_a_form_that_refuses_nonsense_and_its_version_is_seen_in_mlflow(
-    place: Place, page: Page, tiny_recipe: Path, tmp_path: Path
+    place: Place, chromium: Browser, tiny_recipe: Path, tmp_path: Path
 ) -> None:
+    page = seen_by(chromium, place, "approver")
     page.goto(f"{place.prefect}/deployments/deployment/{place.nightly()}")
     expect(page.get_by_text("At 02:00 AM every day")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("auto-scheduled")).to_be_visible(timeout=60_000)

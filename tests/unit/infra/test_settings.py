@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from infra.errors import BadSetting
-from infra.settings import Settings, environment, load_settings, prefect_api_url, servers_up, tracking_uri, up_state
+from infra.settings import (
+    Settings,
+    environment,
+    given_login,
+    load_settings,
+    prefect_api_url,
+    program_environment,
+    servers_up,
+    tracking_uri,
+    up_state,
+)
 
 
 def settings(home: Path, **values: object) -> Settings:
@@ -65,3 +75,41 @@ def test_children_are_quiet_and_offline(tmp_path: Path) -> None:
     assert variables["GX_ANALYTICS_ENABLED"] == "false"
     assert variables["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert variables["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+
+
+KEYS = {"prefect": "nightshift:a-password"}
+
+
+def keep_keys(home: Path) -> None:
+    (home / "guard").mkdir()
+    (home / "guard" / "keys.json").write_text(json.dumps(KEYS))
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+     ("10.0.0.4", False), ("::", False), ("example.org", False), ("localhost.example.org", False)],
+)  # fmt: skip
+def test_prefects_api_has_a_password_wherever_other_machines_can_reach_it(
+    tmp_path: Path, host: str, loopback: bool
+) -> None:
+    keep_keys(tmp_path)
+    found = environment(settings(tmp_path, host=host))
+    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+        assert found.get(name) == (None if loopback else KEYS["prefect"])
+
+
+def test_programs_are_started_without_what_logs_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_keys(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another password")
+    found = program_environment(settings(tmp_path, host="10.0.0.4"))
+    assert not any("password" in value for value in found.values())
+    assert found["NIGHTSHIFT_HOME"] == str(tmp_path)
+
+
+def test_the_login_of_mlflows_own_variables_needs_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "x")
+    assert given_login() is None
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    assert given_login() == ("ann", "x")
