@@ -25,21 +25,24 @@ from infra.webhooks import Deliveries, receiver, serve
 from tasks.registry import steps as registry
 from tasks.registry.waiting import Todo
 
-_ASK_AGAIN_SECONDS = 30.0
+_ASK_AGAIN_SECONDS, _LONGEST_SECONDS = 30.0, 3600.0
 log = logging.getLogger("nightshift.promoter")
 
 
 class Asked:
-    """Which promotions were asked for, and when: one decision is one event, until it was in vain for a while."""
+    """Which promotions were asked for, and when: one decision is one event, until it was in vain for a while.
+
+    What fails again and again (an object store that is down) is asked for ever more seldom.
+    """
 
     def __init__(self, emit: Callable[[str, Todo], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._emit, self._clock = emit, clock
-        self._asked: dict[tuple[str, Todo], float] = {}
+        self._asked: dict[tuple[str, Todo], tuple[float, float]] = {}  # when it may be asked again, and the wait after
 
     def __call__(self, name: str, one: Todo) -> None:
-        last = self._asked.get((name, one))
-        if last is None or self._clock() - last > _ASK_AGAIN_SECONDS:
-            self._asked[name, one] = self._clock()
+        due, wait = self._asked.get((name, one), (0.0, _ASK_AGAIN_SECONDS))
+        if self._clock() >= due:
+            self._asked[name, one] = (self._clock() + wait, min(2 * wait, _LONGEST_SECONDS))
             self._emit(name, one)
 
 
