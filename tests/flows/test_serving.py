@@ -119,6 +119,8 @@ def serving(settings: Settings, port: int, *arguments: str) -> Iterator[subproce
         if process.poll() is None:
             process.kill()
             process.wait()
+        for one in left_over(settings.home):  # a failed test must not leave a server behind
+            one.kill()
 
 
 def answers(port: int) -> bool:
