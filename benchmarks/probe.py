@@ -25,8 +25,8 @@ from tasks.gate.probe_set import COUNT
 from tasks.gate.suites import Suite
 from tasks.lm.generate import Conversation, generate
 from tasks.lm.loading import load_model, load_tokenizer
-from tasks.probes import Probe, ProbeMessage
-from tasks.registry.probe import likeness
+from tasks.probes import Probe, ProbeMessage, ProbeSet
+from tasks.registry.probe import compare, likeness
 
 DRAWS = 2000
 Prompts = Sequence[Conversation | Sequence[int]]
@@ -76,12 +76,18 @@ def probes_of(evidence: Evidence, store: Store) -> list[Probe]:
     ]
 
 
-def measure(probes: Sequence[Probe], texts: Sequence[str]) -> dict[str, float]:
-    found = [likeness(probe, Answer(text, "")) for probe, text in zip(probes, texts, strict=True)]
+def measure(probes: Sequence[Probe], texts: Sequence[str], count: int = COUNT) -> dict[str, float]:
+    """Over all prompts, and over draws of as many as a probe set has; ``refused``: the share that the rules refuse."""
+    answered = [(probe, Answer(text, "")) for probe, text in zip(probes, texts, strict=True)]
+    found = [likeness(*one) for one in answered]
     rng = random.Random(0)
-    draws = [rng.sample(found, min(COUNT, len(found))) for _ in range(DRAWS)]
-    shares = [sum(one.leading for one in draw) / len(draw) for draw in draws]
-    votes = [sum(one.vote for one in draw) for draw in draws]
+    draws = [rng.sample(range(len(found)), min(count, len(found))) for _ in range(DRAWS)]
+    shares = [sum(found[at].leading for at in draw) / len(draw) for draw in draws]
+    votes = [sum(found[at].vote for at in draw) for draw in draws]
+    refused = 0
+    for draw in draws:
+        asked = ProbeSet(model="sha256:" + "0" * 64, probes=tuple(answered[at][0] for at in draw))
+        refused += bool(compare(asked, [answered[at][1] for at in draw]))
     return {
         "leading": round(sum(one.leading for one in found) / len(found), 3),
         "for": sum(one.vote == 1 for one in found),
@@ -90,6 +96,7 @@ def measure(probes: Sequence[Probe], texts: Sequence[str]) -> dict[str, float]:
         "share_most": round(max(shares), 3),
         "votes_least": min(votes),
         "votes_most": max(votes),
+        "refused": refused / DRAWS,
     }
 
 
