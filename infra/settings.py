@@ -127,6 +127,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "DO_NOT_TRACK": "1",
         "MLFLOW_TRACKING_URI": tracking_uri(settings),
+        # at the end of a run it prints the URI, with a password that is in it
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         # the default (seven retries with back-off) hides a stopped server for two minutes
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
