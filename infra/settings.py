@@ -150,6 +150,8 @@ def environment(settings: Settings) -> dict[str, str]:
         # infra.mlflow_requests: the account below, unless MLflow's own variables name a user
         "MLFLOW_TRACKING_AUTH": "nightshift",
         "NIGHTSHIFT_ACCOUNT": settings.account,
+        # at the end of a run it prints the URI, with a password that is in it
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         # the default (seven retries with back-off) hides a stopped server for two minutes
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
