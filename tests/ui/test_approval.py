@@ -118,6 +118,7 @@ def test_an_approver_reads_the_report_sets_the_tag_and_the_model_serves_within_s
     page = seen_by(chromium, up, "trainer")
     set_approval(page, up, 2, "approved")
     expect(page.get_by_text("trainer (trainer) may not set approval = 'approved'").first).to_be_visible(timeout=30_000)
+    page.wait_for_timeout(1000)  # the message slides in
     screenshot(page, tmp_path, "approval-refused")
     assert up.tags(NAME, 2)["approval"] == "requested"
 
