@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     account: str = Field(
         "trainer", description="account in HOME/guard/credentials.json that a process logs in to MLflow with"
     )
+    ledger_export: str | None = Field(
+        None, description="folder or `s3://bucket/prefix` that every audit keeps the ledgers' lines in; unset: nowhere"
+    )
     reconcile_seconds: float = Field(
         5.0, gt=0, le=3600, description="how often the promotion service looks into the registry by itself"
     )

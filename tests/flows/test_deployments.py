@@ -18,17 +18,24 @@ from prefect.client.schemas.responses import DeploymentResponse
 from pydantic import Field
 
 from flows.deployments import (
+    APPROVED,
+    AUTOMATION,
     DEPLOYMENTS,
+    PROMOTE,
+    SERVED,
     Deployed,
     deploy,
     described_schema,
+    entrypoint_of,
     known_zone,
     parameters_for,
     schedules_for,
     zone_of,
 )
 from infra.errors import ServerError
+from infra.mlflow_requests import Login, acting_as
 from infra.processes import marked
+from infra.registry_guard.roles import credentials_path, read_private
 from infra.settings import ROOT, Settings, child_environment
 from infra.tracking import Tracker
 
@@ -173,15 +180,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     (code / "tinyflow.py").write_text(TINY)
     for package in ("flows", "tasks", "infra"):
         (code / package).symlink_to(ROOT / package)
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        ports = [one.getsockname()[1], two.getsockname()[1]]
-    values = {"home": home, "prefect_port": ports[0], "mlflow_port": ports[1]}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+        socket.create_server(("127.0.0.1", 0)) as three,
+    ):
+        ports = [server.getsockname()[1] for server in (one, two, three)]
+    values = {"home": home, "prefect_port": ports[0], "mlflow_port": ports[1], "promoter_port": ports[2]}
     settings = Settings.model_validate(values)
     environment = child_environment(settings)
     subprocess.run([sys.executable, "-c", EMBEDDED], cwd=ROOT, env=environment, check=True, capture_output=True)
     embedded = embedded_tracking(home)
 
-    extra = {"NIGHTSHIFT_PREFECT_PORT": str(ports[0]), "NIGHTSHIFT_MLFLOW_PORT": str(ports[1])}
+    names = ("PREFECT", "MLFLOW", "PROMOTER")
+    extra = {f"NIGHTSHIFT_{name}_PORT": str(port) for name, port in zip(names, ports, strict=True)}
     log = folder / "up.txt"
     with log.open("w") as output:
         command = [sys.executable, "-c", RUN_UP]
@@ -200,16 +212,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @pytest.mark.slow
-def test_up_deploys_the_four_flows_with_module_entrypoints_on_our_work_pool(place: Place) -> None:
+def test_up_deploys_the_flows_with_module_entrypoints_on_our_work_pools(place: Place) -> None:
     found = {d["entrypoint"]: d for d in place.post("deployments/filter", {}).json()}
     assert {
         "flows.nightly.nightly",
+        "flows.promotion.approve",
         "flows.promotion.promote",
         "flows.promotion.reject",
         "flows.promotion.rollback",
     } <= set(found)
     for deployment in found.values():
-        assert deployment["work_pool_name"] == "nightshift-local"
+        served = deployment["entrypoint"] in {entrypoint_of(row) for row in SERVED}
+        assert deployment["work_pool_name"] == ("nightshift-service" if served else "nightshift-local")
         assert deployment["enforce_parameter_schema"]
     nightly = found["flows.nightly.nightly"]
     assert nightly["global_concurrency_limit"]["limit"] == 1
@@ -259,7 +273,7 @@ def test_deploying_again_keeps_ids_and_what_a_person_changed_in_the_ui(place: Pl
     assert after["id"] == before["id"]
     assert after["paused"]
     assert [s["active"] for s in after["schedules"]] == [False]
-    assert len(place.post("work_pools/filter", {}).json()) == 1
+    assert len(place.post("work_pools/filter", {}).json()) == 2
 
     deploy(place.settings, timezone="Europe/Berlin")
     (new,) = place.get("deployments/name/nightly/nightly")["schedules"]
@@ -284,13 +298,43 @@ def test_tracking_runs_and_their_artifacts_are_readable_embedded_and_through_the
 ) -> None:
     server, file = f"http://127.0.0.1:{place.settings.mlflow_port}", f"sqlite:///{place.home / 'mlflow.db'}"
     run, name = place.embedded
-    assert Path(MlflowClient(server).download_artifacts(run, name, str(tmp_path))).read_text() == "made before up"
-    shown = httpx.get(f"{server}/get-artifact", params={"run_id": run, "path": name})  # what the UI asks
-    assert shown.text == "made before up"
+    kept = read_private(credentials_path(place.home))["trainer"]["password"]
 
-    # and the other way round, in an experiment the server made
-    client = MlflowClient(server)
-    made = client.create_run(client.create_experiment("made by the server")).info.run_id
-    client.log_text(made, "made during up", "later.txt")
+    def page(run: str, path: str) -> str:  # what the UI asks
+        asked = {"run_id": run, "path": path}
+        return httpx.get(f"{server}/get-artifact", params=asked, auth=("trainer", kept), timeout=30).text
+
+    with acting_as(Login("trainer", kept)):
+        assert Path(MlflowClient(server).download_artifacts(run, name, str(tmp_path))).read_text() == "made before up"
+        assert page(run, name) == "made before up"
+
+        # and the other way round, in an experiment the server made
+        client = MlflowClient(server)
+        made = client.create_run(client.create_experiment("made by the server")).info.run_id
+        client.log_text(made, "made during up", "later.txt")
+        # the trainer goes on logging into an experiment that an embedded run made
+        client.log_metric(run, "during", 1.0)
     assert Path(MlflowClient(file).download_artifacts(made, "later.txt", str(tmp_path))).read_text() == "made during up"
-    assert httpx.get(f"{server}/get-artifact", params={"run_id": made, "path": "later.txt"}).text == "made during up"
+    assert page(made, "later.txt") == "made during up"
+
+
+@pytest.mark.slow
+def test_one_automation_answers_an_approval_and_stays_paused_where_a_person_paused_it(place: Place) -> None:
+    def found() -> dict[str, Any]:
+        (one,) = [a for a in place.post("automations/filter", {}).json() if a["name"] == AUTOMATION]
+        return one
+
+    before = found()
+    assert before["trigger"]["expect"] == [APPROVED]
+    assert before["actions"][0]["deployment_id"] == place.get(f"deployments/name/{PROMOTE}")["id"]
+    httpx.patch(f"{place.api}/automations/{before['id']}", json={"enabled": False}, timeout=20).raise_for_status()
+    deploy(place.settings)
+    after = found()
+    assert (after["id"], after["enabled"]) == (before["id"], False)
+
+
+@pytest.mark.slow
+def test_whoever_is_not_logged_in_reads_nothing_from_mlflow(place: Place) -> None:
+    server = f"http://127.0.0.1:{place.settings.mlflow_port}"
+    answer = httpx.get(f"{server}/api/2.0/mlflow/registered-models/search", timeout=30)
+    assert answer.status_code == 401

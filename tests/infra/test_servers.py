@@ -26,16 +26,21 @@ from infra.servers import (
 from infra.settings import ROOT, Settings, child_environment, servers_up, up_state
 
 PREFECT, MLFLOW = "NIGHTSHIFT_PREFECT_PORT", "NIGHTSHIFT_MLFLOW_PORT"
+PROMOTER = "NIGHTSHIFT_PROMOTER_PORT"
 
 
-def free_ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        return one.getsockname()[1], two.getsockname()[1]
+def free_ports() -> tuple[int, int, int]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+        socket.create_server(("127.0.0.1", 0)) as three,
+    ):
+        return one.getsockname()[1], two.getsockname()[1], three.getsockname()[1]
 
 
 def settings_in(home: Path, **values: object) -> Settings:
-    prefect, mlflow = free_ports()
-    return Settings.model_validate({"home": home, "prefect_port": prefect, "mlflow_port": mlflow, **values})
+    ports = dict(zip(("prefect_port", "mlflow_port", "promoter_port"), free_ports(), strict=True))
+    return Settings.model_validate({"home": home, **ports, **values})
 
 
 def python(name: str, code: str, settings: Settings) -> processes.Child:
@@ -63,7 +68,7 @@ def test_a_port_in_use_is_refused_by_its_number_and_its_setting(tmp_path: Path) 
             processes.check_ports(settings_in(tmp_path, mlflow_port=port))
     assert f"port {port}" in refused.value.what
     assert MLFLOW in refused.value.do
-    with pytest.raises(ServerError, match="both servers are to use port 4321"):
+    with pytest.raises(ServerError, match="two servers are to use port 4321"):
         processes.check_ports(settings_in(tmp_path, prefect_port=4321, mlflow_port=4321))
     processes.check_ports(settings_in(tmp_path))
 
@@ -210,7 +215,11 @@ def sleepy(seconds: int = 600):
 class Up:
     def __init__(self, home: Path, settings: Settings, code: Path) -> None:
         self.settings, self.api = settings, f"http://127.0.0.1:{settings.prefect_port}/api"
-        ports = {PREFECT: str(settings.prefect_port), MLFLOW: str(settings.mlflow_port)}
+        ports = {
+            PREFECT: str(settings.prefect_port),
+            MLFLOW: str(settings.mlflow_port),
+            PROMOTER: str(settings.promoter_port),
+        }
         self.output = home.parent / f"up-{time.monotonic_ns()}.txt"
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
