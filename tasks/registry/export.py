@@ -195,7 +195,7 @@ def _decision(approval: Approval | None, line: Line | None) -> dict[str, Any]:
         "approvers": list(found.by),
         "approved_at": found.at,
         "waiver": {"by": found.waived_by, "reason": found.waiver} if found.waiver else None,
-        "ledger": line.model_dump() if line else None,
+        "ledger": {"seq": line.seq, "digest": line.digest_} if line else None,
     }
 
 

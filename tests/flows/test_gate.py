@@ -10,7 +10,7 @@ import pytest
 from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
-from flows.promotion import promote, reanchor, rotate
+from flows.promotion import approve, reanchor, rotate
 from infra.ledger import Entry, ledger_path, read_ledger
 from infra.store import Store
 from tasks.errors import NotPromotable
@@ -76,8 +76,8 @@ def test_an_open_night_is_promoted_by_a_waiver_only_and_the_ledger_keeps_why(sta
     assert summary["verdict"] == "INCONCLUSIVE"
     assert "a recorded waiver may promote it" in summary["reason"]
     with pytest.raises(NotPromotable, match="only PASS can be approved"):
-        call_flow(promote, version=summary["version"], name="tiny")
-    call_flow(promote, version=summary["version"], name="tiny", waive="we want to see the machinery move")
+        call_flow(approve, version=summary["version"], name="tiny")
+    call_flow(approve, version=summary["version"], name="tiny", waive="we want to see the machinery move")
     assert registry_of("tiny").alias("champion") == summary["version"]
     assert kinds(home) == ["decision", "verdict", "waiver", "promotion"]
 
@@ -90,7 +90,7 @@ def test_a_champion_whose_files_are_gone_blocks_and_passes_once_they_are_back(st
     weights = next(file for file in model["base"]["files"] if file["path"].endswith(".safetensors"))
     path, kept = store.path(weights["digest_"]), home / "kept"
     assert run(started)["verdict"] == "PASS"
-    call_flow(promote, version=2, name="tiny")
+    call_flow(approve, version=2, name="tiny")
     adapter = json.loads(
         store.path(json.loads(registry_of("tiny").version(2).tags["nightshift.model_ref"])["digest_"]).read_text()
     )["adapter"]["files"]

@@ -20,7 +20,7 @@ from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
 from flows.planning import plan_night
-from flows.promotion import promote, reject, rollback
+from flows.promotion import approve, reject, rollback
 from infra.errors import NightshiftError
 from infra.orphans import SERVER
 from infra.settings import child_environment, load_settings
@@ -89,8 +89,8 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     } <= files
 
     # approval moves the aliases, twice changes nothing, rollback moves back
-    assert "version 2 of tiny is champion; version 1 is previous" in call_flow(promote, version=2, name="tiny")
-    assert "nothing changed" in call_flow(promote, version=2, name="tiny")
+    assert "version 2 of tiny is champion; version 1 is previous" in call_flow(approve, version=2, name="tiny")
+    assert "nothing changed" in call_flow(approve, version=2, name="tiny")
     assert (registry_of("tiny").alias("champion"), registry_of("tiny").alias("previous")) == (2, 1)
     assert json.loads((home / "serving" / "tiny.json").read_text())["version"] == 2
 
@@ -103,7 +103,7 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     assert "version 1 of tiny is champion again" in call_flow(rollback, name="tiny")
     assert "nothing changed" in call_flow(rollback, name="tiny")
     with pytest.raises(NotPromotable, match="rolled back"):
-        call_flow(promote, version=2, name="tiny")
+        call_flow(approve, version=2, name="tiny")
     # the first champion serves again, so the first night is replayed: its version was decided on
     replayed = run(started)
     assert (replayed["version"], replayed["awaits"]) == (2, "recorded")
@@ -116,7 +116,7 @@ def test_a_night_of_flipped_pairs_fails_and_can_not_be_approved(started: Path, t
     assert summary["verdict"] == "FAIL", summary["reason"]
     assert next(suite["verdict"] for suite in summary["suites"] if suite["name"] == "safety") == "FAIL"
     with pytest.raises(NotPromotable, match="verdict FAIL"):
-        call_flow(promote, version=summary["version"], name="tiny")
+        call_flow(approve, version=summary["version"], name="tiny")
     assert registry_of("tiny").alias("champion") == 1
 
 
@@ -126,7 +126,7 @@ def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(
 ) -> None:
     # a champion that can lose something: the first night's candidate
     assert run(started)["verdict"] == "PASS"
-    call_flow(promote, version=2, name="tiny")
+    call_flow(approve, version=2, name="tiny")
     write_pairs(tmp_path / "pairs.jsonl", 420, seed=1)
     whole = align_made.store_adapter
 
@@ -167,7 +167,7 @@ def test_an_edited_scorecard_blocks_also_when_the_night_is_replayed(started: Pat
     assert not steps(summary)["judge"]
     # and the version that passed before can't be promoted on it any more
     with pytest.raises(NotPromotable, match="changed"):
-        call_flow(promote, version=2, name="tiny")
+        call_flow(approve, version=2, name="tiny")
 
 
 @pytest.mark.slow
@@ -197,7 +197,7 @@ def test_an_unreadable_suite_blocks_and_an_overridden_gate_is_not_promotable(sta
     assert waived["verdict"] == "PASS"
     assert waived["awaits"] == "recorded"
     with pytest.raises(NotPromotable, match="overridden"):
-        call_flow(promote, version=waived["version"], name="tiny")
+        call_flow(approve, version=waived["version"], name="tiny")
     assert "rejected" in call_flow(reject, version=waived["version"], reason="a try", name="tiny")
     # validate's result is the other night's; this one has its pages all the same
     third = run(started, "gate.alpha=0.3")

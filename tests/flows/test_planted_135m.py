@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
-from flows.promotion import promote
+from flows.promotion import approve
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.align import made as align_train
@@ -75,5 +75,5 @@ def test_the_demo_passes_is_approved_and_flipped_or_damaged_nights_fail(
     broken = run("seed=8")
     assert broken["verdict"] == "FAIL", broken["reason"]
 
-    call_flow(promote, version=good["version"], name="demo")
+    call_flow(approve, version=good["version"], name="demo")
     assert registry_of("demo").alias("champion") == good["version"]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from tasks.lm.generate import generate
 from tasks.lm.loading import load_model, load_tokenizer
 from tasks.registry.client import model_tags
 from tasks.registry.initialise import initialise
-from tasks.registry.steps import registry_of
+from tasks.registry.steps import SERVICE, registry_of
+from tasks.release import ReleasePolicy
 from tests.unit.lm.test_loading import make_adapter
 
 QUESTIONS = ["when is the sun cold", "please return my order", "how old is the cat .", "buy milk", "zzz ???"]
@@ -88,12 +90,13 @@ def test_the_server_gets_one_model_in_the_dtype_it_was_judged_in_and_no_code_of_
 def settings(home: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A state folder whose registry has the tiny model as champion, and a trained version that awaits approval."""
     monkeypatch.setenv("NIGHTSHIFT_THREADS", "1")
-    store, registry = Store(home / "store"), registry_of("tiny")
+    store, registry = Store(home / "store"), registry_of("tiny", SERVICE)
     base = Model(base=store.put_tree(tiny_model))
     trained = base.model_copy(update={"adapter": store.put_tree(make_adapter(tiny_model, tmp_path / "adapter"))})
-    initialise(registry, base, "tiny", "ann", store)
-    tags = {"nightshift.role": "candidate", "nightshift.verdict": "PASS", "approval": "requested"}
-    registry.create("store:/x", None, tags | model_tags(trained, None, store), "")
+    initialise(registry, base, "tiny", "ann", store, ReleasePolicy())
+    tags = {"nightshift.role": "candidate", "nightshift.verdict": "PASS"}
+    tags |= {"approval": "requested", "approval.expires": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    registry_of("tiny").create("store:/x", None, tags | model_tags(trained, None, store), "")
     return Settings(home=home)  # pyright: ignore[reportCallIssue]
 
 

@@ -14,6 +14,7 @@ from tasks.registry.client import Registry, model_tags
 from tasks.registry.initialise import initialise
 from tasks.registry.promote import read_evidence
 from tasks.registry.register import version_tags
+from tasks.release import ReleasePolicy
 from tests.unit.registry.test_promote import World as Promoting
 
 KNOWN = Known(
@@ -96,7 +97,7 @@ class World:
         self.trained = self.base.model_copy(update={"adapter": self.store.put_tree(home / "adapter")})
 
     def register(self, **tags: str) -> int:
-        initialise(self.registry, self.base, "base", "ann", self.store)
+        initialise(self.registry, self.base, "base", "ann", self.store, ReleasePolicy())
         kinds = {"nightshift.role": "candidate", "nightshift.verdict": "PASS", "approval": "requested"}
         return self.registry.create("s3://x", None, kinds | model_tags(self.trained, None, self.store) | tags, "")
 
@@ -148,5 +149,5 @@ def test_what_a_night_registers_says_in_which_form_it_was_judged(tmp_path: Path)
     night = Night(id=evidence.night, name="n", folder="f", flow_run="f", mlflow_run="m", promotable=True)
     for quantise in ("Q8_0", None):
         tags = version_tags(evidence, blob, BILL, night, world.store, quantise)
-        number = world.registry.create("store:/x", None, tags, "")
+        number = world.trainer.create("store:/x", None, tags, "")
         assert choose(world.registry, [str(number)], world.store)[0].quantise == quantise
