@@ -4,6 +4,7 @@ All of it runs in a temporary folder, listens on this machine only and ends with
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -53,8 +54,9 @@ def serving(
     """
     home.mkdir(parents=True)
     ready = bootstrap(home, new_database(f"{app}_users"), accounts)
-    with (home / "guard" / "auth.ini").open("a") as config:
-        config.write(f"auth_cache_ttl_seconds = {cache_seconds}\n")
+    config = home / "guard" / "auth.ini"
+    remembered = f"auth_cache_ttl_seconds = {cache_seconds}"
+    config.write_text(re.sub("(?m)^auth_cache_ttl_seconds = .*$", remembered, config.read_text()))
     passwords = {name: one["password"] for name, one in read_private(credentials_path(home)).items()}
     port = _free_port()
     variables = child_environment(load_settings()) | ready.variables
