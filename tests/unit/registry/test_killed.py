@@ -32,6 +32,7 @@ MOVE = [
     "open: /ledger/shop.jsonl",
     "open: /promotion.lock",
     "open: /serving/.shop.json.*",
+    "os.remove: /serving/.shop.json.*",
     "os.rename: /serving/shop.json",
 ]
 
@@ -65,7 +66,7 @@ def test_a_promotion_killed_at_any_write_is_finished_by_the_next_look(world: Wor
         promote(one.registry, one.version, one.store, one.home)
 
     names, homes = every_kill(lambda home: world.copied(home).home, work, tmp_path / "kills")
-    assert kinds_of(names) == sorted([*JOURNAL, *MOVE, "os.mkdir: /serving"])
+    assert kinds_of(names) == sorted([*JOURNAL, *MOVE, "os.mkdir: /ledger", "os.mkdir: /serving"])
     assert len(homes) > 30
     for home in homes:
         one = reopened(world, home)

@@ -206,6 +206,7 @@ def test_an_approval_moves_champion_and_every_line_says_who_what_and_from_what(s
     new = server.lines()[begun:]
     assert [(one["line"], one["user"], one["role"]) for one in new] == [
         ("refused", "service", "service"),
+        *(("asked", "guard", "guard"), ("done", "guard", "guard")) * 2,  # approval.by and approval.at
         ("asked", "approver", "approver"),
         ("done", "approver", "approver"),
         ("refused", "service", "service"),
@@ -214,11 +215,11 @@ def test_an_approval_moves_champion_and_every_line_says_who_what_and_from_what(s
         ("asked", "service", "service"),
         ("done", "service", "service"),
     ]
-    assert (new[1]["before"], new[2]["after"]) == ({"approval": "requested"}, {"approval": "approved"})
-    assert (new[6]["before"], new[7]["after"]) == ({"champion": model.base}, {"champion": model.candidate})
-    assert new[1]["route"] == AJAX + SET_TAG
-    assert new[1]["request"] == new[2]["request"]
-    assert new[2]["status"] == 200
+    assert (new[5]["before"], new[6]["after"]) == ({"approval": "requested"}, {"approval": "approved"})
+    assert (new[10]["before"], new[11]["after"]) == ({"champion": model.base}, {"champion": model.candidate})
+    assert new[5]["route"] == AJAX + SET_TAG
+    assert new[5]["request"] == new[6]["request"]
+    assert new[6]["status"] == 200
     assert verify(journal_path(server.home)) == []
 
 
@@ -233,7 +234,7 @@ def test_two_approvers_at_once_get_one_decision(server: Server, model: Model) ->
 
 
 def test_an_expired_a_failed_and_a_self_registered_version_are_not_approved(server: Server, model: Model) -> None:
-    failed = register(server, model.name, nightshift__verdict="FAIL", approval="requested")
+    failed = register(server, model.name, nightshift__verdict="FAIL", approval="requested", approval__expires=LATER)
     inconclusive = register(server, model.name, nightshift__verdict="INCONCLUSIVE", nightshift__waivable="true")
     approve = {"key": "approval", "value": "approved", "name": model.name}
     refused(server, server.ask("approver", "POST", REST + SET_TAG, {**approve, "version": failed}), "FAIL")
@@ -362,7 +363,8 @@ def test_users_and_webhooks_are_the_admins_and_no_secret_is_written(server: Serv
     }
     for who in ("trainer", "service", "approver", "reader"):
         refused(server, server.ask(who, "POST", f"{REST}/users/create", user), "only an admin")
-        refused(server, server.ask(who, "POST", f"{REST}/webhooks", hook), "only an admin")
+        if who != "service":  # the promotion service keeps its own
+            refused(server, server.ask(who, "POST", f"{REST}/webhooks", hook), "only an admin")
     server.made("admin", "POST", f"{REST}/users/create", user)
     assert server.lines()[-1]["change"]["details"] == {"username": user["username"]}
     made = server.made("admin", "POST", f"{REST}/webhooks", hook)
