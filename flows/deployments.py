@@ -218,6 +218,7 @@ def automation(promote: UUID) -> AutomationCore:
                 source="selected",
                 deployment_id=promote,
                 parameters={"name": of_event("name"), "version": of_event("version")},
+                job_variables=None,
             )
         ],
     )

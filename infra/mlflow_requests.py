@@ -65,7 +65,7 @@ def account_login(account: str) -> Login | None:
 
 
 class Auth(RequestAuthProvider):
-    def get_name(self) -> str:
+    def get_name(self) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]  MLflow's says it returns None
         return PROVIDER
 
     def get_auth(self) -> Any:
@@ -74,8 +74,8 @@ class Auth(RequestAuthProvider):
 
 
 class Headers(RequestHeaderProvider):
-    def in_context(self) -> bool:
+    def in_context(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         return bool(_saying.get())
 
-    def request_headers(self) -> dict[str, str]:
+    def request_headers(self) -> dict[str, str]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return dict(_saying.get())

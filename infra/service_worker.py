@@ -57,7 +57,7 @@ class ServiceWorker(BaseWorker[BaseJobConfiguration, BaseVariables, ServiceResul
     async def _flow(self, flow_run: FlowRun) -> Flow[..., Any]:
         assert flow_run.deployment_id is not None
         entrypoint = (await self.client.read_deployment(flow_run.deployment_id)).entrypoint
-        if entrypoint not in self._flows:
+        if entrypoint is None or entrypoint not in self._flows:
             raise ServerError(
                 f"the promotion service does not run {entrypoint}",
                 do="give that deployment another work pool; this one is for promotion and rollback",

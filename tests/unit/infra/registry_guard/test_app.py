@@ -335,7 +335,7 @@ def test_a_decision_whose_name_cannot_be_written_is_not_made(server: Server) -> 
     def broken(*_: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    server.registry.set_model_version_tag = broken
+    server.registry.set_model_version_tag = broken  # pyright: ignore[reportAttributeAccessIssue]
     answer = server.post("zoe", SET_TAG, tag("approval", "approved"))
     assert answer.status_code == 500
     assert server.registry.versions["1"].tags["approval"] == "requested"
