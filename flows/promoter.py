@@ -23,7 +23,7 @@ from infra.service_worker import ServiceWorker
 from infra.settings import Settings, apply_environment, load_settings
 from infra.webhooks import Deliveries, receiver, serve
 from tasks.registry import steps as registry
-from tasks.registry.waiting import Todo
+from tasks.registry.waiting import Due
 
 _ASK_AGAIN_SECONDS, _LONGEST_SECONDS = 30.0, 3600.0
 log = logging.getLogger("nightshift.promoter")
@@ -35,18 +35,18 @@ class Asked:
     What fails again and again (an object store that is down) is asked for ever more seldom.
     """
 
-    def __init__(self, emit: Callable[[str, Todo], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, emit: Callable[[str, Due], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._emit, self._clock = emit, clock
-        self._asked: dict[tuple[str, Todo], tuple[float, float]] = {}  # when it may be asked again, and the wait after
+        self._asked: dict[tuple[str, Due], tuple[float, float]] = {}  # when it may be asked again, and the wait after
 
-    def __call__(self, name: str, one: Todo) -> None:
+    def __call__(self, name: str, one: Due) -> None:
         due, wait = self._asked.get((name, one), (0.0, _ASK_AGAIN_SECONDS))
         if self._clock() >= due:
             self._asked[name, one] = (self._clock() + wait, min(2 * wait, _LONGEST_SECONDS))
             self._emit(name, one)
 
 
-def emit_approved(name: str, one: Todo) -> None:
+def emit_approved(name: str, one: Due) -> None:
     """Tell Prefect that a version is approved; the automation of ``flows.deployments`` runs ``promote`` then."""
     emit_event(
         event=APPROVED,
@@ -60,16 +60,33 @@ def emit_approved(name: str, one: Todo) -> None:
     log.info("version %d of %s is approved: asked for its promotion", one.version, name)
 
 
+def seldom(
+    say: Callable[[str], None], clock: Callable[[], float] = time.monotonic, seconds: float = 600.0
+) -> Callable[[str], None]:
+    """Say the same sentence again after a while only: what is wrong stays wrong for many looks."""
+    said: dict[str, float] = {}
+
+    def told(text: str) -> None:
+        now = clock()
+        if now - said.get(text, -seconds) >= seconds:
+            if len(said) > 1000:
+                said.clear()
+            said[text] = now
+            say(text)
+
+    return told
+
+
 def look_for_ever(settings: Settings, woken: threading.Event) -> None:
     """Look, sleep until a webhook or the clock says so, look again. An error ends one look, never the service."""
-    ask = Asked(emit_approved)
+    ask, say = Asked(emit_approved), seldom(log.info)
     while True:
         woken.clear()
         try:
-            registry.look_at_all(ask, log.info)
+            registry.look_at_all(ask, say)
         except NightshiftError as error:
             log.error("%s", error)
-        except Exception:
+        except Exception:  # whatever a library below raises: a server that restarts answers again later
             log.exception("looking into the registry failed; it is tried again")
         woken.wait(settings.reconcile_seconds)
 

@@ -6,7 +6,6 @@ Each ends the same however often it is killed and started again: see ``moves``.
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.digest import digest_of
@@ -47,12 +46,7 @@ def promote(registry: Registry, number: int, store: Store, home: Path) -> str:
         move = begin(
             home, registry.name, "promotion", number, current, tags, tags["approval.by"], tags.get("waiver", "")
         )
-        try:
-            carry_out(registry, move, home)
-        except (Refused, RegistryRefused) as error:
-            if registry.alias("champion") != number:
-                abandon(home, registry.name, move, error.what)
-            raise
+        _carry_out_or_abandon(registry, move, home)
     return f"version {number} of {registry.name} is champion; version {current} is previous"
 
 
@@ -86,7 +80,8 @@ def rollback(registry: Registry, store: Store, home: Path, who: str, reason: str
         check_model(registry, target, store)
         left = before[before.index(target) + 1 :]
         tags = registry.version(target).tags
-        carry_out(registry, begin(home, registry.name, "rollback", target, current, tags, who, reason, left), home)
+        move = begin(home, registry.name, "rollback", target, current, tags, who, reason, left)
+        _carry_out_or_abandon(registry, move, home)
     gone = ", ".join(map(str, left))
     return f"version {target} of {registry.name} is champion again; version {gone} was rolled back by {who}"
 
@@ -109,14 +104,27 @@ def _finish(registry: Registry, store: Store, home: Path) -> str | None:
             f"{move.was} to {move.version}",
             do="run `nightshift audit`: somebody moved it around the ledger",
         )
-    if champion == move.was and move.kind == "promotion":
-        try:
+    try:
+        if champion == move.was and move.kind == "promotion":
             check_promotable(registry, move.version, store)
-        except NotPromotable as error:
-            abandon(home, registry.name, move, error.what)
-            return f"the promotion of version {move.version}, cut off by a crash, is abandoned: {error.what}"
-    carry_out(registry, move, home)
+        carry_out(registry, move, home)
+    except (NotPromotable, Refused, RegistryRefused) as error:
+        if registry.alias("champion") == move.version:
+            raise
+        # else it would stand in the way of every later move
+        abandon(home, registry.name, move, error.what)
+        return f"the {move.kind} to version {move.version}, cut off by a crash, is abandoned: {error.what}"
     return f"the {move.kind} to version {move.version} of {registry.name}, cut off by a crash, is finished"
+
+
+def _carry_out_or_abandon(registry: Registry, move: Move, home: Path) -> None:
+    """``carry_out``; where the guard refuses it and nothing has moved, the ledger says that it isn't made after all."""
+    try:
+        carry_out(registry, move, home)
+    except (Refused, RegistryRefused) as error:
+        if registry.alias("champion") != move.version:
+            abandon(home, registry.name, move, error.what)
+        raise
 
 
 def carry_out(registry: Registry, move: Move, home: Path) -> None:
@@ -259,7 +267,3 @@ def alone(home: Path) -> Iterator[None]:
     with (home / "promotion.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

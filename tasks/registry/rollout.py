@@ -6,11 +6,13 @@ crash left undeployed is deployed by the service's next look.
 
 import fcntl
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from infra.errors import NightshiftError
 from infra.notices import incident, promoted, rolled_back
 from infra.notify import Message
 from infra.objects import open_objects
@@ -53,21 +55,29 @@ def roll_out(place: Place, number: int, say: Say) -> str:
     """Export an approved version, make it the champion, and deploy it.
 
     Raises:
-        NotPromotable, RegistryError: it can't be promoted, and nothing moved; or a target doesn't serve it, and the
-            champion of before serves again.
+        NotPromotable, ExportError, TargetError: it can't be promoted or deployed, and nothing moved.
     """
     registry, spec = place.registry, spec_of(place.registry)
-    if registry.alias("champion") != number and spec.export is not None:
+    was = registry.alias("champion")
+    if was != number and spec.export is not None:
         check_promotable(registry, number, place.store)
-        exported(place, spec, number)
+        _prepare(place, spec, number, was)
     told = promote(registry, number, place.store, place.home)
     say(told)
     manifest = readable_manifest(place.home, registry.name)
-    if manifest is not None and manifest.move == "promotion" and not told.endswith("nothing changed"):
-        was = manifest.previous.version if manifest.previous else None
-        told_of = promoted(registry.name, number, was, manifest.by, manifest.reason, place.url(number))
-        place.tell(spec.notify, told_of)
-    return f"{told}{deploy_served(place, say)}"
+    if was != number and manifest is not None:
+        message = promoted(registry.name, number, was, manifest.by, manifest.reason, place.url(number))
+        place.tell(spec.notify, message)
+    return f"{told}{deploy_served(place, say, again=True)}"
+
+
+def _prepare(place: Place, spec: DeploySpec, number: int, was: int | None) -> None:
+    """All that a deployment needs and that may fail, before anything moves: files, targets, and the way back."""
+    exported(place, spec, number)
+    for name in spec.targets:
+        target_named(name)
+    if spec.targets and was is not None:
+        pointer_to(place, spec, was, "")
 
 
 def roll_back(place: Place, who: str, reason: str, to: int | None, say: Say) -> str:
@@ -79,7 +89,7 @@ def roll_back(place: Place, who: str, reason: str, to: int | None, say: Say) -> 
     now = registry.alias("champion")
     if now is not None and now != was:
         place.tell(spec.notify, rolled_back(registry.name, now, was, who, reason, place.url(now)))
-    return f"{told}{deploy_served(place, say)}"
+    return f"{told}{deploy_served(place, say, again=True)}"
 
 
 def exported(place: Place, spec: DeploySpec, number: int) -> Exported:
@@ -91,27 +101,32 @@ def exported(place: Place, spec: DeploySpec, number: int) -> Exported:
     return found
 
 
-def deploy_served(place: Place, say: Say) -> str:
-    """Point the targets to what the manifest says, unless they were; what came of it, as the end of a sentence.
+def deploy_served(place: Place, say: Say, *, again: bool) -> str:
+    """Point the targets to what the manifest says; what came of it, as the end of a sentence.
 
-    Raises:
-        RegistryError: a target doesn't serve the new version; the one before serves again.
+    A target that doesn't serve the new version brings the champion of before back.
+
+    Args:
+        again: also where it was tried for this move before, and failed: a person asks for it. A move whose targets
+            serve it is never deployed again.
     """
-    registry, spec, manifest = (
-        place.registry,
-        spec_of(place.registry),
-        readable_manifest(place.home, place.registry.name),
-    )
+    registry, spec = place.registry, spec_of(place.registry)
+    manifest = readable_manifest(place.home, registry.name)
     if not spec.targets or manifest is None or manifest.ledger is None:
         return ""
-    with _alone(place.home, registry.name) as mine:
-        if not mine or deployed_line(place.home, registry.name) == manifest.ledger:
+    with _first(place.home, registry.name) as first:
+        tried = last_deployment(place.home, registry.name)
+        if not first or (tried.line == manifest.ledger and (tried.serving or not again)):
             return ""
-        found = _deploy(place, spec, manifest, say)
-        if found.serving:
-            _note(place.home, registry.name, manifest.ledger, found)
-            return f"; {found.words()}"
-    return _undo(place, spec, manifest, found, say)
+        try:
+            found = _deploy(place, spec, manifest, say)
+        except NightshiftError as error:
+            # once: the next look would try and tell the same for ever
+            _note(place.home, registry.name, manifest.ledger, False, error.what)
+            place.tell(spec.notify, incident(registry.name, error.what, None, place.url(manifest.version)))
+            raise
+        _note(place.home, registry.name, manifest.ledger, found.serving, found.words())
+    return f"; {found.words()}" if found.serving else _undo(place, spec, manifest, found, say)
 
 
 def _deploy(place: Place, spec: DeploySpec, manifest: Manifest, say: Say) -> Deployed:
@@ -141,9 +156,9 @@ def _undo(place: Place, spec: DeploySpec, manifest: Manifest, found: Deployed, s
     say(told)
     after = readable_manifest(place.home, registry.name)
     if found.undone and after is not None and after.ledger is not None:
-        _note(place.home, registry.name, after.ledger, found)
+        _note(place.home, registry.name, after.ledger, True, why)
         return f"; undone: {why}; {told}"
-    return f"; undone: {why}; {told}{deploy_served(place, say)}"
+    return f"; undone: {why}; {told}{deploy_served(place, say, again=False)}"
 
 
 def pointer_to(place: Place, spec: DeploySpec, number: int, at: str) -> Pointer:
@@ -173,16 +188,23 @@ def probes_of(place: Place, number: int) -> ProbeSet | None:
     return ProbeSet.model_validate_json(place.store.read_bytes(evidence.probe)) if evidence.probe else None
 
 
-def deployed_line(home: Path, name: str) -> Line | None:
-    """The move that was deployed last."""
+class Tried(NamedTuple):
+    """The last move that was deployed, and whether the targets serve it."""
+
+    line: Line | None = None
+    serving: bool = False
+
+
+def last_deployment(home: Path, name: str) -> Tried:
     try:
-        return Line.model_validate(json.loads(_path(home, name).read_text())["line"])
+        found = json.loads(_path(home, name).read_text())
     except FileNotFoundError:
-        return None
+        return Tried()
+    return Tried(Line.model_validate(found["line"]), found["serving"])
 
 
-def _note(home: Path, name: str, line: Line, found: Deployed) -> None:
-    body = {"line": line.model_dump(), "at": datetime.now(UTC).isoformat(), "deployed": found.model_dump(mode="json")}
+def _note(home: Path, name: str, line: Line, serving: bool, words: str) -> None:
+    body = {"line": line.model_dump(), "serving": serving, "words": words, "at": datetime.now(UTC).isoformat()}
     write_private(_path(home, name), json.dumps(body, indent=1) + "\n")
 
 
@@ -190,20 +212,15 @@ def _path(home: Path, name: str) -> Path:
     return home / "serving" / f"{name}.deployed.json"
 
 
-class _alone:
+@contextmanager
+def _first(home: Path, name: str) -> Iterator[bool]:
     """One deployment of a name at a time; False for who comes second, as the first does the work."""
-
-    def __init__(self, home: Path, name: str) -> None:
-        self._path = home / "serving" / f".{name}.deploying"
-
-    def __enter__(self) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("w")
+    path = home / "serving" / f".{name}.deploying"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return False
-        return True
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+            yield False
+            return
+        yield True

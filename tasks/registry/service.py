@@ -8,16 +8,17 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from infra.notices import auto_approved, needs_rejudgement
+from infra.registry_guard.embedded import Refused
 from infra.store import Store
-from tasks.errors import ExportError, NeedsRejudgement, NotPromotable
+from tasks.errors import ExportError, NeedsRejudgement, NotPromotable, RegistryRefused
 from tasks.registry.approval import auto_problem
 from tasks.registry.client import Registry
 from tasks.registry.promote import check_objects, finish, read_evidence
 from tasks.registry.rollout import Place, Say, deploy_served, roll_out, spec_of
-from tasks.registry.waiting import REFUSED_TAG, Todo, todo
+from tasks.registry.waiting import REFUSED_TAG, Due, due
 from tasks.release import POLICY_TAG, release_policy
 
-Ask = Callable[[str, Todo], None]
+Ask = Callable[[str, Due], None]
 
 
 def look(place: Place, ask: Ask, say: Say) -> None:
@@ -30,11 +31,11 @@ def look(place: Place, ask: Ask, say: Say) -> None:
     registry = place.registry
     if told := finish(registry, place.store, place.home):
         say(told)
-    if told := deploy_served(place, say):
+    if told := deploy_served(place, say, again=False):
         say(f"{registry.name}{told}")
     policy = release_policy(registry.model_tag(POLICY_TAG)).approval
     versions = {int(one.version): one.tags for one in registry.versions()}
-    for one in todo(versions, policy, datetime.now(UTC)):
+    for one in due(versions, policy, datetime.now(UTC)):
         tags = versions[one.version]
         if one.what == "promote":
             ask(registry.name, one)
@@ -65,7 +66,7 @@ def promote_or_say(place: Place, number: int, say: Say) -> str:
     """``roll_out``, and where an approved version can't be: say so on the version, so that it isn't tried for ever.
 
     Raises:
-        NotPromotable, ExportError: as ``roll_out`` does.
+        NotPromotable, ExportError, Refused, RegistryRefused: as ``roll_out`` does.
     """
     registry = place.registry
     try:
@@ -75,7 +76,7 @@ def promote_or_say(place: Place, number: int, say: Say) -> str:
         told = needs_rejudgement(registry.name, number, None, registry.alias("champion"), place.url(number))
         place.tell(spec_of(registry).notify, told)
         raise
-    except (NotPromotable, ExportError) as error:
+    except (NotPromotable, ExportError, Refused, RegistryRefused) as error:
         _say_on(registry, number, REFUSED_TAG, error.what)
         raise
 

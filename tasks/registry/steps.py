@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from infra.errors import NightshiftError
 from infra.mlflow_requests import Login, account_login
 from infra.notices import approval_requested, rejected
 from infra.notify import Message, tell
@@ -207,9 +208,12 @@ def promote(name: str, version: int, say: Say) -> str:
 
 
 def look_at_all(ask: Ask, say: Say) -> None:
-    """What the promotion service does at every look, model by model."""
+    """What the promotion service does at every look, model by model: what is wrong with one holds up no other."""
     for name in initialised_models(place.tracking().client):
-        look(rollout_of(name), ask, say)
+        try:
+            look(rollout_of(name), ask, say)
+        except NightshiftError as error:
+            say(f"{name}: {error}")
 
 
 def keep_webhook(port: int, secret: str) -> None:

@@ -18,7 +18,7 @@ _PATIENCE = 30.0
 _POLL_SECONDS = 0.5
 
 
-class Todo(NamedTuple):
+class Due(NamedTuple):
     """What a version waits for."""
 
     what: Literal["promote", "expire", "perhaps approve"]
@@ -26,17 +26,17 @@ class Todo(NamedTuple):
     decided_at: str = ""  # of an approval: names the decision, so that one decision is carried out once
 
 
-def todo(versions: Mapping[int, Tags], policy: ApprovalSpec, now: datetime) -> list[Todo]:
+def due(versions: Mapping[int, Tags], policy: ApprovalSpec, now: datetime) -> list[Due]:
     """What there is to do for these versions, oldest first. Pure."""
     found = []
     for number, tags in sorted(versions.items()):
         approval = tags.get("approval")
         if approval == "requested" and expired(tags, now):
-            found.append(Todo("expire", number))
+            found.append(Due("expire", number))
         elif approval == "requested" and policy.auto is not None:
-            found.append(Todo("perhaps approve", number))
+            found.append(Due("perhaps approve", number))
         elif approval == "approved" and not _dealt_with(tags) and approvals_missing(tags, policy) is None:
-            found.append(Todo("promote", number, tags.get("approval.at", "")))
+            found.append(Due("promote", number, tags.get("approval.at", "")))
     return found
 
 

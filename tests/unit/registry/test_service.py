@@ -7,19 +7,21 @@ import pytest
 
 from infra.registry_guard.embedded import Refused
 from tasks.errors import NeedsRejudgement, NotPromotable
+from tasks.registry import steps
 from tasks.registry.decide import reject
 from tasks.registry.initialise import record_policy
-from tasks.registry.promote import promote, rollback
+from tasks.registry.moves import begin
+from tasks.registry.promote import finish, promote, rollback
 from tasks.registry.service import look, promote_or_say
-from tasks.registry.waiting import REFUSED_TAG, Todo, await_promotion, expired, todo
+from tasks.registry.waiting import REFUSED_TAG, Due, await_promotion, due, expired
 from tasks.release import POLICY_TAG, ApprovalSpec, AutoApproval, DeploySpec, ReleasePolicy
 from tests.registry_world import World
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
-def looked(world: World) -> tuple[list[tuple[str, Todo]], list[str]]:
-    asked: list[tuple[str, Todo]] = []
+def looked(world: World) -> tuple[list[tuple[str, Due]], list[str]]:
+    asked: list[tuple[str, Due]] = []
     said: list[str] = []
     look(world.place(), lambda name, one: asked.append((name, one)), said.append)
     return asked, said
@@ -40,10 +42,10 @@ def test_what_there_is_to_do_is_read_from_tags_alone() -> None:
         7: {"approval": "approved", "approval.by": "ben", REFUSED_TAG: "damaged"},
         8: {"approval": "approved"},
     }
-    assert todo(versions, ApprovalSpec(), NOW) == [Todo("promote", 3, "t"), Todo("expire", 4)]
-    assert todo(versions, ApprovalSpec(approvers=2), NOW) == [Todo("expire", 4)]
+    assert due(versions, ApprovalSpec(), NOW) == [Due("promote", 3, "t"), Due("expire", 4)]
+    assert due(versions, ApprovalSpec(approvers=2), NOW) == [Due("expire", 4)]
     rule = ApprovalSpec(auto=AutoApproval(max_amount=1))
-    assert Todo("perhaps approve", 5) in todo(versions, rule, NOW)
+    assert Due("perhaps approve", 5) in due(versions, rule, NOW)
 
 
 @pytest.mark.parametrize("text", ["never", "", "2026-13-01T00:00:00+00:00"])
@@ -208,3 +210,42 @@ def test_the_policy_is_recorded_once_and_read_back(world: World) -> None:
     assert ReleasePolicy.model_validate_json(str(world.registry.model_tag(POLICY_TAG))) == wanted
     with pytest.raises(Refused, match="only the service account"):
         record_policy(world.trainer, ReleasePolicy())
+
+
+def test_a_move_that_was_cut_off_and_that_the_guard_refuses_stands_in_nobodys_way(world: World) -> None:
+    # forged in the database, written into the ledger, and killed before the guard was asked
+    world.around(2, approval="approved", approval__by="ben")
+    tags = world.registry.version(2).tags
+    begin(world.home, "shop", "promotion", 2, 1, tags, "ben")
+    assert "is abandoned" in str(finish(world.registry, world.store, world.home))
+    assert finish(world.registry, world.store, world.home) is None
+    good = world.register("PASS", night="good")
+    world.approve(good)
+    promote(world.registry, good, world.store, world.home)
+    assert world.aliases()["champion"] == good
+
+
+def test_a_promotion_that_the_guard_refuses_is_said_on_the_version_and_not_tried_for_ever(world: World) -> None:
+    world.around(2, approval="approved", approval__by="ben")
+    with pytest.raises(Refused, match="nobody approved"):
+        promote_or_say(world.place(), 2, print)
+    assert "nobody approved" in world.registry.version(2).tags[REFUSED_TAG]
+    assert looked(world)[0] == []
+
+
+def test_what_is_wrong_with_one_model_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def look_at(name: Any, *_: Any) -> None:
+        seen.append(name)
+        if name == "broken":
+            raise NotPromotable("its ledger is broken", do="look")
+
+    monkeypatch.setattr(steps, "initialised_models", lambda client: ["broken", "shop"])
+    monkeypatch.setattr(steps, "rollout_of", lambda name: name)
+    monkeypatch.setattr(steps, "look", look_at)
+    said: list[str] = []
+    steps.look_at_all(lambda *_: None, said.append)
+    assert seen == ["broken", "shop"]
+    assert len(said) == 1
+    assert said[0].startswith("broken: its ledger is broken")

@@ -11,7 +11,7 @@ from infra.targets import Pointer, PointerTarget
 from tasks.registry import rollout
 from tasks.registry.initialise import record_policy
 from tasks.registry.manifest import read_manifest
-from tasks.registry.rollout import deploy_served, deployed_line, roll_back, roll_out
+from tasks.registry.rollout import deploy_served, last_deployment, roll_back, roll_out
 from tasks.registry.service import look, promote_or_say
 from tasks.release import DeploySpec, ReleasePolicy
 from tests.export_shop import Shop
@@ -60,7 +60,7 @@ def test_a_promotion_exports_moves_and_points_and_twice_changes_nothing(world: W
     assert manifest is not None
     assert manifest.artefact is not None
     assert (Path(manifest.artefact) / "manifest.intoto.json").is_file()
-    assert deployed_line(world.home, "shop") == manifest.ledger
+    assert last_deployment(world.home, "shop") == (manifest.ledger, True)
     assert [one.kind for one in world.told] == ["promoted"]
     again = roll_out(world.place(), 2, print)
     assert again.endswith("nothing changed")
@@ -107,7 +107,7 @@ def test_a_deployment_that_a_crash_cut_off_is_made_by_the_next_look(
     assert (world.aliases()["champion"], pointed(target)) == (2, None)
     look(world.place(), lambda *_: None, print)
     assert pointed(target) == 2
-    assert deploy_served(world.place(), print) == ""
+    assert deploy_served(world.place(), print, again=True) == ""
 
 
 def test_an_export_that_cannot_be_made_moves_nothing_and_is_said_on_the_version(
@@ -129,3 +129,32 @@ def test_without_a_policy_nothing_is_exported_and_no_target_asked(shop: Shop, tm
     assert manifest is not None
     assert manifest.artefact is None
     assert json.loads(manifest.model_dump_json())["traffic"] == [{"version": 2, "share": 1.0}]
+
+
+def test_a_way_back_that_no_target_takes_is_told_once_and_tried_again_when_somebody_asks(
+    world: World, target: Refusing
+) -> None:
+    roll_out(world.place(), 2, print)
+    target.bad = 1
+    assert "INCIDENT" in roll_back(world.place(), "cat", "too curt", None, print)
+    for _ in range(3):
+        look(world.place(), lambda *_: None, print)
+    assert [one.kind for one in world.told] == ["promoted", "rolled back", "incident"]
+    assert (world.aliases()["champion"], pointed(target)) == (1, 2)
+    target.bad = 0
+    told = roll_back(world.place(), "cat", "too curt", None, print)
+    assert "serves already" in told
+    assert pointed(target) == 1
+
+
+def test_a_target_that_cannot_be_loaded_is_found_before_anything_moves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(reference: str) -> Any:
+        raise TargetError(f"the target {reference} can't be loaded", do="save it")
+
+    monkeypatch.setattr(rollout, "target_named", gone)
+    with pytest.raises(TargetError, match="can't be loaded"):
+        roll_out(world.place(), 2, print)
+    assert world.aliases() == {"anchor": 1, "champion": 1}
+    assert read_manifest(world.home, "shop") is None
