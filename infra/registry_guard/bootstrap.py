@@ -4,6 +4,7 @@ For its own ``basic-auth`` app alone, ``mlflow server`` checks the secret key, c
 token for their own calls; any other app's workers would die and be restarted for ever. This does the same for ours.
 """
 
+import re
 import secrets
 import warnings
 from base64 import urlsafe_b64encode
@@ -35,6 +36,8 @@ _PROCESSES = frozenset({"trainer", "service"})
 _GRANTS = {"trainer": "EDIT", "service": "EDIT", "approver": "EDIT"}
 # nights log runs into an experiment that a run without a server may have made, which nobody owns then
 _LOGS = frozenset({"trainer", "service"})
+# `approval.by` lists names with commas between them: one that holds a comma would count as two people
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 
 
 class Ready(NamedTuple):
@@ -82,6 +85,8 @@ def set_account(home: Path, database: str, name: str, role: str | None) -> tuple
     roles = checked_roles(read_private(users_path(home)), users_path(home))
     role = role or roles.get(name, "reader")
     checked_roles({name: role}, users_path(home))
+    if not _NAME.fullmatch(name):
+        raise BadSetting(f"an account can't be called {name!r}", do="use letters, digits, and . _ @ + - in its name")
     if name in read_private(credentials_path(home)) or role == "service":
         raise BadSetting(f"{name} is an account of our own processes, or shall be", do="choose another name or role")
     store, password, admin = _store(database), _password(), role == "admin"

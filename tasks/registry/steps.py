@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import NightshiftError
-from infra.mlflow_requests import Login, account_login
+from infra.mlflow_requests import Login, account_login, login_now
 from infra.notices import approval_requested, rejected
 from infra.notify import Message, tell
 from infra.objects import open_objects
@@ -32,7 +32,7 @@ from tasks.contracts import (
     Snapshot,
     Verdict,
 )
-from tasks.errors import NotPromotable
+from tasks.errors import NotPromotable, RegistryError
 from tasks.lm.merged import merged_folder
 from tasks.recipe import Recipe
 from tasks.registry import decide
@@ -58,7 +58,13 @@ def registry_of(name: str, role: str = TRAINER, login: Login | None = None) -> R
     """The registered model, changed as one account: on a server it logs in, in a file the guard goes with it."""
     tracker = place.tracking()
     if tracker.on_server:
-        own = account_login(role) if login is None and role != APPROVER else login
+        own = login or (login_now() if role == APPROVER else account_login(role))
+        if role == APPROVER and (own is None or own.user in {TRAINER, SERVICE}):
+            raise RegistryError(
+                f"nobody is logged in who could decide on a version of {name}",
+                do="decide in MLflow's page, name a Nightshift Approver block in the form, or set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            )
         return Registry(tracker.client, name, login=own)
     user = User(whoami() if role == APPROVER else role, role)
     return Registry(tracker.client, name, EmbeddedGuard(place.home(), tracker.registry_store(), user))

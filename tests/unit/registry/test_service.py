@@ -1,12 +1,15 @@
 """What the promotion service does when it looks: expire, approve by rule, ask for promotions; how promotions fail."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.mlflow_requests import Login
 from infra.registry_guard.embedded import Refused
-from tasks.errors import NeedsRejudgement, NotPromotable
+from infra.registry_guard.roles import as_text, credentials_path, write_private
+from tasks.errors import NeedsRejudgement, NotPromotable, RegistryError
 from tasks.registry import steps
 from tasks.registry.decide import reject
 from tasks.registry.initialise import record_policy
@@ -249,3 +252,21 @@ def test_what_is_wrong_with_one_model_holds_up_no_other(world: World, monkeypatc
     assert seen == ["broken", "shop"]
     assert len(said) == 1
     assert said[0].startswith("broken: its ledger is broken")
+
+
+def test_a_form_that_nobody_logged_in_for_decides_nothing_in_the_services_name(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The promotion service's process runs the form; it could reject by itself, and must not on anybody's behalf."""
+    monkeypatch.setenv("NIGHTSHIFT_MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    for account in ("service", "trainer"):
+        write_private(credentials_path(home), as_text({account: {"role": account, "password": "x"}}))
+        monkeypatch.setenv("NIGHTSHIFT_ACCOUNT", account)
+        for decide in (lambda: steps.reject("shop", 2, "no"), lambda: steps.approve("shop", 2)):
+            with pytest.raises(RegistryError, match="nobody is logged in who could decide"):
+                decide()
+    monkeypatch.setenv("NIGHTSHIFT_ACCOUNT", "nobody")
+    with pytest.raises(RegistryError, match="nobody is logged in"):
+        steps.reject("shop", 2, "no")
+    steps.registry_of("shop", "approver", Login("ann", "x"))

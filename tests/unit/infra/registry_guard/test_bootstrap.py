@@ -267,3 +267,11 @@ def test_a_role_that_does_not_exist_is_refused_by_its_name(tmp_path: Path, users
         with pytest.raises(BadSetting, match=f"the role '{role}'"):
             set_account(tmp_path, "sqlite:///x", "zoe", role)
     assert "zoe" not in users.passwords
+
+
+@pytest.mark.parametrize("name", ["ann, ben", "", " ann", "ann\n", "a" * 101, "-x"])
+def test_a_name_that_could_be_read_as_two_is_no_account(tmp_path: Path, users: Users, name: str) -> None:
+    bootstrap(tmp_path, "sqlite:///x")
+    with pytest.raises(BadSetting, match="can't be called"):
+        set_account(tmp_path, "sqlite:///x", name, "approver")
+    assert name not in users.passwords
