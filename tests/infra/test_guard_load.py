@@ -30,6 +30,7 @@ from benchmarks.guard_servers import NewDatabase, Server, postgres, postgres_pro
 from infra.registry_guard.changes import Change
 from infra.registry_guard.journal import journal_path, verify
 from infra.registry_guard.sight import Seen, models_of_ours, see
+from tests.wide_store import Wide
 
 needs_postgres = pytest.mark.skipif(postgres_programs() is None, reason="PostgreSQL is not installed (Debian package)")
 DATABASES = ["sqlite", pytest.param("postgres", marks=needs_postgres)]
@@ -121,16 +122,6 @@ def tags_of(server: Server, model: str, version: str) -> dict[str, str]:
 
 
 # --- the guard's narrow look, on PostgreSQL ---
-
-
-class Wide:
-    """The store through its public methods only, as the guard asks any other kind of store."""
-
-    def __init__(self, store: SqlAlchemyStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
 
 @pytest.fixture(scope="module")

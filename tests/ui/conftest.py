@@ -16,7 +16,7 @@ FLAGS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or os.environ.get("CHROMIUM")
     assert path, "no chromium: install Debian's package, or set CHROMIUM to the program"

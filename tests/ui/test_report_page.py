@@ -1,14 +1,12 @@
 """The gate report in a real browser: its pictures, its reach, its text, its keyboard, its contrast."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page
 
 from tasks.gate.report import report_html
 from tests.unit.gate.report_attack import ATTACK, attacked
@@ -16,7 +14,6 @@ from tests.unit.gate.report_examples import EXAMPLES, SUITES, example
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 DESKTOP, PHONE = 1280, 360
 VIEWS = [
     pytest.param(scheme, width, id=f"{scheme}-{width}") for scheme in ("light", "dark") for width in (DESKTOP, PHONE)
@@ -43,25 +40,15 @@ Scheme = Literal["light", "dark"]
 Open = Callable[..., Opened]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or os.environ.get("CHROMIUM")
-    assert chromium, "no chromium: install Debian's package, or set CHROMIUM to the program"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+def show(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
     """Opens a page from a file, as a person would, and hears what it says and asks for."""
     contexts = []
 
     def open_page(html: str, scheme: Scheme = "light", width: int = DESKTOP, *, bypass_csp: bool = False) -> Opened:
         file = tmp_path / f"report-{len(contexts)}.html"
         file.write_text(html)
-        context = browser.new_context(
+        context = chromium.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=bypass_csp
         )
         contexts.append(context)

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow.entities.model_registry import ModelVersionTag
@@ -11,16 +10,7 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from infra.errors import ServerError
 from infra.registry_guard.changes import Change
 from infra.registry_guard.sight import Seen, models_of_ours, see
-
-
-class Wide:
-    """The store as any other kind of store: the guard asks it through its public methods."""
-
-    def __init__(self, store: SqlAlchemyStore) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+from tests.wide_store import Wide
 
 
 @pytest.fixture(scope="module")
