@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from infra.errors import BadSetting
 from infra.registry_guard.approval_spec import POLICY_TAG, ApprovalSpec, approval_spec, holds_role
 from infra.registry_guard.changes import Change
+from infra.registry_guard.journal import Asking, Journal
 from infra.registry_guard.policy import refuse
 from infra.registry_guard.terms import State, User, user_of
 from infra.registry_guard.version_tags import books
@@ -136,3 +138,14 @@ def test_the_books_name_everybody_whose_approval_counts() -> None:
     assert books(User("bot", "service"), CHANGES["reject"], once) == {}
     assert books(User("ann", "trainer"), CHANGES["request"], once) == {}
     assert books(User("bot", "service"), CHANGES["bookkeeping"], once) == {}
+
+
+def test_approvals_of_before_a_rejection_count_no_more(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "registry.jsonl")
+    for number, (who, value) in enumerate([("zoe", "approved"), ("yan", "rejected: no"), ("xil", "approved")]):
+        asking = Asking(str(number), User(who, "approver"), "POST", "/", tag("approval", value))
+        journal.asked(asking, {}, ours=True)
+        journal.done(asking, 200, {"approval": value})
+    found = journal.look(lambda facts: facts.approvals("demo", "3", {"approval": "approved"}))
+    assert dict(found) == {"xil": "approver"}
+    assert journal.look(lambda facts: facts.approvals("demo", "3", {"approval": "rejected: no"})) == {}
