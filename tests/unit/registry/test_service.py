@@ -270,3 +270,13 @@ def test_a_form_that_nobody_logged_in_for_decides_nothing_in_the_services_name(
     with pytest.raises(RegistryError, match="nobody is logged in"):
         steps.reject("shop", 2, "no")
     steps.registry_of("shop", "approver", Login("ann", "x"))
+
+
+def test_what_serves_is_not_rejected_but_rolled_back(world: World) -> None:
+    world.approve()
+    promote(world.registry, 2, world.store, world.home)
+    with pytest.raises(NotPromotable, match="serves as champion"):
+        reject(world.acting("ben", "approver"), 2, "second thoughts")
+    with pytest.raises(NotPromotable, match="is no candidate"):
+        reject(world.acting("ben", "approver"), 1, "the base")
+    assert world.registry.version(2).tags["approval"] == "approved"
