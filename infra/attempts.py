@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from uuid import uuid4
@@ -31,8 +32,30 @@ class Device(Record):
     accelerator: bool
 
 
+class Allocation(Record):
+    """What a scheduler gave an attempt, from allocation to release: what is billed.
+
+    One attempt has several where it was preempted and requeued. Times are the scheduler's, in seconds since the epoch.
+    """
+
+    id: str  # the scheduler's: `JOB` or `JOB.RESTART`, a pod's uid
+    queued: float  # from when on it waited
+    started: float
+    ended: float | None = None  # None: it is held now
+    nodes: int
+    devices: int  # billed, over all nodes
+    state: str  # in the scheduler's word, e.g. COMPLETED, PREEMPTED, NODE_FAIL
+    kwh: float | None = None
+    meter: str | None = None  # what measured kwh, e.g. `zeus`, `slurm`
+    busy: float | None = None  # share of held device time in which devices worked
+    peak_memory_bytes: int | None = None  # of the fullest device
+
+
 class Attempt(Record):
-    """One try of one step. ``kwh`` is None where no meter measured it."""
+    """One try of one step. ``kwh`` is None where no meter measured it.
+
+    Where a scheduler gave it devices, ``allocations`` say when it held them; else it held them all the time.
+    """
 
     id: str
     step: str
@@ -43,6 +66,18 @@ class Attempt(Record):
     state: State
     kwh: float | None
     error: str | None = None
+    allocations: tuple[Allocation, ...] = ()
+
+
+# the attempt in progress, to which a pool adds what its scheduler gave
+_current: ContextVar[tuple["AttemptLog", str] | None] = ContextVar("attempt", default=None)
+
+
+def record_allocation(allocation: Allocation) -> None:
+    """Add to the attempt in progress what a scheduler gave it, or what that is by now; outside of one, nothing."""
+    if (current := _current.get()) is not None:
+        log, attempt = current
+        log.write(event="allocation", id=attempt, allocation=allocation.model_dump())
 
 
 class AttemptLog:
@@ -69,6 +104,7 @@ class AttemptLog:
         beats.start()
         meter = EnergyMeter.start(device.accelerator)
         state, error = "Failed", None
+        token = _current.set((self, id_))
         try:
             yield
             state = "Completed"
@@ -76,6 +112,7 @@ class AttemptLog:
             error = f"{type(raised).__name__}: {raised}"[:500]
             raise
         finally:
+            _current.reset(token)
             stop.set()
             beats.join()
             seconds = time.monotonic() - begun
@@ -127,9 +164,16 @@ def attempts_of(entries: list[dict[str, Any]], *, running: bool = False) -> list
                     "seconds": 0.0,
                     "state": "Running" if running else "Killed",
                     "kwh": None,
+                    "allocations": {},
                 }
             case "beat":
                 open_[entry["id"]]["seconds"] = entry["seconds"]
+            case "allocation":
+                allocation = entry["allocation"]
+                open_[entry["id"]]["allocations"][allocation["id"]] = allocation  # the last word on each
             case "end":
                 open_[entry["id"]].update({key: entry[key] for key in ("seconds", "state", "kwh", "error")})
-    return [Attempt.model_validate(attempt) for attempt in open_.values()]
+    return [
+        Attempt.model_validate({**attempt, "allocations": tuple(attempt["allocations"].values())})
+        for attempt in open_.values()
+    ]

@@ -42,6 +42,12 @@ def examine() -> list[Finding]:
     return [finding for check in checks for finding in check()]
 
 
+def examine_job() -> list[Finding]:
+    """What is looked at inside a job, before its program starts: no servers and no prices are there."""
+    checks: list[Callable[[], list[Finding]]] = [_python, _machine, _versions, _torch, _visibility]
+    return [finding for check in checks for finding in check()]
+
+
 def in_words(findings: list[Finding]) -> str:
     marks = {"good": " ", "note": "·", "wrong": "!"}
     lines = [f"{marks[finding.state]} {finding.what:<14} {finding.text}" for finding in findings]

@@ -41,6 +41,10 @@ class PoolError(NightshiftError):
     """A pool can't run a program, or the program failed."""
 
 
+class PoolBusy(PoolError):
+    """A pool is down or its queue is too long: the night may go to another."""
+
+
 class TargetError(NightshiftError):
     """A deployment target can't be asked, pointed or believed."""
 
@@ -51,6 +55,10 @@ class ServerError(NightshiftError):
 
 class PriceError(NightshiftError):
     """The price book has no usable price for a device."""
+
+
+class HardwareError(NightshiftError):
+    """The hardware book has no usable figures for an accelerator."""
 
 
 class NightLocked(NightshiftError):

@@ -221,6 +221,30 @@ def program_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in child_environment(settings).items() if name not in _NOT_FOR_PROGRAMS}
 
 
+# what a job elsewhere needs of ``environment``: its own servers, databases and logins stay here
+_FOR_JOBS = ("HF_", "TRANSFORMERS_", "TOKENIZERS_", "TRL_", "DO_NOT_TRACK", "PYTHONUNBUFFERED", "NIGHTSHIFT_HOME")
+
+
+def program_variables(settings: Settings) -> dict[str, str]:
+    """What is set for a program on another machine, all of it fit to be read by anybody."""
+    return {name: value for name, value in environment(settings).items() if name.startswith(_FOR_JOBS)}
+
+
+def job_environment(variables: dict[str, str], root: str) -> dict[str, str]:
+    """That of a program inside a job: what the scheduler set, under what its launch plan says."""
+    return {**os.environ, **variables, "PYTHONPATH": root}
+
+
+def restarts() -> int:
+    """How often the scheduler has started this job before."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def launch_address() -> str:
+    """Address of the node that srun was called on: where a training's nodes meet."""
+    return os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+
+
 def visibility_variables() -> dict[str, str]:
     """Which variables that hide accelerators are set."""
     names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")

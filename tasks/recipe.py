@@ -156,16 +156,25 @@ class ServeSpec(Record):
 class BudgetSpec(Record):
     max_amount: float = Field(gt=0, description="money one night may cost, in the price book's currency")
     max_hours: float = Field(gt=0, description="hours the pool may be held")
+    max_month_amount: float | None = Field(
+        default=None, gt=0, description="money all nights of a calendar month may cost; unset: no limit"
+    )
 
 
 # where it runs, what it may cost and what comes after it don't change what a night makes
-_NO_RESULT = {"pool", "sources", "budget", "approval", "deploy"}
+_NO_RESULT = {"pool", "fallback_pools", "tenant", "sources", "budget", "approval", "deploy"}
 
 
 class Recipe(Record):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="also the registered model's name")
     seed: int = Field(default=0, description="of the choice of pairs and of training")
     pool: str = Field(default="local", description="where align and score run")
+    fallback_pools: tuple[str, ...] = Field(
+        default=(), description="tried in this order where the pool is down or its queue too long"
+    )
+    tenant: str = Field(
+        default="default", pattern=r"^[a-z0-9][a-z0-9-]*$", description="whose night it is, on the month's bill"
+    )
     sources: tuple[str, ...] = Field(min_length=1, description="files or folders, from the checkout's root or absolute")
     model: ModelSpec = Field(description="the base model")
     data: DataSpec = Field(default_factory=DataSpec, description="the split and the bounds of a row")

@@ -9,6 +9,7 @@ from prefect.blocks.core import Block
 
 from infra.attempts import Device
 from infra.digest import Record
+from infra.hardware import Hardware
 
 OnEvent = Callable[[dict[str, Any]], None]
 
@@ -26,6 +27,7 @@ class Program(Record):
     spec: str
     result: str
     distributed: bool = False
+    checkpoints: str | None = None  # where it keeps checkpoints; None: it keeps none
 
     @property
     def folder(self) -> Path:
@@ -42,6 +44,10 @@ class Pool(Block):
     @abstractmethod
     def memory_bytes(self) -> int:
         """Memory one program may use: of the accelerator, or of the machine where it has none."""
+
+    def hardware(self) -> Hardware | None:
+        """Its accelerators by the hardware book; None where it has none, or none that the book knows."""
+        return None
 
     def shares_weights(self) -> bool:
         """Whether its training processes share a model's weights (FSDP2) rather than hold all of them each (DDP)."""

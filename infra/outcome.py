@@ -1,0 +1,58 @@
+"""How a job ended, in words that are no scheduler's; written beside its spec by the one that followed it."""
+
+from pathlib import Path
+from typing import Literal
+
+from infra.attempts import Allocation
+from infra.digest import Record
+
+Kind = Literal[
+    "completed",
+    "failed",
+    "cancelled",
+    "preempted",
+    "node_failure",
+    "time_limit",
+    "out_of_memory",
+    "held",
+    "refused",
+    "vanished",
+]
+# the program did nothing wrong: the same job may be started again, and goes on from its checkpoint
+LOST: frozenset[Kind] = frozenset({"preempted", "node_failure", "vanished"})
+FILE = "outcome.json"
+
+
+class Outcome(Record):
+    """One job's end.
+
+    Attributes:
+        key: of its launch plan.
+        job: the scheduler's name of it.
+        what, do: as in every error of ours; of a completed job what is one word for people.
+        allocations: when it held devices, the scheduler's own times.
+    """
+
+    key: str
+    job: str
+    kind: Kind
+    what: str
+    do: str = ""
+    exit_code: int | None = None
+    allocations: tuple[Allocation, ...] = ()
+
+
+def write_outcome(folder: Path, outcome: Outcome) -> None:
+    """Whole or not at all."""
+    part = folder / f".{FILE}.part"
+    part.write_text(outcome.model_dump_json())
+    part.replace(folder / FILE)
+
+
+def read_outcome(folder: Path, key: str) -> Outcome | None:
+    """The outcome of this launch, or None while there is none (or only that of an earlier one)."""
+    try:
+        found = Outcome.model_validate_json((folder / FILE).read_text())
+    except FileNotFoundError:
+        return None
+    return found if found.key == key else None

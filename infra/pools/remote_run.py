@@ -1,0 +1,218 @@
+"""One flow run on a pool's work pool, seen from the night: start it, hand its events on, and learn how it ended."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelling
+
+from infra.attempts import Allocation
+from infra.errors import PoolBusy, PoolError
+from infra.events import parse
+from infra.launch import Launch
+from infra.outcome import Outcome, read_outcome
+from infra.pools.base import OnEvent
+
+FLOW = "gpu-step"
+LAUNCH, EVENTS, LOG = "launch.json", "events.jsonl", "output.log"
+_LOOK_SECONDS = 1.0
+_ASK_SECONDS = 5.0
+# Prefect's server may be restarted while a job runs; the job does not need it
+_AWAY_SECONDS = 600.0
+_TAIL_LINES = 25
+_GOING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+
+
+class RemoteRun:
+    """A flow run of ``gpu-step`` for one launch.
+
+    Args:
+        variables: job variables, in the worker's words.
+        lost: the outcome of a job that left none, asked once its flow run has ended.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        work_pool: str,
+        variables: dict[str, Any],
+        on_event: OnEvent,
+        lost: Callable[[], Outcome | None],
+    ) -> None:
+        self._launch, self._work_pool, self._variables = launch, work_pool, variables
+        self._on_event, self._lost = on_event, lost
+        self._folder = Path(launch.folder)
+        self._events = self._folder / EVENTS
+        self._read = self._events.stat().st_size if self._events.exists() else 0
+        self._run: UUID | None = None
+        self._outcome: Outcome | None = None
+
+    def start(self) -> None:
+        """Queue the job. One that an earlier night left in this folder is asked to end first, and waited for.
+
+        Raises:
+            PoolError: the pool is not deployed, or Prefect's server is away.
+        """
+        tag = f"nightshift.folder:{self._folder}"
+        self._end_earlier(tag)
+        (self._folder / LAUNCH).write_text(self._launch.model_dump_json(indent=1))
+        try:
+            run = run_deployment(
+                f"{FLOW}/{self._work_pool}",
+                parameters={"launch": str(self._folder / LAUNCH)},
+                job_variables=self._variables,
+                flow_run_name=self._launch.name,
+                idempotency_key=self._launch.key,
+                timeout=0,
+                tags=["nightshift", tag],
+            )
+        except ObjectNotFound:
+            raise PoolError(
+                f"there is no deployment {FLOW}/{self._work_pool}: nothing starts jobs of this pool",
+                do="start `nightshift up` with the pool's block saved, and its worker (docs/guides/pools.md)",
+            ) from None
+        self._run = run.id  # pyright: ignore[reportAttributeAccessIssue]
+
+    def wait(self, queue_seconds: float) -> Outcome:
+        """Hand events on until the job has ended.
+
+        Raises:
+            PoolBusy: it still waits for devices after ``queue_seconds``.
+            PoolError: the flow run ended and nobody can say how the job did, or Prefect's server stays away.
+        """
+        begun = asked = time.monotonic()
+        away: float | None = None
+        while True:
+            self._hand_on()
+            self._outcome = read_outcome(self._folder, self._launch.key)
+            if self._outcome is not None:
+                self._hand_on()
+                return self._outcome
+            now = time.monotonic()
+            if now - asked >= _ASK_SECONDS:
+                asked = now
+                try:
+                    state = self._state()
+                    away = None
+                except (httpx.TransportError, PrefectHTTPStatusError) as error:
+                    away = away or now
+                    if not now - away <= _AWAY_SECONDS:
+                        raise PoolError(
+                            f"Prefect's server has been away for {_AWAY_SECONDS:.0f} s while {self._launch.name} runs: "
+                            f"{error}",
+                            do="start it again (`nightshift up`) and run the night again: it goes on from there",
+                        ) from error
+                    continue
+                if state.is_final():
+                    return self._after(state)
+                if state.type in (StateType.SCHEDULED, StateType.PENDING) and not now - begun <= queue_seconds:
+                    raise PoolBusy(
+                        f"{self._launch.name} has waited {queue_seconds / 3600:.1f} h for the work pool "
+                        f"{self._work_pool} ({state.name}: {state.message or 'no reason given'})",
+                        do="free the pool, raise queue_hours in its block, or name another in fallback_pools",
+                    )
+            time.sleep(_LOOK_SECONDS)
+
+    def cancel(self, seconds: float) -> None:
+        """Ask the job to keep a checkpoint and end, and wait until it has."""
+        if self._run is not None:
+            _cancel(self._run)
+            self._await_end(self._run, seconds)
+            self._outcome = read_outcome(self._folder, self._launch.key) or self._lost()
+
+    def allocations(self) -> tuple[Allocation, ...]:
+        return self._outcome.allocations if self._outcome else ()
+
+    def _after(self, state: Any) -> Outcome:
+        """The flow run has ended; its outcome may be some moments late on the shared file system."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            self._outcome = read_outcome(self._folder, self._launch.key) or self._lost()
+            if self._outcome is not None:
+                self._hand_on()
+                return self._outcome
+            time.sleep(0.5)
+        raise PoolError(
+            f"the flow run of {self._launch.name} ended as {state.name} ({state.message or 'no message'}), and its job "
+            f"left no word in {self._folder}",
+            do="look at the flow run's logs in Prefect; do night and worker see the same NIGHTSHIFT_HOME?",
+        )
+
+    def _state(self) -> Any:
+        assert self._run is not None
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(self._run).state
+        assert state is not None
+        return state
+
+    def _hand_on(self) -> None:
+        """Events that came since the last look; a line that is not whole yet waits."""
+        if not self._events.exists():
+            return
+        with self._events.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._read += len(whole)
+        for line in whole.decode(errors="replace").splitlines():
+            event = parse(line)
+            if event is not None:
+                self._on_event(event)
+
+    def _end_earlier(self, tag: str) -> None:
+        with get_client(sync_client=True) as client:
+            found = client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(
+                    tags=FlowRunFilterTags(all_=[tag]),
+                    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_GOING)),
+                )
+            )
+        for run in found:
+            _cancel(run.id)
+        for run in found:
+            self._await_end(run.id, self._launch.grace_seconds + 60)
+
+    def _await_end(self, run: UUID, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with get_client(sync_client=True) as client:
+                state = client.read_flow_run(run).state
+            if state is None or state.is_final():
+                return
+            time.sleep(_LOOK_SECONDS)
+        raise PoolError(
+            f"the flow run {run} has not ended {seconds:.0f} s after it was asked to",
+            do="is the pool's worker running? Start it; or end the job by hand, then set the flow run's state",
+        )
+
+
+def _cancel(run: UUID) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run, Cancelling(message="the night asked for it"), force=False)
+
+
+def tail_of(folder: Path) -> str:
+    """The end of a job's output."""
+    try:
+        lines = (folder / LOG).read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join(lines[-_TAIL_LINES:])
+
+
+def launch_in(path: Path) -> Launch:
+    return Launch.model_validate(json.loads(path.read_text()))
