@@ -12,9 +12,13 @@ from infra.errors import PoolError
 _ASK_TORCH = """
 import json, torch
 found = torch.cuda.is_available()
-names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if found else []
+count = torch.cuda.device_count() if found else 0
+names = [torch.cuda.get_device_name(i) for i in range(count)]
+of = torch.cuda.get_device_properties
+architectures = [getattr(of(i), "gcnArchName", "").split(":")[0] or f"sm_{of(i).major}{of(i).minor}" for i in range(count)]
 print(json.dumps({
     "names": names,
+    "architectures": architectures,
     "memory_bytes": torch.cuda.mem_get_info(0)[1] if names else 0,
     "torch": torch.__version__,
     "build": "rocm " + torch.version.hip if torch.version.hip
@@ -25,6 +29,7 @@ print(json.dumps({
 
 class Accelerators(Record):
     names: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()  # as compilers spell them: gfx950, sm_90
     memory_bytes: int = 0
     torch: str | None = None
     build: str | None = None

@@ -12,9 +12,10 @@ import httpx
 import psutil
 from packaging.specifiers import SpecifierSet
 
-from infra.accelerators import ask_torch
+from infra.accelerators import Accelerators, ask_torch, probe
 from infra.digest import Record
 from infra.errors import NightshiftError
+from infra.hardware import hardware_book
 from infra.price_book import load_price_book
 from infra.settings import load_settings, servers_up, tracking_uri, visibility_variables
 
@@ -42,10 +43,28 @@ def examine() -> list[Finding]:
     return [finding for check in checks for finding in check()]
 
 
-def examine_job() -> list[Finding]:
-    """What is looked at inside a job, before its program starts: no servers and no prices are there."""
+def examine_job(gpu: str | None) -> list[Finding]:
+    """What is looked at inside a job, before its program starts: no servers and no prices are there.
+
+    Args:
+        gpu: the accelerator's kind that the pool was to give; None for none.
+    """
     checks: list[Callable[[], list[Finding]]] = [_python, _machine, _versions, _torch, _visibility]
-    return [finding for check in checks for finding in check()]
+    findings = [finding for check in checks for finding in check()]
+    return [*findings, judge_accelerators(gpu, probe())] if gpu else findings
+
+
+def judge_accelerators(gpu: str, found: Accelerators) -> Finding:
+    """What is there against what the pool was to give, by the hardware book."""
+    wanted = hardware_book().of(gpu)
+    others = sorted({one for one in found.architectures if one != wanted.architecture})
+    if not found.names:
+        text = f"the pool was to give {gpu} and PyTorch sees no accelerator: look at the visibility and the driver"
+        return Finding(what="accelerators", state="wrong", text=text)
+    if others:
+        text = f"the pool was to give {gpu} ({wanted.architecture}), and there is {', '.join(others)}: mend `gpu` in its block"
+        return Finding(what="accelerators", state="wrong", text=text)
+    return Finding(what="accelerators", state="good", text=f"{len(found.names)} {gpu} ({wanted.architecture})")
 
 
 def in_words(findings: list[Finding]) -> str:

@@ -1,9 +1,11 @@
-"""What a job runs on its first node, ``python -m infra.job_program LAUNCH``: looks at the machine, runs and meters.
+"""What a job runs, one process a node: ``python -m infra.job_program LAUNCH`` looks at the machine, runs and meters.
 
 It leaves beside the spec: ``doctor.json`` (what this machine is), ``events.jsonl`` (the program's events), ``output.log``
-(all else it printed) and ``answer.json`` (how it ended, and what it used). Imports no Prefect: jobs start at once, and
-need no way to its API. SIGUSR1 and SIGTERM (a time limit near, a preemption, a cancelled night) and a lease that nobody
-renews are handed on to the program as SIGTERM, upon which a training keeps a checkpoint and ends.
+(all else it printed) and ``answer.json`` (how it ended, and what it used). Other nodes than the first leave only
+``usage-RANK.json`` and their output. Imports no Prefect: a job starts at once, and needs no way to its API.
+
+SIGUSR1 and SIGTERM (a time limit near, a preemption, a cancelled night), and a lease that nobody renews, are handed on to
+the program as SIGTERM, upon which a training keeps a checkpoint and ends.
 """
 
 import json
@@ -14,17 +16,18 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from infra.digest import Record
 from infra.events import MARK
+from infra.hardware import hardware_book
 from infra.launch import Launch
 from infra.launcher import command
 from infra.lease import Watched
-from infra.settings import job_environment, restarts
+from infra.settings import job_environment, launch_address, node_rank, restarts
 from infra.usage import Usage, UsageMeter
 
 ANSWER, DOCTOR = "answer.json", "doctor.json"
@@ -33,7 +36,7 @@ _LEASE_LOOK_SECONDS = 5.0
 
 
 class Answer(Record):
-    """What the job says of itself at its end. Of a job that was killed there is none."""
+    """What a job says of itself at its end. Of one that was killed there is none."""
 
     key: str
     restart: int  # how often the scheduler had started it before
@@ -47,17 +50,25 @@ class Answer(Record):
 
 def main(launch_path: str) -> int:
     launch = Launch.model_validate_json(Path(launch_path).read_text())
-    folder = Path(launch.folder)
-    started = time.time()
-    (folder / ANSWER).unlink(missing_ok=True)
-    restart = restarts()
-    _say(
-        folder, "log", text=f"job of {launch.name} on {platform.node()}" + (f", start {restart + 1}" if restart else "")
-    )
-    (folder / DOCTOR).write_text(json.dumps(_doctor()))
-    meter = UsageMeter.start(accelerator=launch.gpus_per_node > 0)
-    job = _Job(launch)
-    code = job.run()
+    return (_first if node_rank() == 0 else _other)(launch)
+
+
+def _first(launch: Launch) -> int:
+    folder, started, restart = Path(launch.folder), time.time(), restarts()
+    for old in (folder / ANSWER, *folder.glob("usage-*.json")):
+        old.unlink(missing_ok=True)
+    job = Job(launch)
+    job.listen()
+    with (folder / "events.jsonl").open("a") as events, (folder / "output.log").open("a") as log:
+        say = _sayer(events)
+        if restart:
+            say("again", text=f"start {restart + 1} of the job of {launch.name}")
+        say("log", text=f"{launch.name} runs on {platform.node()}")
+        (folder / DOCTOR).write_text(json.dumps(_doctor(launch)))
+        meter = UsageMeter.start(accelerator=launch.gpus_per_node > 0)
+        with _leased(folder, job):
+            code = job.run(events, log)
+        usage = meter.stop()
     answer = Answer(
         key=launch.key,
         restart=restart,
@@ -65,60 +76,36 @@ def main(launch_path: str) -> int:
         asked=job.asked,
         started=started,
         ended=time.time(),
-        usage=meter.stop(),
+        usage=usage,
         tail="".join(job.tail),
     )
-    part = folder / f".{ANSWER}.part"
-    part.write_text(answer.model_dump_json())
-    part.replace(folder / ANSWER)
+    _write(folder / ANSWER, answer)
     return code
 
 
-class _Job:
-    """The program's process, from its start to its end."""
+def _other(launch: Launch) -> int:
+    job = Job(launch)
+    job.listen()
+    folder, rank = Path(launch.folder), node_rank()
+    meter = UsageMeter.start(accelerator=launch.gpus_per_node > 0)
+    with (folder / f"output-{rank}.log").open("a") as log:
+        code = job.run(None, log)
+    _write(folder / f"usage-{rank}.json", meter.stop())
+    return code
+
+
+class Job:
+    """The program's process on this node, from its start to its end."""
 
     def __init__(self, launch: Launch) -> None:
-        self._launch, self._folder = launch, Path(launch.folder)
+        self._launch = launch
         self.asked: str | None = None
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self) -> int:
-        """The program's exit code; 128 + signal where one ended it, as shells have it."""
+    def listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._receive)
-        with (
-            self._leased(),
-            (self._folder / "output.log").open("a") as log,
-            (self._folder / "events.jsonl").open("a") as events,
-        ):
-            self._process = subprocess.Popen(
-                command(self._launch),
-                cwd=self._launch.root,
-                env=job_environment(self._launch.variables, self._launch.root),
-                stdin=subprocess.PIPE,  # held open; the program ends when this process does
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,  # the scheduler's signals come to this process alone, which hands them on once
-            )
-            if self.asked:  # before there was a process
-                self._hand_on()
-            assert self._process.stdout is not None
-            for line in self._process.stdout:
-                if line.startswith(MARK):
-                    events.write(line)
-                    events.flush()
-                else:
-                    log.write(line)
-                    log.flush()
-                    self.tail.append(line)
-            code = self._process.wait()
-        return code if code >= 0 else 128 - code
-
-    def _receive(self, number: int, _frame: Any) -> None:
-        self.ask(signal.Signals(number).name)
+            signal.signal(number, lambda number, _: self.ask(signal.Signals(number).name))
 
     def ask(self, by: str) -> None:
         """Ask the program to keep a checkpoint and end; once."""
@@ -126,38 +113,78 @@ class _Job:
             self.asked = by
             self._hand_on()
 
+    def run(self, events: TextIO | None, log: TextIO) -> int:
+        """The program's exit code; 128 + signal where one ended it, as shells have it."""
+        launch = self._launch
+        vendor = hardware_book().of(launch.gpu).vendor if launch.gpu else None
+        self._process = subprocess.Popen(
+            command(launch, launch_address()),
+            cwd=launch.root,
+            env=job_environment(launch.variables, launch.root, vendor),
+            stdin=subprocess.PIPE,  # held open; the program ends when this process does
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # the scheduler's signals come to this process alone, which hands them on once
+        )
+        if self.asked is not None:  # before there was a process
+            self._hand_on()
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            is_event = line.startswith(MARK)
+            if is_event and events is None:
+                continue  # every node's processes tell the same; the first one's are enough
+            file = events if is_event and events is not None else log
+            file.write(line)
+            file.flush()
+            if not is_event:
+                self.tail.append(line)
+        code = self._process.wait()
+        return code if code >= 0 else 128 - code
+
     def _hand_on(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
 
-    @contextmanager
-    def _leased(self) -> Iterator[None]:
-        """Ends the program when the night that waits for it is gone."""
-        stop, watched = threading.Event(), Watched(self._folder)
 
-        def watch() -> None:
-            while not stop.wait(_LEASE_LOOK_SECONDS):
-                if watched.lost():
-                    self.ask("the night that waits for it is gone")
-                    return
+@contextmanager
+def _leased(folder: Path, job: Job) -> Iterator[None]:
+    """Ask the program to end when the night that waits for it is gone."""
+    stop, watched = threading.Event(), Watched(folder)
 
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
+    def watch() -> None:
+        while not stop.wait(_LEASE_LOOK_SECONDS):
+            if watched.lost():
+                job.ask("the night that waited for it is gone")
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    with ExitStack() as stack:
+        stack.callback(thread.join)
+        stack.callback(stop.set)
+        yield
 
 
-def _doctor() -> list[dict[str, Any]]:
+def _doctor(launch: Launch) -> list[dict[str, Any]]:
     from infra.doctor import examine_job
 
-    return [finding.model_dump() for finding in examine_job()]
+    return [finding.model_dump() for finding in examine_job(launch.gpu)]
 
 
-def _say(folder: Path, event: str, **fields: Any) -> None:
-    with (folder / "events.jsonl").open("a") as file:
-        file.write(MARK + json.dumps({"event": event, **fields}) + "\n")
+def _sayer(events: TextIO) -> Callable[..., None]:
+    def say(event: str, **fields: Any) -> None:
+        events.write(MARK + json.dumps({"event": event, **fields}) + "\n")
+        events.flush()
+
+    return say
+
+
+def _write(path: Path, record: Record) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(record.model_dump_json())
+    part.replace(path)
 
 
 if __name__ == "__main__":

@@ -1,47 +1,37 @@
-"""The command that starts a launch's processes: plain Python, torchrun on one node, or torchrun on each by srun."""
+"""The command that starts a launch's processes on one node: plain Python, or torchrun. Pure."""
 
-import sys
+import zlib
 
 from infra.launch import Launch
 
-# of the meeting of a training's nodes: the first node's, any port that is free on most machines
+# where a training's nodes meet on the first of them: any port that most machines leave free
 _PORT_BASE, _PORT_RANGE = 20000, 20000
 
 
-def command(launch: Launch) -> list[str]:
-    """What the first node runs for the whole job."""
-    program = ["-m", launch.module, launch.spec, launch.result]
-    if launch.nodes > 1:
-        nodes = str(launch.nodes)
-        return [
-            "srun", "--nodes", nodes, "--ntasks", nodes, "--ntasks-per-node", "1", "--kill-on-bad-exit=1",
-            launch.python, "-m", "infra.node_program", f"{launch.folder}/launch.json",
-        ]  # fmt: skip
-    if launch.processes_per_node == 1:
-        return [launch.python, *program]
-    return [launch.python, "-m", "torch.distributed.run", "--standalone", *_processes(launch), *program]
+def command(launch: Launch, head: str) -> list[str]:
+    """What a node runs.
 
-
-def node_command(launch: Launch, head: str) -> list[str]:
-    """What every node of several runs: torchrun, which meets the others at ``head``.
-
-    c10d needs no numbers given to nodes: whoever comes is counted in, and a node that comes back after a failure too.
+    Args:
+        head: the first node's address; used where there are several.
     """
+    program = ["-m", launch.module, launch.spec, launch.result]
+    if not launch.distributed or launch.nodes * launch.processes_per_node == 1:
+        return [launch.python, *program]
+    return [launch.python, "-m", "torch.distributed.run", *_rendezvous(launch, head), *program]
+
+
+def _rendezvous(launch: Launch, head: str) -> list[str]:
+    processes = ["--nproc-per-node", str(launch.processes_per_node)]
+    if launch.nodes == 1:
+        return ["--standalone", *processes]
+    # c10d gives the nodes their numbers: none needs to know its own
     return [
-        sys.executable, "-m", "torch.distributed.run",
-        "--nnodes", str(launch.nodes), *_processes(launch),
+        "--nnodes", str(launch.nodes), *processes,
         "--rdzv-backend", "c10d", "--rdzv-endpoint", f"{head}:{port_of(launch.key)}", "--rdzv-id", launch.key,
         "--max-restarts", "0",  # a training that lost a process goes on from its checkpoint, in a job of its own
-        "-m", launch.module, launch.spec, launch.result,
     ]  # fmt: skip
-
-
-def _processes(launch: Launch) -> list[str]:
-    return ["--nproc-per-node", str(launch.processes_per_node)]
 
 
 def port_of(key: str) -> int:
     """A port that jobs of other keys on the same node most likely don't take."""
-    import zlib
-
     return _PORT_BASE + zlib.crc32(key.encode()) % _PORT_RANGE

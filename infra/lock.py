@@ -50,3 +50,19 @@ def _write(file: TextIO, text: str) -> None:
     file.truncate()
     file.write(text)
     file.flush()
+
+
+@contextmanager
+def folder_lock(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder for this process alone.
+
+    Raises:
+        NightLocked: somebody holds it; ``what`` says who.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NightLocked(f"{what} ({folder / 'lock'} is held)", do="stop the other one first") from None
+        yield

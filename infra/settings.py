@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     reconcile_seconds: float = Field(
         5.0, gt=0, le=3600, description="how often the promotion service looks into the registry by itself"
     )
+    slurm_poll_seconds: float = Field(
+        5.0, gt=0, le=600, description="how often the Slurm worker asks where its jobs stand, all with one call"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of training and scoring; unset: all cores")
     judge_url: str | None = Field(
         None, description="OpenAI-compatible endpoint of the judge model, e.g. `http://host/v1`; for suites it grades"
@@ -230,9 +233,37 @@ def program_variables(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in environment(settings).items() if name.startswith(_FOR_JOBS)}
 
 
-def job_environment(variables: dict[str, str], root: str) -> dict[str, str]:
+def job_environment(variables: dict[str, str], root: str, vendor: str | None) -> dict[str, str]:
     """That of a program inside a job: what the scheduler set, under what its launch plan says."""
-    return {**os.environ, **variables, "PYTHONPATH": root}
+    return one_visibility({**os.environ, **variables, "PYTHONPATH": root}, vendor)
+
+
+def one_visibility(environment: dict[str, str], vendor: str | None) -> dict[str, str]:
+    """With exactly one variable that says which accelerators a program sees.
+
+    Slurm sets several for AMD's. Each renumbers what the one before left, so that two hide devices; and what
+    ROCR_VISIBLE_DEVICES hides can't be reached by RCCL from device to device. HIP_VISIBLE_DEVICES alone does neither.
+    """
+    if vendor != "amd":
+        return environment
+    kept = {name: value for name, value in environment.items() if name not in _VISIBILITY}
+    devices = next((environment[name] for name in _VISIBILITY if environment.get(name)), None)
+    return {**kept, "HIP_VISIBLE_DEVICES": devices} if devices else kept
+
+
+# the first that is set counts
+_VISIBILITY = ("HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL")
+
+
+def slurm_environment() -> dict[str, str]:
+    """That of Slurm's commands: times in seconds since the epoch, and no option of theirs from somebody's shell."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("SBATCH_", "SQUEUE_", "SACCT_"))}
+    return {**own, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"}
+
+
+def node_rank() -> int:
+    """Which of the job's nodes this is; 0 on the first, or where there is no other."""
+    return int(os.environ.get("SLURM_NODEID", "0"))
 
 
 def restarts() -> int:

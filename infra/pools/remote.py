@@ -8,10 +8,10 @@ folder; a job whose night is gone keeps a checkpoint and ends, so that no orphan
 
 import sys
 from abc import abstractmethod
-from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from prefect.workers.base import BaseWorker
 from pydantic import Field, field_validator
 
 from infra.attempts import Device, record_allocation
@@ -21,6 +21,7 @@ from infra.launch import Launch, Mount
 from infra.lease import leased
 from infra.outcome import LOST, Outcome
 from infra.pools.base import OnEvent, Pool, Program
+from infra.pools.deployed import ensure_deployed
 from infra.pools.remote_run import RemoteRun
 from infra.settings import ROOT, load_settings, program_variables
 
@@ -86,6 +87,10 @@ class RemotePool(Pool):
         return f"{self.KIND}/{block}" if block and block != self.KIND else self.KIND
 
     @abstractmethod
+    def worker(self) -> type[BaseWorker[Any, Any, Any]]:
+        """The type of worker that its work pool has."""
+
+    @abstractmethod
     def job_variables(self, launch: Launch) -> dict[str, Any]:
         """What the pool's worker is told of a launch: its own words for it."""
 
@@ -133,7 +138,7 @@ class RemotePool(Pool):
 
     def _one(self, launch: Launch, on_event: OnEvent) -> Outcome:
         """One job, from the queue to its end; asked to end where the night is."""
-        run = RemoteRun(launch, self.work_pool, self.job_variables(launch), on_event, lambda: self.lost(launch))
+        run = RemoteRun(launch, ensure_deployed(self), self.job_variables(launch), on_event, lambda: self.lost(launch))
         run.start()
         try:
             outcome = run.wait(queue_seconds=self.queue_hours * 3600)
@@ -147,7 +152,3 @@ class RemotePool(Pool):
             for allocation in run.allocations():
                 record_allocation(allocation)
         return outcome
-
-
-def folder_of(launch: Launch) -> Path:
-    return Path(launch.folder)

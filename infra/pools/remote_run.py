@@ -1,6 +1,5 @@
 """One flow run on a pool's work pool, seen from the night: start it, hand its events on, and learn how it ended."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,13 +26,11 @@ from infra.launch import Launch
 from infra.outcome import Outcome, read_outcome
 from infra.pools.base import OnEvent
 
-FLOW = "gpu-step"
-LAUNCH, EVENTS, LOG = "launch.json", "events.jsonl", "output.log"
+LAUNCH, EVENTS = "launch.json", "events.jsonl"
 _LOOK_SECONDS = 1.0
 _ASK_SECONDS = 5.0
 # Prefect's server may be restarted while a job runs; the job does not need it
 _AWAY_SECONDS = 600.0
-_TAIL_LINES = 25
 _GOING = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
@@ -41,6 +38,7 @@ class RemoteRun:
     """A flow run of ``gpu-step`` for one launch.
 
     Args:
+        deployment: full name, ``gpu-step/WORK POOL``.
         variables: job variables, in the worker's words.
         lost: the outcome of a job that left none, asked once its flow run has ended.
     """
@@ -48,12 +46,12 @@ class RemoteRun:
     def __init__(
         self,
         launch: Launch,
-        work_pool: str,
+        deployment: str,
         variables: dict[str, Any],
         on_event: OnEvent,
         lost: Callable[[], Outcome | None],
     ) -> None:
-        self._launch, self._work_pool, self._variables = launch, work_pool, variables
+        self._launch, self._deployment, self._variables = launch, deployment, variables
         self._on_event, self._lost = on_event, lost
         self._folder = Path(launch.folder)
         self._events = self._folder / EVENTS
@@ -72,7 +70,7 @@ class RemoteRun:
         (self._folder / LAUNCH).write_text(self._launch.model_dump_json(indent=1))
         try:
             run = run_deployment(
-                f"{FLOW}/{self._work_pool}",
+                self._deployment,
                 parameters={"launch": str(self._folder / LAUNCH)},
                 job_variables=self._variables,
                 flow_run_name=self._launch.name,
@@ -82,7 +80,7 @@ class RemoteRun:
             )
         except ObjectNotFound:
             raise PoolError(
-                f"there is no deployment {FLOW}/{self._work_pool}: nothing starts jobs of this pool",
+                f"there is no deployment {self._deployment}: nothing starts jobs of this pool",
                 do="start `nightshift up` with the pool's block saved, and its worker (docs/guides/pools.md)",
             ) from None
         self._run = run.id  # pyright: ignore[reportAttributeAccessIssue]
@@ -121,8 +119,8 @@ class RemoteRun:
                     return self._after(state)
                 if state.type in (StateType.SCHEDULED, StateType.PENDING) and not now - begun <= queue_seconds:
                     raise PoolBusy(
-                        f"{self._launch.name} has waited {queue_seconds / 3600:.1f} h for the work pool "
-                        f"{self._work_pool} ({state.name}: {state.message or 'no reason given'})",
+                        f"{self._launch.name} has waited {queue_seconds / 3600:.1f} h for "
+                        f"{self._deployment} ({state.name}: {state.message or 'no reason given'})",
                         do="free the pool, raise queue_hours in its block, or name another in fallback_pools",
                     )
             time.sleep(_LOOK_SECONDS)
@@ -146,6 +144,9 @@ class RemoteRun:
                 self._hand_on()
                 return self._outcome
             time.sleep(0.5)
+        if state.is_cancelled():  # before it was given to anybody
+            what = f"{self._launch.name} was cancelled before it had begun"
+            return Outcome(key=self._launch.key, job="", kind="cancelled", what=what, do="run the night again")
         raise PoolError(
             f"the flow run of {self._launch.name} ended as {state.name} ({state.message or 'no message'}), and its job "
             f"left no word in {self._folder}",
@@ -205,14 +206,20 @@ def _cancel(run: UUID) -> None:
         client.set_flow_run_state(run, Cancelling(message="the night asked for it"), force=False)
 
 
-def tail_of(folder: Path) -> str:
-    """The end of a job's output."""
+def worker_problems(work_pool: str, type_: str) -> list[str]:
+    """What keeps a work pool from starting jobs: not there, of another type, paused, or without a worker."""
     try:
-        lines = (folder / LOG).read_text(errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    return "\n".join(lines[-_TAIL_LINES:])
-
-
-def launch_in(path: Path) -> Launch:
-    return Launch.model_validate(json.loads(path.read_text()))
+        with get_client(sync_client=True) as client:
+            found = client.read_work_pool(work_pool)
+    except ObjectNotFound:
+        return [f"there is no work pool {work_pool!r}: `nightshift up` makes it when the pool's block is saved"]
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        return [f"Prefect's server does not say how the work pool {work_pool!r} is: {error}"]
+    if found.type != type_:
+        return [f"the work pool {work_pool!r} is of type {found.type!r}, not {type_!r}"]
+    if found.is_paused:
+        return [f"the work pool {work_pool!r} is paused"]
+    if found.status is not None and found.status.value == "NOT_READY":
+        start = f"prefect worker start --pool {work_pool} --type {type_}"
+        return [f"no worker of the work pool {work_pool!r} is there: start one, `{start}`"]
+    return []
