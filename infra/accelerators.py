@@ -15,7 +15,9 @@ found = torch.cuda.is_available()
 count = torch.cuda.device_count() if found else 0
 names = [torch.cuda.get_device_name(i) for i in range(count)]
 of = torch.cuda.get_device_properties
-architectures = [getattr(of(i), "gcnArchName", "").split(":")[0] or f"sm_{of(i).major}{of(i).minor}" for i in range(count)]
+architectures = [
+    getattr(of(i), "gcnArchName", "").split(":")[0] or f"sm_{of(i).major}{of(i).minor}" for i in range(count)
+]
 print(json.dumps({
     "names": names,
     "architectures": architectures,

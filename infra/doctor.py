@@ -62,7 +62,7 @@ def judge_accelerators(gpu: str, found: Accelerators) -> Finding:
         text = f"the pool was to give {gpu} and PyTorch sees no accelerator: look at the visibility and the driver"
         return Finding(what="accelerators", state="wrong", text=text)
     if others:
-        text = f"the pool was to give {gpu} ({wanted.architecture}), and there is {', '.join(others)}: mend `gpu` in its block"
+        text = f"the pool was to give {gpu} ({wanted.architecture}), there is {', '.join(others)}: mend its `gpu`"
         return Finding(what="accelerators", state="wrong", text=text)
     return Finding(what="accelerators", state="good", text=f"{len(found.names)} {gpu} ({wanted.architecture})")
 

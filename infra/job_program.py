@@ -1,11 +1,11 @@
 """What a job runs, one process a node: ``python -m infra.job_program LAUNCH`` looks at the machine, runs and meters.
 
-It leaves beside the spec: ``doctor.json`` (what this machine is), ``events.jsonl`` (the program's events), ``output.log``
-(all else it printed) and ``answer.json`` (how it ended, and what it used). Other nodes than the first leave only
-``usage-RANK.json`` and their output. Imports no Prefect: a job starts at once, and needs no way to its API.
+It leaves beside the spec: ``doctor.json`` (what this machine is), ``events.jsonl`` (the program's events),
+``output.log`` (all else it printed) and ``answer.json`` (how it ended, and what it used). Other nodes than the first
+leave only ``usage-RANK.json`` and their output. Imports no Prefect: a job starts at once, and needs no way to its API.
 
-SIGUSR1 and SIGTERM (a time limit near, a preemption, a cancelled night), and a lease that nobody renews, are handed on to
-the program as SIGTERM, upon which a training keeps a checkpoint and ends.
+SIGUSR1 and SIGTERM (a time limit near, a preemption, a cancelled night), and a lease that nobody renews, are handed on
+to the program as SIGTERM, upon which a training keeps a checkpoint and ends.
 """
 
 import json

@@ -69,7 +69,8 @@ def jobs_named(name: str, since: str = "now-7days") -> list[str]:
         raise _why(found, "the queue")
     numbers = set(found.stdout.split())
     past = _run(
-        ["sacct", "--name", name, "--starttime", since, "--allocations", "--noheader", "--parsable2", "--format", "JobIDRaw"]
+        ["sacct", "--name", name, "--starttime", since, "--allocations", "--noheader", "--parsable2",
+         "--format", "JobIDRaw"]
     )  # fmt: skip
     if past.returncode == 0:  # a cluster without accounting knows them from the queue alone
         numbers |= set(past.stdout.split())
@@ -95,12 +96,8 @@ def partitions() -> dict[str, str]:
 
 
 def _done(done: subprocess.CompletedProcess[str], job: str) -> None:
-    # a job that has just ended by itself is as it should be
-    if (
-        done.returncode != 0
-        and "already completing or completed" not in done.stderr
-        and "Invalid job id" not in done.stderr
-    ):
+    over = ("already completing or completed", "Invalid job id")  # it has just ended by itself
+    if done.returncode != 0 and not any(words in done.stderr for words in over):
         raise _why(done, f"job {job}")
 
 
