@@ -26,6 +26,9 @@ from infra.approver import ApproverLogin
 from infra.errors import ServerError
 from infra.notify import BLOCKS as NOTIFIERS
 from infra.pools import POOLS
+from infra.pools.base import Pool
+from infra.pools.deployed import ensure_deployed
+from infra.pools.remote import RemotePool
 from infra.servers import SERVICE_POOL, WORK_POOL
 from infra.service_worker import TYPE, ServiceWorker
 from infra.settings import ROOT, Settings, prefect_api_url
@@ -232,10 +235,21 @@ def _ensure_blocks() -> None:
         notifier.register_type_and_schema()
     for name, pool in POOLS.items():
         pool.register_type_and_schema()
+        if issubclass(pool, RemotePool):  # what a site has, a person says: only the saved ones get a work pool
+            for block in _saved(pool):
+                ensure_deployed(pool.load(block))  # pyright: ignore[reportArgumentType]
+            continue
         try:
             pool.load(name)
         except ValueError:  # Prefect's answer to a block that was never saved
             pool().save(name)
+
+
+def _saved(pool: type[Pool]) -> list[str]:
+    """Names of the pool's saved blocks."""
+    with get_client(sync_client=True) as client:
+        found = client.read_block_documents_by_type(pool.get_block_type_slug())
+    return sorted(block.name for block in found if block.name)
 
 
 def _apply(row: Deployed, zone: str | None, code: Path) -> str:

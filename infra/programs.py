@@ -20,7 +20,13 @@ def run_program(
     spec_path, result_path = folder / "spec.json", folder / "result.json"
     result_path.unlink(missing_ok=True)
     spec_path.write_text(json.dumps(spec, allow_nan=False))
-    program = Program(module=module, spec=str(spec_path), result=str(result_path), distributed=distributed)
+    program = Program(
+        module=module,
+        spec=str(spec_path),
+        result=str(result_path),
+        distributed=distributed,
+        checkpoints=spec.get("checkpoints"),
+    )
     pool.run(program, on_event)
     if not result_path.is_file():
         raise PoolError(f"{module} ended without a result in {folder}", do=f"read {folder / 'output.log'}")

@@ -132,7 +132,8 @@ class RemotePool(Pool):
                 outcome = self._one(launch, on_event)
                 if outcome.kind not in LOST:
                     break
-                on_event({"event": "log", "text": f"{outcome.what}; started again from its last checkpoint"})
+                on_event({"event": "log", "text": f"{outcome.what}; it is started again from its last checkpoint"})
+                on_event({"event": "again"})
         if outcome.kind != "completed":
             raise PoolError(outcome.what, do=outcome.do)
 

@@ -34,7 +34,10 @@ class Step(NamedTuple):
 
 
 class Follower:
-    """The jobs of a worker. ``poll`` is called every few seconds by one thread at a time."""
+    """The jobs of a worker. ``poll`` is called every few seconds by one thread at a time.
+
+    The end of a job is told at each second poll until ``remove``: whoever is told may fail to act on it.
+    """
 
     def __init__(self, slurm: Slurm) -> None:
         self._slurm = slurm
@@ -62,7 +65,7 @@ class Follower:
         """One call of squeue or sacct; none where there is nothing to follow."""
         if not self._jobs:
             return []
-        asked = [*self._over, *self._missing]
+        asked = list({**self._over, **self._missing})
         if self._books_next and asked:
             self._books_next = False
             return self._read_books(asked)

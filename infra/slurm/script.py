@@ -4,8 +4,9 @@ import math
 import shlex
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from infra.digest import Record
 from infra.hardware import hardware_book
@@ -15,6 +16,7 @@ WORKER_TYPE = "nightshift-slurm"
 _WORD = (
     r"^[\w.,:=+@/%*\[\]&|!()-]*$"  # what a site's names and constraints are made of; no space, no quote, no new line
 )
+_OPTION = r"^--[a-z][a-z-]*(=[\w.,:=+@/%*\[\]&|!()-]*)?$"
 
 
 class SlurmOptions(Record):
@@ -29,7 +31,9 @@ class SlurmOptions(Record):
         default="", pattern=_WORD, description="GPU type in gres.conf; unset: the accelerator's kind."
     )
     requeue: bool = Field(default=True, description="Let Slurm start a preempted job again; it resumes.")
-    options: tuple[str, ...] = Field(default=(), description="Further options of sbatch, each --NAME=VALUE.")
+    options: tuple[Annotated[str, StringConstraints(pattern=_OPTION)], ...] = Field(
+        default=(), description="Further options of sbatch, each --NAME=VALUE."
+    )
 
 
 def batch_script(launch: Launch, options: SlurmOptions) -> str:

@@ -1,5 +1,6 @@
 """What a job's end in Slurm means for its night. Pure."""
 
+import signal
 from typing import Literal, NamedTuple
 
 from infra.job_program import Answer
@@ -81,7 +82,7 @@ def _failed(
         if not answer.asked.startswith("SIG"):
             return Ended("cancelled", f"{where} kept a checkpoint and ended: {answer.asked}", again)
         return Ended("preempted", f"{where} kept a checkpoint and ended: Slurm asked for it ({answer.asked})", again)
-    if job.exit_code == 137 or job.signal == 9:
+    if job.signal == signal.SIGKILL or (answer.exit_code if answer else job.exit_code) == 128 + signal.SIGKILL:
         return _memory(where, launch)
     if answer is None:
         what = f"{where} ended as {job.state} (exit code {job.exit_code}) before its program began"

@@ -138,10 +138,13 @@ def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetric
     with Live("align", on_metrics, price(pool)) as handle:
 
         def on_event(event: dict[str, Any]) -> None:
-            if event["event"] == "stopped":
-                stops.append(event)
-            else:
-                handle(event)
+            match event["event"]:
+                case "stopped":
+                    stops.append(event)
+                case "again":  # the scheduler started the job again: how it ended before counts no more
+                    stops.clear()
+                case _:
+                    handle(event)
 
         if "said" in spec:
             handle({"event": "log", "text": spec["said"]})

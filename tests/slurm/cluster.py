@@ -10,10 +10,12 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 PROGRAMS = ("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd")
 GPUS = 4  # of a node
@@ -37,16 +39,13 @@ class Cluster(NamedTuple):
         return done.stdout.strip()
 
     def stop_node(self, node: str) -> None:
-        """Kill a node's slurmd and all it runs, as when its power fails."""
-        for path in (self.folder / f"slurmd-{node}.pid",):
-            os.kill(int(path.read_text()), signal.SIGKILL)
-        marks = f"SLURMD_NODENAME={node}".encode()
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if marks in (process / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(process.name), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
+        """Kill a node's slurmd and all it runs, as when its power fails: first what could still report an end."""
+        jobs = [one for one in psutil.process_iter() if _runs_on(one, node)]
+        keepers = {parent for one in jobs for parent in _parents(one) if parent.name() == "slurmstepd"}
+        daemon = psutil.Process(int((self.folder / f"slurmd-{node}.pid").read_text()))
+        for process in [daemon, *keepers, *jobs]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def start_node(self, node: str) -> None:
         subprocess.run(
@@ -54,6 +53,20 @@ class Cluster(NamedTuple):
             check=True,
             env={**os.environ, **self.environment},
         )
+
+
+def _runs_on(process: psutil.Process, node: str) -> bool:
+    try:
+        return process.environ().get("SLURMD_NODENAME") == node
+    except psutil.Error:
+        return False
+
+
+def _parents(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.parents()
+    except psutil.Error:
+        return []
 
 
 def missing() -> list[str]:
@@ -181,7 +194,7 @@ def _configure(folder: Path, nodes: tuple[str, ...], ports: list[int]) -> None:
         "\n".join(
             [
                 "ClusterName=test", "SlurmctldHost=localhost(127.0.0.1)", f"SlurmctldPort={ports[1]}", "SlurmUser=root",
-                "AuthType=auth/munge", f"AuthInfo=socket={socket_}", "CredType=cred/munge", "CryptoType=crypto/munge",
+                "AuthType=auth/munge", f"AuthInfo=socket={socket_},cred_expire=5", "CredType=cred/munge", "CryptoType=crypto/munge",
                 f"StateSaveLocation={folder}/state", f"SlurmdSpoolDir={folder}/spool-%n",
                 f"SlurmctldLogFile={folder}/slurmctld.log", f"SlurmdLogFile={folder}/slurmd-%n.log",
                 f"SlurmctldPidFile={folder}/slurmctld.pid", f"SlurmdPidFile={folder}/slurmd-%n.pid",
@@ -227,7 +240,10 @@ def _wait(asked, what: str, folder: Path, seconds: float = 60) -> None:  # type:
         if asked():
             return
         time.sleep(0.2)
-    logs = "\n".join(f"--- {path.name}\n{path.read_text()[-1500:]}" for path in sorted(folder.glob("*.out")) + sorted(folder.glob("*.log")))
+    logs = "\n".join(
+        f"--- {path.name}\n{path.read_text()[-1500:]}"
+        for path in sorted(folder.glob("*.out")) + sorted(folder.glob("*.log"))
+    )
     raise RuntimeError(f"{what} does not answer after {seconds:.0f} s\n{logs}")
 
 

@@ -121,7 +121,13 @@ class Shift:
         return AmdSlurmPool(**{**common, **fields}, slurm=SlurmOptions(account="nightshift", **options))
 
     def run(
-        self, pool: AmdSlurmPool, mode: str = "count", steps: int = 3, seconds: float = 0.2, on_event: Any = None, **program: Any
+        self,
+        pool: AmdSlurmPool,
+        mode: str = "count",
+        steps: int = 3,
+        seconds: float = 0.2,
+        on_event: Any = None,
+        **program: Any,
     ) -> dict[str, Any]:
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
@@ -157,10 +163,12 @@ class Shift:
             "sacct", "-j", job, "-D", "-X", "-n", "-P", "--format", "State,ElapsedRaw,AllocTRES", "-S", "now-1days"
         )
         rows = [line.split("|") for line in text.splitlines()]
-        return [(state, int(seconds), int(tres.partition("gres/gpu=")[2].split(",")[0] or 0)) for state, seconds, tres in rows]
+        return [
+            (state, int(seconds), int(tres.partition("gres/gpu=")[2].split(",")[0] or 0))
+            for state, seconds, tres in rows
+        ]
 
 
 @pytest.fixture
 def shift(site: Site, request: pytest.FixtureRequest) -> Shift:
     return Shift(site, site.home / "work" / request.node.name[:60])
-

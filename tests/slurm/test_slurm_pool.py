@@ -1,5 +1,6 @@
-"""Programs as jobs of a real Slurm: each way to end, the bill's seconds against sacct's, and a worker that is killed."""
+"""Programs as jobs of a real Slurm: each way to end, the bill's seconds against sacct's, a worker that is killed."""
 
+import contextvars
 import json
 import threading
 import time
@@ -140,7 +141,8 @@ def test_a_job_that_is_held_says_why_it_waits(shift: Shift) -> None:
     slurm = shift.site.slurm
     slurm.command("scontrol", "update", "PartitionName=gpu", "State=DOWN")
     done: list[Any] = []
-    thread = threading.Thread(target=lambda: done.append(shift.run(shift.pool())))
+    run = contextvars.copy_context().run  # with it, this Prefect server
+    thread = threading.Thread(target=lambda: done.append(run(shift.run, shift.pool())))
     thread.start()
     try:
         await_state(shift, "Held")
@@ -195,4 +197,3 @@ def await_state(shift: Shift, name: str, seconds: float = 60) -> None:
             return
         time.sleep(0.5)
     raise AssertionError(f"still {seen} after {seconds:.0f} s\n{shift.site.logs()[-3000:]}")
-
