@@ -233,7 +233,7 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
                 await _thread(commands.signal, job, "USR1")
                 with anyio.move_on_after(launch.grace_seconds):
                     await self._over[job].wait()
-            if job in self._entries:
+            if job in self._entries and not self._stopping.is_set():
                 await _thread(commands.cancel, job)
         except NightshiftError as error:
             self._logger.warning("%s", error.what)

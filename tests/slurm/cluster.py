@@ -1,7 +1,7 @@
-"""A real Slurm on this machine, from Debian's packages: controller, accounting on MariaDB, several slurmd, fake GPUs.
+"""A real Slurm on this machine, from Debian's packages: controller, accounting on MariaDB, slurmd's, fake GPUs.
 
-The GPUs are character devices that do nothing (GRES type ``mi355x``): scheduling, accounting, signals, requeues and node
-failures are Slurm's own; nothing computes on an AMD accelerator here. Needs root. Everything lies in one folder.
+The GPUs are character devices that do nothing (GRES type ``mi355x``): scheduling, accounting, signals, requeues and
+node failures are Slurm's own; nothing computes on an AMD accelerator here. Needs root. Everything lies in one folder.
 """
 
 import os
@@ -140,14 +140,15 @@ def _munge(folder: Path, stack: ExitStack) -> None:
         stdout=log, stderr=log,
     )  # fmt: skip
     stack.callback(_end, process)
-    _wait(lambda: (place / "socket").exists(), "munged", folder)
+    _wait((place / "socket").exists, "munged", folder)
 
 
 def _mariadb(folder: Path, stack: ExitStack, port: int) -> None:
     data, sock = folder / "mariadb", folder / "mariadb.sock"
     log = (folder / "mariadb.out").open("w")
     subprocess.run(
-        ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--auth-root-authentication-method=normal"],
+        ["mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}",
+         "--auth-root-authentication-method=normal"],
         stdout=log, stderr=log, check=True,
     )  # fmt: skip
     process = subprocess.Popen(
@@ -187,7 +188,8 @@ def _configure(folder: Path, nodes: tuple[str, ...], ports: list[int]) -> None:
             lines.append(f"NodeName={node} Name=gpu Type=mi355x File={device}")
     (folder / "gres.conf").write_text("\n".join(lines) + "\n")
     node_lines = [
-        f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=4000 Gres=gpu:mi355x:{GPUS}"
+        f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=16 RealMemory=4000 "
+        f"Gres=gpu:mi355x:{GPUS}"
         for node, port in zip(nodes, ports[3:], strict=True)
     ]
     (folder / "slurm.conf").write_text(
@@ -201,12 +203,15 @@ def _configure(folder: Path, nodes: tuple[str, ...], ports: list[int]) -> None:
                 "ProctrackType=proctrack/pgid", "TaskPlugin=task/none", "SwitchType=switch/none", "MpiDefault=none",
                 "SchedulerType=sched/backfill", "SelectType=select/cons_tres", "SelectTypeParameters=CR_CPU",
                 "GresTypes=gpu", "AccountingStorageType=accounting_storage/slurmdbd", "AccountingStorageHost=localhost",
-                f"AccountingStoragePort={ports[0]}", f"AccountingStoragePass={socket_}", "AccountingStorageTRES=gres/gpu,gres/gpu:mi355x",
+                f"AccountingStoragePort={ports[0]}", f"AccountingStoragePass={socket_}",
+                "AccountingStorageTRES=gres/gpu,gres/gpu:mi355x",
                 "AccountingStorageEnforce=associations,qos,limits",
-                "JobAcctGatherType=jobacct_gather/linux", "JobRequeue=1", "PreemptType=preempt/qos", "PreemptMode=REQUEUE",
+                "JobAcctGatherType=jobacct_gather/linux", "JobRequeue=1",
+                "PreemptType=preempt/qos", "PreemptMode=REQUEUE",
                 "PriorityType=priority/multifactor", "PriorityWeightQOS=1000",
                 "ReturnToService=2", "SlurmdTimeout=15", "SlurmctldTimeout=15", "KillWait=10", "MinJobAge=120",
-                "InactiveLimit=0", "MaxJobCount=2000", "SchedulerParameters=batch_sched_delay=0,bf_interval=5,sched_interval=5",
+                "InactiveLimit=0", "MaxJobCount=2000",
+                "SchedulerParameters=batch_sched_delay=0,bf_interval=5,sched_interval=5",
                 "SlurmdParameters=config_overrides", "OverTimeLimit=0",
                 *node_lines,
                 f"PartitionName=gpu Nodes={','.join(nodes)} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO",
@@ -234,7 +239,7 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait(asked, what: str, folder: Path, seconds: float = 60) -> None:  # type: ignore[no-untyped-def]
+def _wait(asked: Callable[[], bool], what: str, folder: Path, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if asked():
@@ -257,14 +262,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_all(folder: Path) -> None:
-    """Every process that carries the cluster's configuration, jobs too."""
-    mark = f"{folder}/slurm.conf".encode()
+    """End every process that carries the cluster's configuration, jobs too."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes() or mark in (process / "cmdline").read_bytes():
-                    if int(process.name) != os.getpid():
-                        os.kill(int(process.name), number)
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue
+        for process in psutil.process_iter():
+            if _of(process, folder) and process.pid != os.getpid():
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
         time.sleep(2)
+
+
+def _of(process: psutil.Process, folder: Path) -> bool:
+    mark = f"{folder}/slurm.conf"
+    try:
+        return process.environ().get("SLURM_CONF") == mark or mark in process.cmdline()
+    except psutil.Error:
+        return False

@@ -22,7 +22,11 @@ from infra.slurm.script import SlurmOptions
 from tests.slurm.cluster import Cluster, cluster, missing
 
 # the entry point that `prefect worker start` finds the type by is there only where this checkout is installed
-_WORKER = "import infra.slurm.worker; from prefect.cli import app; app()"
+# asked by SIGUSR2, it says where it is
+_WORKER = (
+    "import faulthandler, signal; faulthandler.register(signal.SIGUSR2, all_threads=True); "
+    "import infra.slurm.worker; from prefect.cli import app; app()"
+)
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +75,13 @@ class Site:
     def kill_worker(self, number: int = signal.SIGKILL) -> None:
         assert self._worker is not None
         os.killpg(self._worker.pid, number)
-        self._worker.wait(60)
+        try:
+            self._worker.wait(60)
+        except subprocess.TimeoutExpired:
+            self._worker.send_signal(signal.SIGUSR2)
+            time.sleep(2)
+            self._worker.kill()
+            raise AssertionError(f"the worker does not end:\n{self.logs()[-6000:]}") from None
 
     def logs(self) -> str:
         return (self.home / "logs.txt").read_text()
@@ -92,7 +102,8 @@ def site(slurm: Cluster, tmp_path_factory: pytest.TempPathFactory, patch: pytest
                 break
         except httpx.TransportError:
             pass
-        assert time.monotonic() < end and server.poll() is None, made.logs()[-3000:]
+        assert time.monotonic() < end, made.logs()[-3000:]
+        assert server.poll() is None, made.logs()[-3000:]
         time.sleep(0.3)
     patch.setenv("NIGHTSHIFT_HOME", str(made.home))
     patch.setenv("NIGHTSHIFT_PREFECT_API_URL", made.url)

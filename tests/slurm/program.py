@@ -1,7 +1,7 @@
 """A small program for jobs: counts steps, keeps a checkpoint when it is asked to end, and goes on from it.
 
-Spec: {steps, seconds a step, checkpoint, mode}. Modes: ``count``; ``fail`` (its own error), ``kill`` (SIGKILL, as the kernel
-does for memory), ``nodes`` (adds up the ranks of all processes over gloo).
+Spec: {steps, seconds a step, checkpoint, mode}. Modes: ``count``; ``fail`` (its own error), ``kill`` (SIGKILL, as the
+kernel does for memory), ``nodes`` (adds up the ranks of all processes over gloo).
 """
 
 import json
