@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -196,7 +196,8 @@ def _configure(folder: Path, nodes: tuple[str, ...], ports: list[int]) -> None:
         "\n".join(
             [
                 "ClusterName=test", "SlurmctldHost=localhost(127.0.0.1)", f"SlurmctldPort={ports[1]}", "SlurmUser=root",
-                "AuthType=auth/munge", f"AuthInfo=socket={socket_},cred_expire=5", "CredType=cred/munge", "CryptoType=crypto/munge",
+                "AuthType=auth/munge", f"AuthInfo=socket={socket_},cred_expire=5", "CredType=cred/munge",
+                "CryptoType=crypto/munge",
                 f"StateSaveLocation={folder}/state", f"SlurmdSpoolDir={folder}/spool-%n",
                 f"SlurmctldLogFile={folder}/slurmctld.log", f"SlurmdLogFile={folder}/slurmd-%n.log",
                 f"SlurmctldPidFile={folder}/slurmctld.pid", f"SlurmdPidFile={folder}/slurmd-%n.pid",
