@@ -31,9 +31,15 @@ class Refusing(PointerTarget):
         super().point(to)
 
 
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Of its own: what other tests approve in theirs, a look at the registry would promote."""
+    return Shop(tmp_path_factory.mktemp("untouched"))
+
+
 @pytest.fixture
-def world(shop: Shop, tmp_path: Path) -> World:
-    made = shop.copied(tmp_path / "home")
+def world(untouched: Shop, tmp_path: Path) -> World:
+    made = untouched.copied(tmp_path / "home")
     spec = DeploySpec(form="adapter", export=str(tmp_path / "models"), targets=(TARGET,), notify=("slack-webhook/x",))
     record_policy(made.registry, ReleasePolicy(deploy=spec))
     return made
