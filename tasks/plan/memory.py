@@ -185,8 +185,8 @@ def training_memory(
     number = 2 if models.bf16 else 4  # bytes of a trained weight, its gradient and its moments
     base = shape.parameters * _base_bytes(phase, models, accelerator=accelerator)
     weights = base + (0 if full else trained * number)
-    # the head's gradient is made anew for each part, beside the sum so far, and once more while it is added
-    head = 2 * shape.vocabulary * shape.hidden * number if full else 0
+    # the head's gradient is made in fp32, anew for each part, and is held once more while it is added to the sum so far
+    head = shape.vocabulary * shape.hidden * (4 + number) if full else 0
     kept = tokens * kept_a_token(shape, phase, models, accelerator=accelerator) * trained_models
     activation = 2 if accelerator else 4
     share = place.sharing
