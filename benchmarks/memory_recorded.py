@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py --recorded
 
-CPU runs are compared with the whole forecast. GPU figures are PyTorch's own, so the forecast's ``overhead`` is left out;
-their configuration is assumed in memory.toml, and forecasts for half and twice the assumed batch stand beside. ``fit``
-chooses PROGRAM and HOLES anew by least squares without the run that is held out, and forecasts that run.
+CPU runs are compared with the whole forecast. GPU figures are PyTorch's own, so the forecast's ``overhead`` is left
+out; their configuration is assumed in memory.toml, and forecasts for half and twice the assumed batch stand beside.
+``fit`` chooses PROGRAM and HOLES anew by least squares without the run that is held out, and forecasts that run.
 """
 
 import functools
@@ -83,18 +83,17 @@ def off(forecast: int, gb: float) -> float:
 
 def fitted(runs: list[dict[str, Any]], left_out: dict[str, Any]) -> tuple[float, float, float]:
     """PROGRAM and HOLES by least squares of the relative error without one run, and how far off that one then is."""
-    rows, peaks = zip(*(_linear(run) for run in runs if run != left_out), strict=True)
-    weights = 1 / np.array(peaks)
-    (program, holes), *_ = np.linalg.lstsq(np.array(rows) * weights[:, None], np.ones(len(rows)), rcond=None)
-    (one, activations), peak = _linear(left_out)
-    return float(program), float(holes), float((program * one + holes * activations) / peak - 1)
+    rows, targets = zip(*(_linear(run) for run in runs if run != left_out), strict=True)
+    (program, holes), *_ = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)
+    (one, activations), target = _linear(left_out)
+    return float(program), float(holes), float(program * one + holes * activations - target)
 
 
 def _linear(run: dict[str, Any]) -> tuple[tuple[float, float], float]:
-    """(1, activations) and the peak less what is counted and needs no constant."""
-    memory = on_cpu(run)
+    """As shares of the measured peak: what PROGRAM and HOLES are multiplied by, and what they must add up to."""
+    memory, peak = on_cpu(run), run["gb"] * 1e9
     counted = memory.total - memory.overhead - memory.activations
-    return (1.0, float(memory.activations)), run["gb"] * 1e9 - counted
+    return (1 / peak, memory.activations / peak), 1 - counted / peak
 
 
 def show() -> None:
@@ -112,7 +111,9 @@ def show() -> None:
         counts = (PAIRS // 2, PAIRS, 2 * PAIRS)
         forecasts = {str(pairs): _gb(allocated(on_gpu(run, pairs))) for pairs in counts}
         found = round(off(allocated(on_gpu(run)), run["gb"]), 3)
-        gpu.append({"name": run["name"], "gb": run["gb"], "forecast_gb_by_pairs": forecasts, "off": found})
+        held = allocated(on_gpu(run | {"reference": True}))
+        line = {"name": run["name"], "gb": run["gb"], "forecast_gb_by_pairs": forecasts, "off": found}
+        gpu.append(line | {"off_with_reference_held": round(off(held, run["gb"]), 3)})
         print(gpu[-1], {name: _gb(part) for name, part in on_gpu(run).parts().items()}, flush=True)
     known = data["known"]
     held_out = next(run for run in known if data["held_out"].items() <= run.items())

@@ -39,9 +39,10 @@ def _saved(kind: str, pool: type[Pool]) -> dict[str, Pool]:
     """The saved blocks of one type; none where the server has never seen the type."""
     with get_client(sync_client=True) as client:
         try:
-            documents = client.read_block_documents_by_type(pool.get_block_type_slug())
+            slug = client.read_block_type_by_slug(pool.get_block_type_slug()).slug
         except ObjectNotFound:
             return {}
+        documents = client.read_block_documents_by_type(slug)
     return {
         kind if document.name == kind else f"{kind}/{document.name}": pool._from_block_document(document)
         for document in documents
