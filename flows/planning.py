@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flows.frame import close_compared, close_planned, open_night
 from flows.nightly import Fresh, Overrides, RecipePath
+from tasks import place
 from tasks.data.steps import collect, validate
 from tasks.plan.steps import compare_pools, decide
 from tasks.plan.words import comparison_in_words
@@ -36,12 +37,11 @@ def plan_pools(
     fresh: Fresh = False,
 ) -> dict[str, Any]:
     """Run the first two steps and return the comparison as one object. Nothing is held and nothing is spent."""
+    asked = place.pools(tuple(pools))  # a wrong name is found before a night is opened
     with open_night(recipe, overrides, fresh) as tonight:
         snapshot = collect(tonight.night, tonight.recipe)
         preferences = validate(tonight.night, snapshot, tonight.recipe, tonight.base, tonight.suites)
-        found = compare_pools(
-            tonight.recipe, preferences, tonight.base, tonight.baselines, tonight.suites, tuple(pools)
-        )
+        found = compare_pools(tonight.recipe, preferences, tonight.base, tonight.baselines, tonight.suites, asked)
         create_markdown_artifact(
             f"```\n{comparison_in_words(found)}```", key="pools", description=f"{found.recipe} tonight, pool by pool"
         )

@@ -24,6 +24,7 @@ def gather(
     pool: Pool,
     store: Store,
     home: Path,
+    month_left: float | None = None,
 ) -> Facts:
     """All facts of tonight's decision on one pool.
 
@@ -55,6 +56,7 @@ def gather(
         shares_weights=pool.shares_weights(),
         prompts_a_pair=prompts,
         pool_problems=tuple(pool.check()),
+        month_left=month_left,
     )
 
 

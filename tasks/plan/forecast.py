@@ -64,7 +64,7 @@ class Forecast(Record):
         runs: whether it fits, in time and money, on a pool that says nothing is wrong.
         why: why not; empty where it runs.
         do: what would make it run.
-        devices: the fewest of the pool that fit and meet the deadline; of one that doesn't run, the most it has.
+        devices: the fewest of the pool that fit and meet the deadline; of one that doesn't run, those that come nearest.
         of: the pool's devices.
         seconds, kwh, amount: on ``devices``; None where they can't be said. Energy is always an estimate.
         whole_amount: on all of the pool's devices, as its block asks for now.
@@ -102,8 +102,13 @@ def tonight(recipe: Recipe) -> Way:
 
 
 def place_of(facts: Facts, devices: int) -> Place:
-    sharing = devices if facts.shares_weights else 1
-    return Place(accelerator=facts.device.accelerator, sharing=sharing, prompts=facts.prompts_a_pair)
+    accelerator, several = facts.device.accelerator, facts.device.accelerator and devices > 1
+    return Place(
+        accelerator=accelerator,
+        sharing=devices if facts.shares_weights else 1,
+        prompts=facts.prompts_a_pair,
+        ddp=several and not facts.shares_weights,
+    )
 
 
 def whole_step(phase: Phase, facts: Facts, devices: int) -> int:
@@ -156,7 +161,7 @@ def forecast(name: str, recipe: Recipe, facts: Facts, prices: PriceBook, way: Wa
     chosen = fewest(all_, facts.memory_bytes, deadline)
     fitting = [one for one in all_ if one.memory.total <= facts.memory_bytes]
     # of what doesn't run, the nearest: what fits and is fastest, else what needs least
-    shown = chosen or (fitting[-1] if fitting else all_[-1])
+    shown = chosen or (fitting[-1] if fitting else min(all_, key=lambda one: one.memory.total))
     why, do = _misfit(recipe, facts, shown, way) if not chosen else ("", "")
     why, do = cannot_run(facts) or (why, do)
     values = {

@@ -46,7 +46,7 @@ class Memory(Record):
     Attributes:
         weights: of all models that are trained, with the copies in bf16 that autocast makes of fp32 ones.
         gradients: of what is trained, and the LM head's in the making. Where a step goes through at once, they take the
-            room that activations leave as the backward pass goes: then only what they need beyond it.
+            room that activations leave as the backward pass goes: then only what they need beyond it. With DDP twice.
         optimizer: Adam's two moments.
         reference: frozen models beside the trained ones: reference, and reward model in PPO.
         activations: what the backward pass keeps of the tokens that go through at once.
@@ -84,6 +84,7 @@ class Place(NamedTuple):
     accelerator: bool
     sharing: int = 1  # processes that share weights, gradients and optimizer (FSDP2)
     prompts: int = 1  # how often a pair's prompt goes through the model: twice where nothing is packed
+    ddp: bool = False  # several processes that hold all of it each: PyTorch's DDP sends gradients from a copy of them
 
 
 class Models(NamedTuple):
@@ -191,7 +192,7 @@ def training_memory(
     activation = 2 if accelerator else 4
     share = place.sharing
 
-    gradients = trained * number / share * trained_models
+    gradients = trained * number / share * trained_models * (2 if place.ddp else 1)
     head = head / share * trained_models
 
     def held(bytes_: float) -> int:

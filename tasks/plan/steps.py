@@ -5,6 +5,7 @@ from typing import Any
 
 from infra.digest import digest_file
 from infra.errors import NightshiftError
+from infra.pools.base import Pool
 from infra.price_book import load_price_book
 from infra.step import step
 from tasks import place
@@ -36,16 +37,16 @@ def decide(
 
 
 def compare_pools(
-    recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites, names: tuple[str, ...]
+    recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites, pools: dict[str, Pool]
 ) -> Comparison:
     """Tonight on each of these pools. Not a step: pools and prices change, so it is never reused.
 
     Raises:
-        PoolError: there is no pool of a name. PriceError: the price book can't be read.
+        PriceError: the price book can't be read.
     """
     facts: dict[str, Facts] = {}
     unknown: list[Forecast] = []
-    for name, pool in place.pools(names).items():
+    for name, pool in pools.items():
         try:
             facts[name] = gather(recipe, preferences, base, baselines, suites, pool, place.store(), place.home())
         except NightshiftError as error:  # one pool that can't answer hides no other

@@ -115,6 +115,13 @@ def test_processes_that_share_the_weights_hold_a_share_and_the_layers_they_gathe
     assert shared.activations == alone.activations
 
 
+def test_ddp_sends_gradients_from_a_copy_and_shares_nothing() -> None:
+    shape, full = SHAPES["360m"], phase(adapter="full")
+    alone, several = (training_memory(shape, full, 500, GPU._replace(ddp=ddp)) for ddp in (False, True))
+    assert several.gradients - alone.gradients == 4 * shape.parameters
+    assert several.total - alone.total == 4 * shape.parameters
+
+
 def test_a_step_in_one_part_lets_gradients_take_the_room_of_activations() -> None:
     shape, full = SHAPES["135m"], phase(adapter="full")
     at_once = training_memory(shape, full, 4000, CPU, cut=False)
