@@ -9,6 +9,7 @@ from tasks.plan.effort import money
 from tasks.plan.forecast import (
     Facts,
     Held,
+    amount_in_words,
     cannot_run,
     gigabytes,
     memory_misfit,
@@ -38,6 +39,7 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
         seconds=held.seconds,
         amount=cost.amount,
         currency=prices.currency,
+        example=cost.example,
     )
     too_little = nothing_to_learn(recipe, facts, steps)
     if too_little:
@@ -78,7 +80,8 @@ def refuse_misfit(recipe: Recipe, plan: Plan, held: Held, facts: Facts) -> None:
             f"the budget is {recipe.budget.max_hours} h (budget.max_hours)",
             do="lower phase.max_steps, raise the budget, or choose a faster pool",
         )
-    what, do = over_budget(plan.amount, recipe, facts.month_left, plan.currency)
+    amount = amount_in_words(plan.amount, plan.currency, example=plan.example)
+    what, do = over_budget(plan.amount, amount, recipe, facts.month_left)
     if what:
         raise PlanError(what, do=do)
 

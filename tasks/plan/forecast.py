@@ -64,7 +64,7 @@ class Forecast(Record):
         runs: whether it fits, in time and money, on a pool that says nothing is wrong.
         why: why not; empty where it runs.
         do: what would make it run.
-        devices: the fewest of the pool that fit and meet the deadline; of one that doesn't run, those that come nearest.
+        devices: the fewest of the pool that fit and meet the deadline; where it doesn't run, those that come nearest.
         of: the pool's devices.
         seconds, kwh, amount: on ``devices``; None where they can't be said. Energy is always an estimate.
         whole_amount: on all of the pool's devices, as its block asks for now.
@@ -181,7 +181,8 @@ def forecast(name: str, recipe: Recipe, facts: Facts, prices: PriceBook, way: Wa
     except PriceError as error:
         return Forecast.model_validate({**values, "runs": False, "why": why or error.what, "do": do or error.do})
     if not why:
-        why, do = over_budget(values["amount"], recipe, facts.month_left, prices.currency)
+        shown_amount = amount_in_words(values["amount"], prices.currency, example=values["example"])
+        why, do = over_budget(values["amount"], shown_amount, recipe, facts.month_left)
     return Forecast.model_validate({**values, "runs": not why, "why": why, "do": do})
 
 
@@ -259,21 +260,24 @@ def _shared_weights(recipe: Recipe, facts: Facts, way: Way | None = None) -> str
     return None
 
 
-def over_budget(amount: float, recipe: Recipe, month_left: float | None, currency: str) -> tuple[str, str]:
+def over_budget(amount: float, in_words: str, recipe: Recipe, month_left: float | None) -> tuple[str, str]:
     """Why the night costs too much, and what to do; empty where it doesn't."""
     if not amount <= recipe.budget.max_amount:
         return (
-            f"the night would cost about {amount:.2f} {currency}, "
-            f"the budget is {recipe.budget.max_amount} (budget.max_amount)",
+            f"the night would cost about {in_words}, the budget is {recipe.budget.max_amount} (budget.max_amount)",
             "lower phase.max_steps or raise the budget",
         )
     if month_left is not None and not amount <= month_left:
         return (
-            f"the night would cost about {amount:.2f} {currency}, {month_left:.2f} {currency} are left of this month "
+            f"the night would cost about {in_words}, {month_left:.2f} are left of this month "
             f"(budget.max_month_amount = {recipe.budget.max_month_amount})",
             "wait for the next month, lower phase.max_steps, or raise budget.max_month_amount",
         )
     return "", ""
+
+
+def amount_in_words(amount: float, currency: str, *, example: bool) -> str:
+    return f"{amount:.2f} {currency}{' (by an example price)' if example else ''}"
 
 
 def cheapest(forecasts: Iterable[Forecast]) -> str | None:

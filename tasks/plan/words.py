@@ -43,7 +43,7 @@ def _table(rows: tuple[Forecast, ...], what: str, best: str | None) -> list[str]
         if not one.runs:
             lines += _wrap(f"{one.why}. {_sentence(one.do)}", indent=6)
         elif what == "pool" and one.devices < one.of and one.whole_amount is not None:
-            lines += _wrap(f"its block asks for all {one.of}: {_number(one.whole_amount)} {one.currency}", indent=6)
+            lines += _wrap(f"its block asks for all {one.of}: {_cell(one, one.whole_amount)}", indent=6)
     return lines
 
 
@@ -56,7 +56,7 @@ def _row(one: Forecast, wide: int, mark: str) -> str:
     kwh = "-" if one.kwh is None else _number(one.kwh)
     row = (
         f"{mark} {_name(one):<{wide}} {'yes' if one.runs else 'no':<4} {gpus:>6} {memory:>12} {hours:>7} {kwh:>7} "
-        f"{_cell(one):>11}  {_error(one)}"
+        f"{_cell(one, one.amount):>11}  {_error(one)}"
     )
     return row.rstrip()
 
@@ -97,8 +97,8 @@ def _name(one: Forecast) -> str:
     return one.name if len(one.name) <= NAME else f"{one.name[: NAME - 1]}…"
 
 
-def _cell(one: Forecast) -> str:
-    return "-" if one.amount is None else f"{_number(one.amount)} {one.currency}{'*' if one.example else ''}"
+def _cell(one: Forecast, amount: float | None) -> str:
+    return "-" if amount is None else f"{_number(amount)} {one.currency}{'*' if one.example else ''}"
 
 
 def _amount(one: Forecast) -> str:

@@ -19,7 +19,8 @@ def tiny(layers: int, hidden: int = 96, heads: int = 4, keys: int = 2, width: in
     return LlamaForCausalLM(
         LlamaConfig(
             hidden_size=hidden, num_attention_heads=heads, num_key_value_heads=keys, head_dim=width,
-            intermediate_size=intermediate, num_hidden_layers=layers, vocab_size=50, attn_implementation="sdpa",
+            intermediate_size=intermediate, num_hidden_layers=layers, vocab_size=50,
+            attn_implementation="sdpa",  # pyright: ignore[reportCallIssue]
         )
     )  # fmt: skip
 
@@ -32,9 +33,9 @@ def saved(held: str, layers: int, rank: int, **sizes: int) -> tuple[int, int]:
     model = tiny(layers, **sizes)
     if held in ("adapter, autocast", "full, bf16"):
         model = model.to(torch.bfloat16)
-    backbone = model.model
+    backbone: Any = model.model
     if held.startswith("adapter"):
-        wrapped = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
+        wrapped: Any = get_peft_model(model, LoraConfig(r=rank, target_modules="all-linear", task_type="CAUSAL_LM"))
         backbone = wrapped.base_model.model.model
     own = {one.untyped_storage().data_ptr() for one in model.parameters()}
     found: dict[int, Any] = {}

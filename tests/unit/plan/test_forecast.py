@@ -87,7 +87,7 @@ def _full() -> Recipe:
         ({"memory_bytes": 10**9}, (), "training needs about"),
         ({"rate": speed(1e9)}, (), "the deadline is 1 h"),
         ({}, ("budget.max_amount=0.0001",), "the budget is 0.0001 (budget.max_amount)"),
-        ({"month_left": 0.0}, (), "0.00 EUR are left of this month"),
+        ({"month_left": 0.0}, (), "0.00 are left of this month"),
     ],
 )
 def test_each_thing_that_stands_in_the_way_is_named_with_what_to_do(
