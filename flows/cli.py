@@ -47,6 +47,13 @@ def parser() -> argparse.ArgumentParser:
             help="override a recipe value; repeatable",
         )
         one.add_argument("--fresh", action="store_true", help="run finished steps again")
+        if name == "plan":
+            one.add_argument(
+                "--pools",
+                metavar="NAMES",
+                help="compare pools instead: `all`, or names with commas between; what other methods would cost, too",
+            )
+            one.add_argument("--json", action="store_true", help="with --pools: one JSON object")
     show = command("show", "show a night's summary")
     show.add_argument("night", nargs="?", default="last", help="`last`, or a night's name")
     show.add_argument("--json", action="store_true", help="one JSON object")
@@ -96,7 +103,27 @@ def _run(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from flows.planning import plan_night
 
+    if options.pools is not None:
+        return _plan_pools(options)
+    if options.json:
+        from tasks.errors import RecipeError
+
+        raise RecipeError("--json goes with --pools", do="add --pools all, or take `nightshift show --json`")
     return _night(plan_night, options)
+
+
+def _plan_pools(options: argparse.Namespace) -> int:
+    from flows.calls import call_flow
+    from flows.planning import plan_pools
+    from tasks.plan.comparison import Comparison
+    from tasks.plan.words import comparison_in_words
+
+    names = [name.strip() for name in options.pools.split(",") if name.strip()]
+    found = call_flow(
+        plan_pools, recipe=_path(options.recipe), overrides=options.overrides, pools=names, fresh=options.fresh
+    )
+    print(json.dumps(found) if options.json else comparison_in_words(Comparison.model_validate(found)))
+    return 0
 
 
 def _night(flow: Any, options: argparse.Namespace) -> int:

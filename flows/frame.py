@@ -179,6 +179,12 @@ def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
     return Completed(name="Planned", message=plan.reason, data=summary)
 
 
+def close_compared(tonight: Tonight, comparison: dict[str, Any]) -> dict[str, Any]:
+    """End a comparison of pools: like a look at tonight, it leaves a night with these inputs as it is."""
+    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    return comparison
+
+
 def _close_failed(tonight: Tonight, error: BaseException) -> None:
     place.tracking().end(tonight.night.mlflow_run, "FAILED")
     _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)

@@ -124,7 +124,7 @@ class Plan(Record):
     """Train tonight, with what, and what it should take."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"reason", "memory_bytes", "seconds", "amount", "currency", "new_pairs"}
+        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs"}
     )
 
     train: bool
@@ -136,6 +136,7 @@ class Plan(Record):
     seconds: float
     amount: float
     currency: str
+    example: bool = False  # the amount is of a price that is nobody's
 
 
 class Candidate(Record):

@@ -29,6 +29,7 @@ class Method(NamedTuple):
     fields: frozenset[str]
     reference: bool
     packed: bool = False
+    fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
 
 
 METHODS: dict[str, Method] = {
@@ -38,14 +39,16 @@ METHODS: dict[str, Method] = {
         frozenset({"beta", "loss_weights", "label_smoothing", "discopop_tau", "max_tokens", "packing"}),
         reference=True,
         packed=True,
+        fused=True,
     ),
     "kto": Method(
         "Kahneman-Tversky optimisation (arXiv 2402.01306) on unpaired labels; pairs are taken apart",
         ("kto", "apo_zero_unpaired"),
         frozenset({"beta", "desirable_weight", "undesirable_weight"}),
         reference=True,
+        fused=True,
     ),
-    "sft": Method("supervised fine-tuning on the chosen answers", (), frozenset(), reference=False),
+    "sft": Method("supervised fine-tuning on the chosen answers", (), frozenset(), reference=False, fused=True),
     "orpo": Method("odds ratio preference optimisation (arXiv 2403.07691)", (), frozenset({"beta"}), reference=False),
     "cpo": Method(
         "contrastive preference optimisation (arXiv 2401.08417)",

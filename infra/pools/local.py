@@ -13,6 +13,7 @@ from infra.accelerators import probe
 from infra.attempts import Device
 from infra.errors import PoolError
 from infra.events import parse
+from infra.hardware import Hardware, hardware_book
 from infra.pools.base import KILLED, OnEvent, Pool, Program
 from infra.settings import ROOT, load_settings, program_environment
 
@@ -40,6 +41,11 @@ class LocalPool(Pool):
         found = probe()
         count = self.processes if found.names else 1
         return Device(pool="local", kind=found.kind, count=count, accelerator=bool(found.names))
+
+    def hardware(self) -> Hardware | None:
+        book, names = hardware_book(), probe().names
+        kind = book.kind_of(names[0]) if names else None
+        return None if kind is None else book.of(kind)
 
     def memory_bytes(self) -> int:
         found = probe()

@@ -29,7 +29,7 @@ from tasks.align.signals import Asked, EndRequests
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
 from tasks.align.watch import Unhealthy, Watch
 from tasks.errors import ModelError, NightshiftError
-from tasks.lm.flops import matmul_rate, model_sizes, work_of
+from tasks.lm.flops import Work, matmul_rate, model_sizes, training_flops, work_of
 from tasks.lm.layout import Document
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
 from tasks.lm.model_files import check_model_folder
@@ -87,14 +87,18 @@ class Run:
         return [self.pairs[row]["id"] for row in rows]
 
     def effort(self) -> dict[str, float]:
-        """Tokens that went through the model since the (last) start, and the seconds that took."""
+        """Operations since the (last) start, as the plan counts them, and the seconds they took."""
         begun = self.found.step if self.found else 0
         if self.watch.work is not None:
-            tokens = sum(work.tokens for work in self.watch.work[begun:])
+            works, sizes = self.watch.work[begun:], self.watch.sizes
         else:
             before = self.watch.history[begun - 1].get("num_tokens", 0) if begun else 0
             tokens = self.watch.history[-1].get("num_tokens", 0) - before
-        return {"tokens": float(tokens), "seconds": self.watch.seconds}
+            sizes = model_sizes(self.trainer.accelerator.unwrap_model(self.trainer.model))
+            works = [Work(tokens, 0, tokens)]
+        full, recomputed = self.phase.adapter == "full", self.phase.gradient_checkpointing
+        flops = sum(training_flops(work, sizes, full=full, recomputed=recomputed) for work in works)
+        return {"flops": float(flops), "seconds": self.watch.seconds}
 
     def train(self) -> list[dict[str, float]]:
         """Train to the end, save, and return the metrics by step."""

@@ -21,7 +21,7 @@ from tasks.align.pairs import choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
 from tasks.errors import ModelError, Unhealthy
-from tasks.lm.base import checkout, parameters
+from tasks.lm.base import checkout
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
 from tasks.phases import METHODS, Phase
@@ -62,9 +62,8 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         tracker.end(run, "FAILED")
         raise
     model = store_model(recipe, work / "out", base, store)
-    remember(
-        home, pool.device().kind, result["tokens"] * parameters(base.base) / pool.device().count, result["seconds"]
-    )
+    device = pool.device()
+    remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
     clear(checkpoints)
     tracker.end(run, "FINISHED")
     return Candidate(

@@ -7,21 +7,22 @@ Model FLOPs utilisation is this work over the device's rate in matrix products, 
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tasks.lm.layout import Document
+if TYPE_CHECKING:  # it imports torch, and the plan counts without
+    from tasks.lm.layout import Document
 
 
 @dataclass(frozen=True)
 class Work:
     """What a step's cost depends on."""
 
-    tokens: int  # through the layers
-    seen: int  # (query, key) pairs that attention looks at
-    scored: int  # tokens that the LM head scores
+    tokens: float  # through the layers; whole numbers but in forecasts
+    seen: float  # (query, key) pairs that attention looks at
+    scored: float  # tokens that the LM head scores
 
 
-def work_of(documents: Iterable[Document]) -> Work:
+def work_of(documents: "Iterable[Document]") -> Work:
     """The work of documents whose answers are all scored."""
     tokens = seen = scored = 0
     for one in documents:
@@ -49,6 +50,21 @@ def step_flops(
     passes = 6 if full else 4
     attention = 3 * 2 * 2 * layers * heads_width * work.seen  # forward once, backward twice
     return passes * (layer_parameters * work.tokens + head_parameters * work.scored) + attention
+
+
+def forward_flops(work: Work, layers: int, layer_parameters: int, head_parameters: int, heads_width: int) -> float:
+    """Operations of a forward pass alone; arguments as ``step_flops``'."""
+    attention = 2 * 2 * layers * heads_width * work.seen
+    return 2 * (layer_parameters * work.tokens + head_parameters * work.scored) + attention
+
+
+def training_flops(work: Work, sizes: dict[str, int], *, full: bool, recomputed: bool) -> float:
+    """A step's operations as the device computes them: with the forward pass again where activations are recomputed.
+
+    Args:
+        sizes: ``model_sizes``.
+    """
+    return step_flops(work, **sizes, full=full) + (forward_flops(work, **sizes) if recomputed else 0.0)
 
 
 def model_sizes(model: Any) -> dict[str, int]:

@@ -8,9 +8,9 @@ from infra.pools.base import Pool
 from infra.store import Blob, Store
 from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
-from tasks.lm.speed import speed
+from tasks.lm.speed import rate
 from tasks.phases import METHODS
-from tasks.plan.decide import Facts
+from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
 
@@ -24,11 +24,16 @@ def gather(
     pool: Pool,
     store: Store,
     home: Path,
+    month_left: float | None = None,
 ) -> Facts:
-    """All facts of tonight's decision."""
+    """All facts of tonight's decision on one pool.
+
+    Raises:
+        PoolError: the pool can't say what it has. PlanError: a measured speed of an earlier night can't be read.
+    """
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
-    device = pool.device()
+    device, hardware = pool.device(), pool.hardware()
     prompts = 1 if METHODS[recipe.phase[0].method].packed and recipe.phase[0].packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
@@ -40,15 +45,18 @@ def gather(
         shape=shape_of(shape, parameters(base.base)),
         context=_integer(shape, "max_position_embeddings") or 10**9,
         mean_item_tokens=2 * figures["mean_prompt_tokens"] + answers,
-        mean_pair_tokens=prompts * figures["mean_prompt_tokens"] + answers,
+        mean_prompt_tokens=figures["mean_prompt_tokens"],
+        mean_answer_tokens=answers / 2,
         max_pair_tokens=prompts * figures["max_prompt_tokens"] + 2 * figures["max_answer_tokens"] + TEMPLATE_TOKENS,
         max_sequence_tokens=figures["max_prompt_tokens"] + figures["max_answer_tokens"] + TEMPLATE_TOKENS,
         memory_bytes=pool.memory_bytes(),
         device=device,
-        speed=speed(home, device.kind)[0],
-        sharing=device.count if pool.shares_weights() else 1,
+        hardware=hardware,
+        rate=rate(home, device.kind, hardware),
+        shares_weights=pool.shares_weights(),
         prompts_a_pair=prompts,
         pool_problems=tuple(pool.check()),
+        month_left=month_left,
     )
 
 

@@ -1,10 +1,12 @@
-"""Memory that a training takes at its peak, from the model's shape: a sum of parts, each with its reason. Pure.
+"""Memory that a training takes of one device at its peak, by part, from the model's shape. Pure.
 
-Checked against peaks measured by benchmarks/memory.py (benchmarks/results/memory.md): within 10 % on the sizes there.
+Every part is counted, not fitted: weights and states from the parameters, activations from what autograd keeps of a
+Llama layer (tests/unit/plan/test_counts.py counts it again). Only what allocators add is measured: ``PROGRAM`` and
+``HOLES``. Checked against measured peaks in benchmarks/results/memory.md.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from infra.digest import Record
@@ -16,7 +18,8 @@ PROGRAM = {False: 0.50e9, True: 0.9e9}
 HOLES = {False: 1.68, True: 1.1}
 # a CPU keeps keys and values of every branch behind its own copy of the prefix, for all heads
 BRANCH_COPIES = 1.45
-GRADIENT_AND_ADAM = 3 * 4  # bytes a trained parameter: gradient and two moments, fp32
+TEMPLATE_TOKENS = 32  # roles and turn marks of a chat template, about; data's bounds count the words
+ROOM = 8192  # tokens whose keys and values are held at once while answers are sampled (tasks.lm.generate.TOKENS)
 
 
 class Shape(Record):
@@ -30,6 +33,50 @@ class Shape(Record):
     key_width: int  # key-value heads × width of one
     vocabulary: int
 
+    @property
+    def layer_parameters(self) -> int:
+        """Of one layer's linear maps."""
+        attention = 2 * self.hidden * (self.query_width + self.key_width)
+        return attention + 3 * self.hidden * self.intermediate
+
+
+class Memory(Record):
+    """Bytes of one device at the peak, by part.
+
+    Attributes:
+        weights: of all models that are trained, with the copies in bf16 that autocast makes of fp32 ones.
+        gradients: of what is trained, and the LM head's in the making. Where a step goes through at once, they take the
+            room that activations leave as the backward pass goes: then only what they need beyond it. With DDP twice.
+        optimizer: Adam's two moments.
+        reference: frozen models beside the trained ones: reference, and reward model in PPO.
+        activations: what the backward pass keeps of the tokens that go through at once.
+        logits: where a method's loss keeps them.
+        kv: keys and values of answers that are being sampled.
+        overhead: the program itself, and holes that the allocator leaves among the activations.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    reference: int
+    activations: int
+    logits: int
+    kv: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts().values())
+
+    def parts(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+    @property
+    def largest(self) -> str:
+        """The part that takes most; of equal ones, the first."""
+        parts = self.parts()
+        return max(parts, key=lambda name: parts[name])
+
 
 class Place(NamedTuple):
     """Where and how a phase runs, as far as its memory goes."""
@@ -37,46 +84,85 @@ class Place(NamedTuple):
     accelerator: bool
     sharing: int = 1  # processes that share weights, gradients and optimizer (FSDP2)
     prompts: int = 1  # how often a pair's prompt goes through the model: twice where nothing is packed
+    ddp: bool = False  # several processes that hold all of it each: PyTorch's DDP sends gradients from a copy of them
 
 
-TEMPLATE_TOKENS = 32  # roles and turn marks of a chat template, about; data's bounds count the words
+class Models(NamedTuple):
+    """What a method holds beside the model it trains.
 
-
-def training_bytes(shape: Shape, phase: Phase, tokens: int, place: Place) -> int:
-    """Peak memory of a phase whose largest part has ``tokens`` tokens (packed where the method packs)."""
-    accelerator = place.accelerator
-    full = phase.adapter == "full"
-    trained = shape.parameters if full else adapter_parameters(shape, phase.lora.r)
-    weight = _weight_bytes(phase, accelerator)
-    number = 2 if accelerator else 4  # bytes of an activation
-    weights = shape.parameters * weight + (0 if full else trained * 4)
-    state = trained * GRADIENT_AND_ADAM
-    kept = tokens * saved_a_token(shape, phase, accelerator=accelerator) * number
-    logits = 0 if METHODS[phase.method].packed else 3 * tokens * shape.vocabulary * 4
-    # the head's gradient is made anew for each part, beside the sum so far, and once more while it is added
-    head = 2 * shape.vocabulary * shape.hidden * 4 if full else 0
-    return int(PROGRAM[accelerator] + (weights + state + head) / place.sharing + HOLES[accelerator] * kept + logits)
-
-
-def _weight_bytes(phase: Phase, accelerator: bool) -> float:
-    if phase.adapter == "qlora":
-        return 0.6  # four bits, their scales, and what is left unquantised
-    return 2 if accelerator and phase.adapter != "full" else 4
-
-
-def saved_a_token(shape: Shape, phase: Phase, *, accelerator: bool) -> float:
-    """Numbers that the backward pass keeps of a token: counted from what autograd saves in a Llama layer.
-
-    Two norms keep their input and the layers behind them their output; attention keeps queries, keys, values, its
-    output and the copy that the output projection reads; the MLP keeps gate, its activation, up, and their product;
-    an adapter keeps its inner values.
+    Attributes:
+        reference: a frozen copy (else its log-probabilities are cached, or the adapter is switched off for them).
+        reward: a frozen reward model of the same shape.
+        value: a value model of the same shape, trained as the policy is; both losses in one backward pass.
+        sampled: tokens whose keys and values are held at once while answers are sampled. They count beside the
+            training's activations: an engine that samples in the same process keeps its room.
+        bf16: weights, gradients and moments of a fully trained model in bf16. Ours are fp32; TRL trains so where a
+            model is loaded in bf16.
     """
-    copies, keys = (1, shape.key_width) if accelerator else (BRANCH_COPIES, shape.query_width)
-    adapter = 0 if phase.adapter == "full" else 7 * phase.lora.r
-    layer = 4 * shape.hidden + 3 * shape.query_width + 2 * copies * keys + 4 * shape.intermediate + adapter
-    if not phase.gradient_checkpointing:
-        return shape.layers * layer
-    return shape.layers * shape.hidden + layer  # every layer's input, and one layer that is computed again
+
+    reference: bool = False
+    reward: bool = False
+    value: bool = False
+    sampled: int = 0
+    bf16: bool = False
+
+
+def models_of(phase: Phase) -> Models:
+    """What the recipe's methods hold: TRL's KTO loads a reference unless it has an adapter to switch off."""
+    return Models(reference=phase.method == "kto" and phase.adapter == "full")
+
+
+class Kept(NamedTuple):
+    """Bytes a token that autograd keeps of one layer, by the width it is a multiple of."""
+
+    hidden: float
+    query: float
+    key: float
+    intermediate: float
+    rank: float = 0.0
+
+    def of(self, shape: Shape, r: int) -> float:
+        widths = (shape.hidden, shape.query_width, shape.key_width, shape.intermediate, r)
+        return sum(bytes_ * width for bytes_, width in zip(self, widths, strict=True))
+
+
+# what a Llama layer keeps, by how numbers are held; counted again by tests/unit/plan/test_counts.py. In fp32 norms keep
+# their input, the maps behind them their output, and a norm that is trained what it scales; attention keeps queries,
+# keys, values and output; the MLP gate, its activation, up, and their product; an adapter its inner values. Under
+# autocast norms still work in fp32, and every linear map keeps a bf16 copy of its own of what it reads.
+KEPT: Mapping[str, Kept] = MappingProxyType(
+    {
+        "adapter, fp32": Kept(16, 8, 8, 16, 28),
+        "full, fp32": Kept(24, 8, 8, 16),
+        "adapter, autocast": Kept(18, 6, 4, 8, 14),
+        "full, autocast": Kept(26, 4, 4, 8),
+        "full, bf16": Kept(16, 4, 4, 8),
+    }
+)
+
+
+def how_held(phase: Phase, models: Models, *, accelerator: bool) -> str:
+    """The key of ``KEPT``."""
+    numbers = "fp32" if not accelerator else "bf16" if models.bf16 and phase.adapter == "full" else "autocast"
+    return f"{'full' if phase.adapter == 'full' else 'adapter'}, {numbers}"
+
+
+def _layer(shape: Shape, phase: Phase, models: Models, *, accelerator: bool) -> tuple[float, float]:
+    """Bytes a token that a layer keeps, and those of its input alone, which are of the embedding's type."""
+    held = how_held(phase, models, accelerator=accelerator)
+    r = 0 if phase.adapter == "full" else phase.lora.r
+    stream = 2 if held in ("adapter, autocast", "full, bf16") else 4
+    kept = KEPT[held]
+    if not accelerator:
+        # ours on a CPU: queries, output and the copy the output projection reads; keys and values for all heads
+        kept = kept._replace(query=4 * (3 + 2 * BRANCH_COPIES), key=0)
+    return kept.of(shape, r), stream * shape.hidden
+
+
+def kept_a_token(shape: Shape, phase: Phase, models: Models, *, accelerator: bool) -> float:
+    """Bytes a token that the backward pass keeps; recomputed: every layer's input, and one layer at a time."""
+    layer, input_ = _layer(shape, phase, models, accelerator=accelerator)
+    return shape.layers * input_ + layer if phase.gradient_checkpointing else shape.layers * layer
 
 
 def adapter_parameters(shape: Shape, r: int) -> int:
@@ -85,55 +171,94 @@ def adapter_parameters(shape: Shape, r: int) -> int:
     return shape.layers * r * (attention + 3 * (shape.hidden + shape.intermediate))
 
 
-def peak_bytes(shape: Shape, phase: Phase, step: int, longest_pair: int, place: Place) -> int:
+def training_memory(
+    shape: Shape, phase: Phase, tokens: int, place: Place, models: Models | None = None, *, cut: bool = True
+) -> Memory:
+    """The peak of a phase whose largest part has ``tokens`` tokens (packed where the method packs).
+
+    Args:
+        cut: a step has several parts, so that the gradient of one stands beside the activations of the next.
+    """
+    models = models_of(phase) if models is None else models
+    full, accelerator = phase.adapter == "full", place.accelerator
+    trained_models = 1 + models.value
+    trained = shape.parameters if full else adapter_parameters(shape, phase.lora.r)
+    number = 2 if models.bf16 else 4  # bytes of a trained weight, its gradient and its moments
+    base = shape.parameters * _base_bytes(phase, models, accelerator=accelerator)
+    weights = base + (0 if full else trained * number)
+    # the head's gradient is made in fp32, anew for each part, and is held once more while it is added to the sum so far
+    head = shape.vocabulary * shape.hidden * (4 + number) if full else 0
+    kept = tokens * kept_a_token(shape, phase, models, accelerator=accelerator) * trained_models
+    activation = 2 if accelerator else 4
+    share = place.sharing
+
+    gradients = trained * number / share * trained_models * (2 if place.ddp else 1)
+    head = head / share * trained_models
+
+    def held(bytes_: float) -> int:
+        return int(_shared(shape, bytes_, share, activation) * trained_models)
+
+    return Memory(
+        weights=held(weights) + int(_cast_copies(shape, phase, models, place) * trained_models),
+        gradients=int(gradients + head if cut else max(gradients + head - kept, head)),
+        optimizer=int(trained * 2 * number / share * trained_models),
+        reference=int(_shared(shape, base, share, activation) * (models.reference + models.reward)),
+        activations=int(kept),
+        logits=0 if METHODS[phase.method].fused else 3 * tokens * shape.vocabulary * 4,
+        kv=int(models.sampled * 2 * shape.layers * shape.key_width * activation),
+        overhead=int(PROGRAM[accelerator] + (HOLES[accelerator] - 1) * kept),
+    )
+
+
+def _base_bytes(phase: Phase, models: Models, *, accelerator: bool) -> float:
+    """Bytes a parameter of the model itself."""
+    if phase.adapter == "qlora":
+        return 0.6  # four bits, their scales, and what is left unquantised
+    if phase.adapter == "full":
+        return 2 if models.bf16 else 4
+    return 2 if accelerator else 4
+
+
+def _shared(shape: Shape, bytes_: float, sharing: int, activation: int) -> float:
+    """A process's share of weights, with what FSDP2 gathers at a time: two layers, and embedding and head."""
+    if sharing == 1:
+        return bytes_
+    gathered = activation * (2 * shape.layer_parameters + 2 * shape.vocabulary * shape.hidden)
+    return min(bytes_, bytes_ / sharing + gathered)
+
+
+def _cast_copies(shape: Shape, phase: Phase, models: Models, place: Place) -> float:
+    """Autocast keeps bf16 copies of fp32 weights until the forward pass is over; FSDP2 gathers in bf16 anyway."""
+    if not place.accelerator or phase.adapter != "full" or models.bf16 or place.sharing > 1:
+        return 0.0
+    return 2 * shape.layers * shape.layer_parameters
+
+
+def peak(
+    shape: Shape, phase: Phase, step: int, longest_pair: int, place: Place, models: Models | None = None
+) -> Memory:
     """Peak memory of a phase, whose steps go through the model in parts where its method cuts them.
 
     Args:
-        step: tokens of a whole step, at most.
+        step: tokens of a process's whole step, at most.
         longest_pair: tokens; one that is longer than a part is recomputed rather than kept.
     """
     if not METHODS[phase.method].packed:
-        return training_bytes(shape, phase, step, place)
+        return training_memory(shape, phase, step, place, models, cut=False)
     part = min(phase.tokens_at_once(accelerator=place.accelerator), step)
-    peak = training_bytes(shape, phase, part, place)
-    if longest_pair > part:
-        lighter = phase.model_copy(update={"gradient_checkpointing": True})
-        peak = max(peak, training_bytes(shape, lighter, longest_pair, place))
-    return peak
+    usual = training_memory(shape, phase, part, place, models, cut=step > part)
+    if longest_pair <= part:
+        return usual
+    lighter = phase.model_copy(update={"gradient_checkpointing": True})
+    long = training_memory(shape, lighter, longest_pair, place, models)
+    return max(usual, long, key=lambda memory: memory.total)
 
 
-def changes_that_fit(shape: Shape, phase: Phase, step: int, longest_pair: int, memory: int, place: Place) -> list[str]:
-    """Recipe changes that each, alone, make the phase fit, the cheapest first; at most three.
-
-    Cheap is what costs least of the night: fewer tokens at once cost little, recomputation a third of the time,
-    shorter pairs some of the data, an adapter in place of the whole model something of what can be learnt.
-    """
-
-    def fits(longest: int = longest_pair, tokens: int = step, **fields: object) -> bool:
-        changed = phase.model_copy(update=fields)
-        return peak_bytes(shape, changed, tokens, longest, place) <= memory
-
-    found = []
-    if METHODS[phase.method].packed:
-        now = min(phase.tokens_at_once(accelerator=place.accelerator), step)
-        if fewer := _most(lambda count: fits(max_tokens=count), 32, now):
-            found.append(f"phase.max_tokens = {fewer}")
-    if not phase.gradient_checkpointing and fits(gradient_checkpointing=True):
-        found.append("phase.gradient_checkpointing = true")
-    if shorter := _most(lambda count: fits(count, phase.batch_size * count), 2 * TEMPLATE_TOKENS, longest_pair):
-        prompt = "data.max_prompt_tokens" if place.prompts == 1 else "2 × data.max_prompt_tokens"
-        found.append(f"{prompt} + 2 × data.max_answer_tokens ≤ {shorter - TEMPLATE_TOKENS}")
-    if phase.adapter == "full" and fits(adapter="lora"):
-        found.append('phase.adapter = "lora"')
-    if place.accelerator and phase.adapter in ("lora", "dora", "rslora") and fits(adapter="qlora"):
-        found.append('phase.adapter = "qlora"')
-    return found[:3]
+def peak_bytes(shape: Shape, phase: Phase, step: int, longest_pair: int, place: Place) -> int:
+    """The sum of ``peak``'s parts."""
+    return peak(shape, phase, step, longest_pair, place).total
 
 
-def _most(fits: Callable[[int], bool], least: int, most: int) -> int | None:
-    """The most tokens in [least, most) that fit, as ``least`` and a multiple of 32; None where ``least`` doesn't."""
-    if least >= most or not fits(least):
-        return None
-    # what fits, fits with less: so the number of those that fit is the place of the first that doesn't
-    counts = range(least, most, 32)
-    return counts[bisect_left(counts, True, key=lambda count: not fits(count)) - 1]
+def training_bytes(shape: Shape, phase: Phase, tokens: int, place: Place) -> int:
+    """The sum of ``training_memory``'s parts."""
+    return training_memory(shape, phase, tokens, place).total

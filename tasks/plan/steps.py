@@ -1,14 +1,19 @@
-"""The decide step."""
+"""The decide step, and the comparison of pools."""
 
+import datetime
 from typing import Any
 
 from infra.digest import digest_file
+from infra.errors import NightshiftError
+from infra.pools.base import Pool
 from infra.price_book import load_price_book
 from infra.step import step
 from tasks import place
 from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Suites
+from tasks.plan.comparison import Comparison, compare
 from tasks.plan.decide import decide_plan
 from tasks.plan.facts import gather
+from tasks.plan.forecast import Facts, Forecast, cannot
 from tasks.recipe import Recipe
 
 
@@ -29,3 +34,23 @@ def decide(
     pool = place.pool(recipe.pool)
     facts = gather(recipe, preferences, base, baselines, suites, pool, place.store(), place.home())
     return decide_plan(recipe, facts, load_price_book(place.settings().price_book))
+
+
+def compare_pools(
+    recipe: Recipe, preferences: Preferences, base: Model, baselines: Baselines, suites: Suites, pools: dict[str, Pool]
+) -> Comparison:
+    """Tonight on each of these pools. Not a step: pools and prices change, so it is never reused.
+
+    Raises:
+        PriceError: the price book can't be read.
+    """
+    facts: dict[str, Facts] = {}
+    unknown: list[Forecast] = []
+    for name, pool in pools.items():
+        try:
+            facts[name] = gather(recipe, preferences, base, baselines, suites, pool, place.store(), place.home())
+        except NightshiftError as error:  # one pool that can't answer hides no other
+            unknown.append(cannot(name, error.what, error.do))
+    book = place.settings().price_book
+    today = datetime.datetime.now().astimezone().date()
+    return compare(recipe, facts, tuple(unknown), load_price_book(book), book.name, today)

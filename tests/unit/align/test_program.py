@@ -26,6 +26,8 @@ from tasks.align.program import Run
 from tasks.align.trainer import Interrupted, NotFinite
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError
+from tasks.lm.flops import forward_flops, model_sizes, step_flops, work_of
+from tasks.lm.layout import Document
 from tests.conftest import Never, training_spec, write_pairs
 
 STEPS = 12
@@ -454,3 +456,26 @@ def test_parts_that_must_save_memory_are_recomputed_and_give_it_back(
     assert bool(recomputed) == saves
     assert all(layers()) == bool(phase), "afterwards it is as the recipe says"
     assert [step["loss"] for step in history] == pytest.approx([step["loss"] for step in plain], rel=1e-5)
+
+
+def test_the_effort_that_the_plan_learns_from_is_the_operations_of_all_pairs_with_what_is_recomputed(spec: Any) -> None:
+    def effort(phase: dict[str, Any]) -> tuple[float, Run]:
+        made = spec(str(phase), {"max_steps": 3, **phase}, steps=3)
+        run = Run(made, Never())
+        run.train()
+        found = run.effort()
+        assert found["seconds"] > 0
+        return found["flops"], run
+
+    flops, run = effort({})
+    rows: Any = run.trainer.train_dataset
+    documents = [Document(len(row["prompt_ids"]), (len(row["chosen_ids"]), len(row["rejected_ids"]))) for row in rows][
+        :24
+    ]
+    sizes = model_sizes(run.trainer.accelerator.unwrap_model(run.trainer.model))
+    work = work_of(documents)
+    assert flops == pytest.approx(step_flops(work, **sizes, full=False))
+    again, _ = effort({"gradient_checkpointing": True})
+    assert again == pytest.approx(flops + forward_flops(work, **sizes))
+    # a method of TRL's own: by its count of tokens
+    assert effort({"method": "sft"})[0] > 0

@@ -1,6 +1,5 @@
 """decide: too little to learn is no failure, a plan that does not fit is, and each says by how much."""
 
-import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -10,45 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.attempts import Device
-from infra.price_book import DevicePrice, PriceBook
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.errors import PlanError
-from tasks.plan.decide import Facts, decide_plan, forecast_seconds
+from tasks.plan.decide import decide_plan, first_that_runs
 from tasks.plan.facts import count_new
-from tasks.plan.memory import Shape
+from tasks.plan.forecast import on_devices
 from tasks.recipe import load_recipe
+from tests.unit.plan.plan_facts import PRICES, facts, on_gpus, speed
 
 RECIPE = load_recipe(ROOT / "recipes" / "demo.toml")
-PRICES = PriceBook(
-    date=datetime.date(2026, 11, 1),
-    currency="EUR",
-    source="figures of this test",
-    tariff_per_kwh=0.5,
-    device={"cpu": DevicePrice(rate=2.0, watts=100, pays_power=True)},
-)
-
-
-SMOLLM2_135M = Shape(
-    parameters=134_515_008,
-    hidden=576,
-    intermediate=1536,
-    layers=30,
-    query_width=576,
-    key_width=192,
-    vocabulary=49152,
-)
-
-
-def facts(**changes: Any) -> Facts:
-    """The demo on a desktop, in round numbers."""
-    values = {
-        "new_pairs": 470, "train_pairs": 470, "house_items": 160, "gate_items": 640, "shape": SMOLLM2_135M,
-        "context": 8192, "mean_pair_tokens": 200.0, "mean_item_tokens": 150.0, "max_pair_tokens": 400,
-        "max_sequence_tokens": 300, "memory_bytes": 24_000_000_000, "speed": 9e9,
-        "device": Device(pool="local", kind="cpu", count=1, accelerator=False),
-    }  # fmt: skip
-    return Facts.model_validate({**values, **changes})
 
 
 def test_the_demo_trains_all_its_steps() -> None:
@@ -88,9 +58,12 @@ def test_a_night_with_nothing_to_learn_is_skipped_even_where_it_would_not_fit() 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"memory_bytes": 1_200_000_000}, r"needs about \d+\.\d GB, the pool local has 1\.2 GB free"),
+        (
+            {"memory_bytes": 1_200_000_000},
+            r"needs about \d+\.\d GB, of which \w+ \d\.\d GB; the pool local has 1\.2 GB",
+        ),
         ({"max_sequence_tokens": 9000}, r"longest pair has 9000 tokens of prompt and answer, .* made for 8192"),
-        ({"speed": 1e8}, r"needs about \d+\.\d+ h on the pool local, the budget is 1\.0 h"),
+        ({"rate": speed(4e8)}, r"needs about \d+\.\d+ h on the pool local, the budget is 1\.0 h"),
         ({"pool_problems": ("it is on fire",)}, r"the pool local can't run: it is on fire"),
     ],
 )
@@ -101,7 +74,7 @@ def test_a_plan_that_does_not_fit_is_refused_with_both_figures(changes: dict[str
 
 def test_a_night_over_the_budget_is_refused() -> None:
     poor = load_recipe(ROOT / "recipes" / "demo.toml", ("budget.max_amount=0.01",))
-    with pytest.raises(PlanError, match=r"would cost about \d\.\d\d EUR, the budget is 0\.01"):
+    with pytest.raises(PlanError, match=r"would cost about \d\.\d\d EUR \(by an example price\), the budget is 0\.01"):
         decide_plan(poor, facts(), PRICES)
 
 
@@ -122,15 +95,48 @@ def test_a_recipe_that_no_change_makes_fit_says_so() -> None:
     assert "no single change" in refused.value.do
 
 
-@given(st.integers(1, 4000), st.integers(1, 4000))
+def test_a_night_over_what_is_left_of_the_month_is_refused_with_both_figures() -> None:
+    with pytest.raises(PlanError, match=r"about \d\.\d\d EUR \(by an example price\), 0\.01 are left of this month"):
+        decide_plan(RECIPE, facts(month_left=0.01), PRICES)
+    assert decide_plan(RECIPE, facts(month_left=0.9), PRICES).train
+    assert decide_plan(RECIPE, facts(month_left=None), PRICES).train
+
+
+def test_what_is_left_of_a_month_is_never_not_a_number() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        facts(month_left=float("nan"))
+
+
+@given(st.integers(24, 4000), st.integers(24, 4000))
 def test_more_pairs_never_take_less_time(fewer: int, more: int) -> None:
     low, high = sorted((fewer, more))
-    assert forecast_seconds(facts(), low) <= forecast_seconds(facts(), high)
+    assert decide_plan(RECIPE, facts(train_pairs=low), PRICES).seconds <= (
+        decide_plan(RECIPE, facts(train_pairs=high), PRICES).seconds
+    )
 
 
-def test_two_devices_take_half_the_time() -> None:
-    two = facts(device=Device(pool="local", kind="cpu", count=2, accelerator=False))
-    assert forecast_seconds(two, 100) == pytest.approx(forecast_seconds(facts(), 100) / 2)
+def test_training_is_shared_by_all_devices_and_scoring_is_one_processs() -> None:
+    def seconds(count: int, items: int) -> float:
+        device = Device(pool="local", kind="cpu", count=count, accelerator=False)
+        return on_devices(RECIPE, facts(device=device, gate_items=items), count).seconds
+
+    assert seconds(2, 0) == pytest.approx(seconds(1, 0) / 2)
+    assert seconds(2, 640) - seconds(2, 0) == pytest.approx(seconds(1, 640) - seconds(1, 0))
+
+
+def test_a_night_that_does_not_fit_its_pool_goes_to_the_first_fallback_pool_that_it_fits() -> None:
+    recipe = RECIPE.model_copy(update={"pool": "small", "fallback_pools": ("broken", "large", "larger")})
+    pools = {
+        "small": facts(memory_bytes=10**9),
+        "broken": facts(pool_problems=("it is on fire",)),
+        "large": on_gpus("h100", 1),
+        "larger": on_gpus("mi300x", 1),
+    }
+    name, plan = first_that_runs(recipe, pools, PRICES)
+    assert (name, plan.train) == ("large", True)
+    none = recipe.model_copy(update={"fallback_pools": ("broken",)})
+    with pytest.raises(PlanError, match=r"the pool small has 1\.0 GB; the pool broken can't run: it is on fire"):
+        first_that_runs(none, pools, PRICES)
 
 
 def test_new_pairs_are_those_the_champion_was_not_trained_on(tmp_path: Path) -> None:

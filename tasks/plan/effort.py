@@ -1,0 +1,133 @@
+"""What a night takes in operations, and so in hours, energy and money. Pure.
+
+Hours are operations (tasks/lm/flops.py) over a device's rate (tasks/lm/speed.py); sampled answers wait for memory: each
+token of a batch reads all weights once.
+"""
+
+from typing import NamedTuple
+
+from infra.hardware import Hardware
+from infra.price_book import PriceBook
+from tasks.lm.flops import Work, forward_flops, training_flops
+from tasks.lm.speed import BANDWIDTH_SHARE, Rate
+from tasks.phases import METHODS, Phase
+from tasks.plan.memory import Shape
+
+PPO_EPOCHS = 4  # passes over the sampled answers (arXiv 1707.06347 takes 3 to 15, TRL's former trainer 4)
+
+
+class Lengths(NamedTuple):
+    """Mean tokens of a prompt and of an answer."""
+
+    prompt: float
+    answer: float
+
+
+class Effort(NamedTuple):
+    """Operations that are spread over all processes, those of one process alone, and seconds spent sampling."""
+
+    tokens: float  # that are trained on, as they go through the model
+    spread: float
+    alone: float
+    sampling: float = 0.0
+
+    def seconds(self, rate: Rate, devices: int) -> float:
+        return self.spread / (rate.flops * devices) + self.alone / rate.flops + self.sampling / devices
+
+
+def pair_work(lengths: Lengths, prompts: int) -> Work:
+    """A mean pair's work: the prompt once (packed) or with each answer. Of mean lengths: attention is a little more."""
+    prompt, answer = lengths
+    own = prompt * prompt / 2
+    return Work(
+        tokens=prompts * prompt + 2 * answer,
+        seen=prompts * own + 2 * prompt * answer + answer * answer,
+        scored=2 * answer,
+    )
+
+
+def offline_effort(shape: Shape, phase: Phase, pairs: int, lengths: Lengths, prompts: int, scored: float) -> Effort:
+    """A night that trains on pairs it is given.
+
+    Args:
+        prompts: how often a pair's prompt goes through the model.
+        scored: tokens that score the candidate, one forward pass each, by one process.
+    """
+    work = _times(pair_work(lengths, prompts), pairs)
+    training = _training(shape, phase, work)
+    # every pair's reference is computed once, as if no earlier night had left it in the cache
+    reference = _forward(shape, work) if METHODS[phase.method].reference else 0.0
+    return Effort(work.tokens, training + reference, _forward(shape, Work(scored, 0, scored)))
+
+
+def online_effort(
+    shape: Shape, phase: Phase, pairs: int, lengths: Lengths, scored: float, rate: Rate, hardware: Hardware | None
+) -> Effort:
+    """PPO on as many prompts as there are pairs, an answer each: sampled, scored by four models, trained on.
+
+    Policy, reference, reward and value each see an answer once; then policy and value are trained ``PPO_EPOCHS`` times.
+    """
+    prompt, answer = lengths
+    length = prompt + answer
+    work = _times(Work(length, length * length / 2, answer), pairs)
+    training = 2 * PPO_EPOCHS * _training(shape, phase, work)
+    sampling = sampling_seconds(shape, phase, pairs, lengths, rate, hardware)
+    return Effort(work.tokens, training + 4 * _forward(shape, work), _forward(shape, Work(scored, 0, scored)), sampling)
+
+
+def sampling_seconds(
+    shape: Shape, phase: Phase, prompts: int, lengths: Lengths, rate: Rate, hardware: Hardware | None
+) -> float:
+    """One device's time to sample an answer for each prompt, in batches of a step: by memory, or by arithmetic."""
+    by_arithmetic = prompts * lengths.answer * 2 * shape.parameters / rate.flops
+    if hardware is None:
+        return by_arithmetic
+    at_once = min(phase.batch_size, prompts)
+    kv = at_once * (lengths.prompt + lengths.answer / 2) * 4 * shape.layers * shape.key_width  # bf16, keys and values
+    read = 2 * shape.parameters + kv
+    steps = prompts / max(at_once, 1) * lengths.answer
+    return max(by_arithmetic, steps * read / (hardware.bandwidth_tb_s * 1e12 * BANDWIDTH_SHARE))
+
+
+def _sizes(shape: Shape) -> dict[str, int]:
+    return {
+        "layers": shape.layers,
+        "layer_parameters": shape.layers * shape.layer_parameters,
+        "head_parameters": shape.vocabulary * shape.hidden,
+        "heads_width": shape.query_width,
+    }
+
+
+def _training(shape: Shape, phase: Phase, work: Work) -> float:
+    full, recomputed = phase.adapter == "full", phase.gradient_checkpointing
+    return training_flops(work, _sizes(shape), full=full, recomputed=recomputed)
+
+
+def _forward(shape: Shape, work: Work) -> float:
+    return forward_flops(work, **_sizes(shape))
+
+
+def _times(work: Work, count: float) -> Work:
+    return Work(count * work.tokens, count * work.seen, count * work.scored)
+
+
+class Money(NamedTuple):
+    """``kwh`` is board power × time: an estimate. ``example``: the price is nobody's."""
+
+    kwh: float
+    amount: float
+    example: bool
+
+
+def money(prices: PriceBook, kind: str, hours: float, devices: int, hardware: Hardware | None) -> Money:
+    """What so many hours of so many devices cost; their power is the hardware book's, of a CPU the price book's.
+
+    Raises:
+        PriceError: the book has no price for the device.
+    """
+    price = prices.price(kind)
+    watts = price.watts if hardware is None else hardware.board_watts
+    kwh = hours * devices * watts / 1000
+    power = kwh * prices.tariff_per_kwh if price.pays_power else 0.0
+    # a price that doesn't say what kind it is counts as an example
+    return Money(kwh, hours * devices * price.per_hour + power, getattr(price, "kind", "example") == "example")

@@ -1,0 +1,302 @@
+"""What the night would be on one pool: does it fit, on how many devices, by when, for how much? Pure."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from infra.attempts import Device
+from infra.digest import Record
+from infra.errors import PriceError
+from infra.hardware import Hardware
+from infra.price_book import PriceBook
+from tasks.lm.speed import Rate
+from tasks.phases import Phase
+from tasks.plan.changes import changes_that_fit
+from tasks.plan.effort import Effort, Lengths, money, offline_effort, online_effort
+from tasks.plan.memory import ROOM, Memory, Models, Place, Shape, models_of, peak
+from tasks.recipe import Recipe
+
+
+class Facts(Record):
+    """What decide and the forecast of a pool look at."""
+
+    new_pairs: int
+    train_pairs: int
+    house_items: int
+    gate_items: int
+    shape: Shape
+    context: int  # positions the model was made for
+    mean_item_tokens: float  # of a gate item, about
+    mean_prompt_tokens: float
+    mean_answer_tokens: float
+    max_pair_tokens: int  # prompt, chosen and rejected, as they go through the model
+    max_sequence_tokens: int  # prompt and the longer answer
+    memory_bytes: int
+    device: Device
+    hardware: Hardware | None = None
+    rate: Rate
+    shares_weights: bool = False  # among training processes (FSDP2)
+    prompts_a_pair: int = 1  # how often a pair's prompt goes through the model
+    pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
+    month_left: float | None = None  # money left of this month's budget; None: no limit
+
+
+class Way(NamedTuple):
+    """A way to train: a phase, and what it holds beside the model; ``online``: on answers that it samples."""
+
+    phase: Phase
+    models: Models
+    online: bool = False
+
+
+class Held(NamedTuple):
+    """A night on so many devices."""
+
+    devices: int
+    memory: Memory
+    effort: Effort
+    seconds: float
+
+
+class Forecast(Record):
+    """One line of the comparison.
+
+    Attributes:
+        runs: whether it fits, in time and money, on a pool that says nothing is wrong.
+        why: why not; empty where it runs.
+        do: what would make it run.
+        devices: the fewest of the pool that fit and meet the deadline; where it doesn't run, those that come nearest.
+        of: the pool's devices.
+        seconds, kwh, amount: on ``devices``; None where they can't be said. Energy is always an estimate.
+        whole_amount: on all of the pool's devices, as its block asks for now.
+        example: the amount is of a price that is nobody's.
+    """
+
+    name: str
+    device: str = ""
+    runs: bool
+    why: str = ""
+    do: str = ""
+    devices: int = 0
+    of: int = 0
+    memory: Memory | None = None
+    capacity_bytes: int | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    kwh: float | None = None
+    amount: float | None = None
+    whole_amount: float | None = None
+    currency: str = ""
+    example: bool = False
+    rate: Rate | None = None
+
+
+def steps_of(recipe: Recipe, facts: Facts) -> int:
+    """Whole batches that the pairs fill, as many as the recipe wants."""
+    phase = recipe.phase[0]
+    return min(phase.max_steps, facts.train_pairs // phase.batch_size)
+
+
+def tonight(recipe: Recipe) -> Way:
+    """The recipe's own way."""
+    return Way(recipe.phase[0], models_of(recipe.phase[0]))
+
+
+def place_of(facts: Facts, devices: int) -> Place:
+    accelerator, several = facts.device.accelerator, facts.device.accelerator and devices > 1
+    return Place(
+        accelerator=accelerator,
+        sharing=devices if facts.shares_weights else 1,
+        prompts=facts.prompts_a_pair,
+        ddp=several and not facts.shares_weights,
+    )
+
+
+def whole_step(phase: Phase, facts: Facts, devices: int) -> int:
+    """Tokens of a process's step, at most. Devices without an accelerator are one process's."""
+    processes = devices if facts.device.accelerator else 1
+    return -(-phase.batch_size // processes) * facts.max_pair_tokens
+
+
+def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = None) -> Held:
+    """Memory of one device and time of all, for the steps that the pairs fill."""
+    way = way or tonight(recipe)
+    phase, pairs = way.phase, steps_of(recipe, facts) * recipe.phase[0].batch_size
+    lengths = Lengths(facts.mean_prompt_tokens, facts.mean_answer_tokens)
+    scored = facts.gate_items * facts.mean_item_tokens
+    if way.online:
+        longest, step = facts.max_sequence_tokens, whole_step(phase, facts, devices) // facts.max_pair_tokens
+        memory = peak(
+            facts.shape, phase, step * longest, longest, place_of(facts, devices), sampling_models(step, longest)
+        )
+        effort = online_effort(facts.shape, phase, pairs, lengths, scored, facts.rate, facts.hardware)
+    else:
+        step = whole_step(phase, facts, devices)
+        memory = peak(facts.shape, phase, step, facts.max_pair_tokens, place_of(facts, devices), way.models)
+        effort = offline_effort(facts.shape, phase, pairs, lengths, facts.prompts_a_pair, scored)
+    return Held(devices, memory, effort, effort.seconds(facts.rate, devices))
+
+
+def sampling_models(rows: int, longest: int) -> Models:
+    """PPO's four models, and keys and values of the answers sampled at once, as tasks/lm/generate.py has room."""
+    return Models(reference=True, reward=True, value=True, sampled=max(longest, min(ROOM, rows * longest)))
+
+
+def counts(recipe: Recipe, facts: Facts) -> list[int]:
+    """How many devices can be taken: what divides the batch. A pool without accelerators is taken whole."""
+    if not facts.device.accelerator:
+        return [facts.device.count]
+    batch = recipe.phase[0].batch_size
+    return [devices for devices in range(1, facts.device.count + 1) if batch % devices == 0]
+
+
+def fewest(held: Iterable[Held], capacity: int, deadline: float) -> Held | None:
+    """The first, which are in order of devices, that fits the memory and meets the deadline (seconds)."""
+    return next((one for one in held if one.memory.total <= capacity and one.seconds <= deadline), None)
+
+
+def forecast(name: str, recipe: Recipe, facts: Facts, prices: PriceBook, way: Way | None = None) -> Forecast:
+    """The night on one pool, on the fewest of its devices that do."""
+    all_ = [on_devices(recipe, facts, devices, way) for devices in counts(recipe, facts)]
+    deadline = recipe.budget.max_hours * 3600
+    chosen = fewest(all_, facts.memory_bytes, deadline)
+    fitting = [one for one in all_ if one.memory.total <= facts.memory_bytes]
+    # of what doesn't run, the nearest: what fits and is fastest, else what needs least
+    shown = chosen or (fitting[-1] if fitting else min(all_, key=lambda one: one.memory.total))
+    why, do = _misfit(recipe, facts, shown, way) if not chosen else ("", "")
+    why, do = cannot_run(facts) or (why, do)
+    values = {
+        "name": name,
+        "device": facts.device.kind,
+        "devices": shown.devices,
+        "of": facts.device.count,
+        "memory": shown.memory,
+        "capacity_bytes": facts.memory_bytes,
+        "tokens": round(shown.effort.tokens),
+        "seconds": shown.seconds,
+        "rate": facts.rate,
+        "currency": prices.currency,
+    }
+    try:
+        values |= _priced(prices, facts, shown, all_[-1])
+    except PriceError as error:
+        return Forecast.model_validate({**values, "runs": False, "why": why or error.what, "do": do or error.do})
+    if not why:
+        shown_amount = amount_in_words(values["amount"], prices.currency, example=values["example"])
+        why, do = over_budget(values["amount"], shown_amount, recipe, facts.month_left)
+    return Forecast.model_validate({**values, "runs": not why, "why": why, "do": do})
+
+
+def cannot_run(facts: Facts) -> tuple[str, str] | None:
+    """What no number of devices changes."""
+    if facts.pool_problems:
+        return "; ".join(facts.pool_problems), "mend the pool's block (Prefect UI, Blocks) or choose another pool"
+    if not facts.max_sequence_tokens <= facts.context:
+        return (
+            f"the longest pair has {facts.max_sequence_tokens} tokens of prompt and answer, "
+            f"the model was made for {facts.context}",
+            "lower data.max_prompt_tokens or data.max_answer_tokens, or take a model with a longer context",
+        )
+    return None
+
+
+def _priced(prices: PriceBook, facts: Facts, shown: Held, whole: Held) -> dict[str, float | bool]:
+    def cost(held: Held, devices: int):
+        return money(prices, facts.device.kind, held.seconds / 3600, devices, facts.hardware)
+
+    one = cost(shown, shown.devices)
+    # as many as its block asks for hold the whole time, also those that the batch leaves idle
+    return {
+        "kwh": one.kwh,
+        "amount": one.amount,
+        "example": one.example,
+        "whole_amount": cost(whole, facts.device.count).amount,
+    }
+
+
+def _misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None) -> tuple[str, str]:
+    """Why the night doesn't run so, and what would make it run."""
+    if not shown.memory.total <= facts.memory_bytes:
+        return memory_misfit(recipe, facts, shown, way)
+    hours, limit = shown.seconds / 3600, recipe.budget.max_hours
+    return (
+        f"takes {hours:.2f} h on {shown.devices} of {facts.device.count}, the deadline is {limit:g} h",
+        "lower phase.max_steps, raise budget.max_hours, or choose a faster pool",
+    )
+
+
+def memory_misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None = None) -> tuple[str, str]:
+    """Which part is too big, and the changes that each make it fit."""
+    largest = shown.memory.largest
+    what = (
+        f"training needs about {gigabytes(shown.memory.total)} GB, "
+        f"of which {largest} {gigabytes(shown.memory.parts()[largest])} GB"
+    )
+    if way is not None:  # of another method than the recipe's no change is looked for
+        shared = _shared_weights(recipe, facts, way)
+        return what, f"set {shared}" if shared else "take more or larger devices, or a method that needs less"
+    phase, place = recipe.phase[0], place_of(facts, shown.devices)
+    ways = changes_that_fit(
+        facts.shape,
+        phase,
+        whole_step(phase, facts, shown.devices),
+        facts.max_pair_tokens,
+        facts.memory_bytes,
+        place,
+    )
+    if shared := _shared_weights(recipe, facts):
+        ways.append(shared)
+    do = f"each of these makes it fit, the cheapest first: {'; '.join(ways)}"
+    return what, do if ways else "choose another pool or a smaller model: no single change of the recipe makes it fit"
+
+
+def _shared_weights(recipe: Recipe, facts: Facts, way: Way | None = None) -> str | None:
+    """Sharing the weights among the pool's devices, where that makes it fit."""
+    if facts.shares_weights or not facts.device.accelerator or facts.device.count < 2:
+        return None
+    sharing = facts.model_copy(update={"shares_weights": True})
+    for devices in counts(recipe, sharing)[1:]:
+        if on_devices(recipe, sharing, devices, way).memory.total <= facts.memory_bytes:
+            return f"share_weights = true in the pool's block, on {devices} devices"
+    return None
+
+
+def over_budget(amount: float, in_words: str, recipe: Recipe, month_left: float | None) -> tuple[str, str]:
+    """Why the night costs too much, and what to do; empty where it doesn't."""
+    if not amount <= recipe.budget.max_amount:
+        return (
+            f"the night would cost about {in_words}, the budget is {recipe.budget.max_amount} (budget.max_amount)",
+            "lower phase.max_steps or raise the budget",
+        )
+    if month_left is not None and not amount <= month_left:
+        return (
+            f"the night would cost about {in_words}, {month_left:.2f} are left of this month "
+            f"(budget.max_month_amount = {recipe.budget.max_month_amount})",
+            "wait for the next month, lower phase.max_steps, or raise budget.max_month_amount",
+        )
+    return "", ""
+
+
+def amount_in_words(amount: float, currency: str, *, example: bool) -> str:
+    return f"{amount:.2f} {currency}{' (by an example price)' if example else ''}"
+
+
+def cheapest(forecasts: Iterable[Forecast]) -> str | None:
+    """The pool that runs the night for least; of equal ones the faster, then the first. None where none runs it."""
+    running = [one for one in forecasts if one.runs]
+    return min(running, key=_cost).name if running else None
+
+
+def _cost(one: Forecast) -> tuple[float, float]:
+    assert one.amount is not None  # what runs has a price and a time
+    assert one.seconds is not None
+    return one.amount, one.seconds
+
+
+def cannot(name: str, why: str, do: str) -> Forecast:
+    """The line of a pool that can't even be asked."""
+    return Forecast(name=name, runs=False, why=why, do=do)
+
+
+def gigabytes(bytes_: float) -> str:
+    """For people: 10^9 bytes, one decimal."""
+    return f"{bytes_ / 1e9:.1f}"
