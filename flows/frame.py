@@ -19,11 +19,11 @@ from infra.orphans import mark_crashed, stop_servers, temporary_servers
 from infra.quiet import quiet_our_errors
 from infra.step import attempt_log
 from tasks import place
-from tasks.contracts import Baselines, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
-from tasks.cost.steps import meter
+from tasks.contracts import Baselines, Bill, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
+from tasks.cost.steps import keep_bill, meter
 from tasks.data.readers import fingerprint
 from tasks.data.validate import leave_for_reading
-from tasks.errors import Interrupted, Unhealthy
+from tasks.errors import Interrupted, OverBudget, Unhealthy
 from tasks.gate.report import report_markdown
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
@@ -32,7 +32,11 @@ from tasks.registry.steps import as_it_stands, baselines_of, inputs_of
 from tasks.summary import in_words, step_reports, summarise
 
 # what a failed night is called, where "Failed" says too little of it
-END_NAMES: dict[type[BaseException], str] = {Unhealthy: "Unhealthy", Interrupted: "Interrupted"}
+END_NAMES: dict[type[BaseException], str] = {
+    Unhealthy: "Unhealthy",
+    Interrupted: "Interrupted",
+    OverBudget: "OverBudget",
+}
 
 
 def ends_by_name(flow_function: Callable[..., Any]) -> Callable[..., Any]:
@@ -175,7 +179,9 @@ def close_skipped(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
 def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> State[Any]:
     """End a look at tonight: nothing is kept, so that a night with these inputs that has finished stays as it is."""
     place.tracking().end(tonight.night.mlflow_run, "FINISHED")
-    summary = _summary(tonight, "Planned", reason=plan.reason, plan=plan, preferences=preferences)
+    summary = _summary(
+        tonight, meter(tonight.night, plan), "Planned", reason=plan.reason, plan=plan, preferences=preferences
+    )
     return Completed(name="Planned", message=plan.reason, data=summary)
 
 
@@ -189,7 +195,9 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     if (preferences := found.get("preferences")) is not None:
         # validate did this where it ran; where its result was reused, that was another night's folder
         leave_for_reading(Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine)
-    summary = _summary(tonight, state, **found)
+    bill = meter(night, found.get("plan"))
+    summary = _summary(tonight, bill, state, **found)
+    summary["links"]["bill"] = str(keep_bill(night, tonight.recipe, bill, summary))
     text = json.dumps(summary, indent=1, allow_nan=False)
     (Path(night.folder) / "summary.json").write_text(text)
     (place.home() / "last-night").write_text(night.folder)
@@ -204,11 +212,11 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     return summary
 
 
-def _summary(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
+def _summary(tonight: Tonight, bill: Bill, state: str, **found: Any) -> dict[str, Any]:
     night = tonight.night
     reports = step_reports(attempt_log(night).entries(), night.flow_run)
     links = _links(night, found.get("release"))
-    return summarise(night, tonight.recipe.name, state, reports, meter(night), links, **found)
+    return summarise(night, tonight.recipe.name, state, reports, bill, links, **found)
 
 
 def _links(night: Night, release: Release | None) -> dict[str, str]:

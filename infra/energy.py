@@ -15,7 +15,7 @@ class EnergyMeter:
         self._monitor = monitor
 
     @classmethod
-    def start(cls, accelerator: bool) -> "EnergyMeter":
+    def start(cls, accelerator: bool, devices: int | None = None) -> "EnergyMeter":
         monitor = _zeus(accelerator)
         if monitor is not None:
             monitor.begin_window("attempt", sync_execution=False)

@@ -122,6 +122,15 @@ def make_evidence(
     )
 
 
+def evidence_of(name: str, version: int) -> Evidence:
+    """What a registered version's verdict rests on.
+
+    Raises:
+        NotPromotable: it carries no evidence.
+    """
+    return moves.read_evidence(registry_of(name).version(version).tags, version, place.store())
+
+
 def inputs_of(name: str, version: int) -> tuple[Recipe, Inputs, bool]:
     """What a registered version was judged on, and whether its gate was whole.
 
