@@ -46,6 +46,8 @@ HOMES = {
     "scipy": ("tasks/gate/",),
     "jinja2": ("tasks/cost/page.py", "tasks/gate/report.py"),
     "zeus": ("infra/energy.py",),
+    "pynvml": ("infra/gauges.py",),
+    "amdsmi": ("infra/gauges.py",),
     "boto3": ("infra/objects/",),
     "botocore": ("infra/objects/",),
     "securesystemslib": ("infra/signing.py",),
