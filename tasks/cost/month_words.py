@@ -1,5 +1,6 @@
 """A month's bills for a terminal of 100 columns. Pure."""
 
+import textwrap
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -27,7 +28,12 @@ def in_words(figures: dict[str, Any]) -> str:
         ]
         lines.append("")
     lines += [f"warning: {one}" for one in figures["warnings"]] + [f"note: {one}" for one in figures.get("notes", [])]
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(row for line in lines for row in _wrapped(line)).rstrip() + "\n"
+
+
+def _wrapped(line: str) -> list[str]:
+    """Sentences that are too long go on below; tables are narrower than that."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent="      ") or [""] if len(line) > WIDTH else [line]
 
 
 def _currency(one: dict[str, Any], *, by_day: bool) -> list[str]:
@@ -71,15 +77,15 @@ def _table(name: str, rows: Sequence[dict[str, Any]], currency: str, digits: int
 
 def _champion(one: dict[str, Any]) -> str:
     took = duration(one["seconds"]) if one["seconds"] is not None else f"not known: {one['missing']}"
-    return f"  {one['recipe']} version {one['version']}, serving since {one['promoted'][:16]}: {took}"[:WIDTH]
+    return f"  {one['recipe']} version {one['version']}, serving since {one['promoted'][:16]}: {took}"
 
 
 def _serving(one: dict[str, Any]) -> str:
-    cost = "the price book has no [serving] price"
+    cost = "no [serving] price in the book"
     if one["a_thousand_answers"] is not None:
         cost = f"{rounded(Decimal(one['a_thousand_answers']), 4)} {one['currency']}"
         cost += " (example prices)" if one["example"] else ""
     return (
-        f"  {one['recipe']} version {one['version']}: {one['role']:<9} {number(one['tokens'], 1):>8} tokens an answer "
+        f"  {one['recipe']}, night of version {one['version']}: {one['role']:<9} {number(one['tokens'], 1):>8} tokens an answer "
         f"({one['answers']} answers), {cost}"
     )

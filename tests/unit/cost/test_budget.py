@@ -47,9 +47,9 @@ def test_tonight_counts_once_as_it_is_now_and_not_as_it_was_kept() -> None:
 def test_a_night_may_begin_when_the_rest_of_the_month_pays_it_to_the_cent() -> None:
     spec = recipe(max_month_amount=20.0)
     assert over_month_budget(MONTH, 7.45, spec, "EUR") is None
-    over = over_month_budget(MONTH, 7.46, spec, "EUR")
-    assert over == (
-        "the night would cost about 7.46 EUR, and of the month's budget of 20.0 (budget.max_month_amount) 7.45 EUR is left"
+    assert over_month_budget(MONTH, 7.46, spec, "EUR") == (
+        "the night would cost about 7.46 EUR, and of the month's budget of 20.0 (budget.max_month_amount) "
+        "7.45 EUR is left"
     )
 
 
