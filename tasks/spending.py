@@ -18,6 +18,14 @@ from tasks.recipe import Recipe
 POOL_STEPS = frozenset({"sample", "align", "score"})
 
 
+def month_left(night: Night, recipe: Recipe) -> Decimal | None:
+    """What the month's budget has left for this night; None: it has no limit. A decision to begin depends on it."""
+    if recipe.budget.max_month_amount is None:
+        return None
+    currency = load_price_book(place.settings().price_book).currency
+    return money_left(_month(night), recipe, currency, night=night.id)
+
+
 def refuse_over_month(night: Night, recipe: Recipe, plan: Plan) -> None:
     """Refuse a night that the rest of its month's budget doesn't pay.
 

@@ -65,7 +65,7 @@ class Watch:
         if over is not None:
             raise OverBudget(
                 f"the budget is spent: {over}",
-                do="raise that limit and run the night again: it goes on from its checkpoint",
+                do="raise that limit and run the night again: it goes on from what was kept",
             )
 
 

@@ -254,7 +254,7 @@ def test_a_training_over_its_budget_keeps_a_checkpoint_and_ends_by_name(training
             ScriptPool(), spec, tmp_path, lambda values, step: None, Watch(LiveMeter((money,)), time.monotonic)
         )
     assert time.monotonic() - began < 30
-    assert "goes on from its checkpoint" in ended.value.do
+    assert "goes on from what was kept" in ended.value.do
     step = int((tmp_path / "checkpoint").read_text().removeprefix("checkpoint-"))
     assert 5 < step < 1000
     assert len(training.events) < 1000

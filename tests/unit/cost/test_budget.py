@@ -103,7 +103,7 @@ def test_the_watch_counts_from_a_job_s_first_word_and_not_from_the_queue() -> No
     now[0] += 1.0
     with pytest.raises(OverBudget, match=r"the budget is spent: 10\.01 EUR of 10\.00 EUR") as ended:
         watch.look()
-    assert "goes on from its checkpoint" in ended.value.do
+    assert "goes on from what was kept" in ended.value.do
 
 
 def test_a_night_that_has_spent_its_budget_before_ends_at_the_first_word() -> None:
