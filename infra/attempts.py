@@ -18,7 +18,7 @@ from uuid import uuid4
 from pydantic import Field
 
 from infra.digest import Record
-from infra.energy import EnergyMeter
+from infra.usage import NO_USAGE, UsageMeter
 
 BEAT_SECONDS = 5.0
 LOCAL = "local"  # the pool that is this machine
@@ -77,6 +77,9 @@ class Attempt(Record):
     seconds: float
     state: State
     kwh: float | None
+    meter: str | None = None
+    busy: float | None = None  # as an allocation's
+    peak_memory_bytes: int | None = None
     error: str | None = None
     scheduled: bool = False
     allocations: tuple[Allocation, ...] = ()
@@ -131,7 +134,8 @@ class AttemptLog:
         beats = threading.Thread(target=self._beat, args=(id_, begun, stop), daemon=True)
         beats.start()
         # devices of a pool elsewhere are metered inside its jobs
-        meter = EnergyMeter.start(device.accelerator, device.count) if device.pool == LOCAL else EnergyMeter(None)
+        local = device.pool == LOCAL
+        meter = UsageMeter.start(accelerator=device.accelerator, devices=device.count) if local else None
         state, error = "Failed", None
         token = _current.set((self, id_))
         try:
@@ -145,7 +149,8 @@ class AttemptLog:
             stop.set()
             beats.join()
             seconds = time.monotonic() - begun
-            self.write(event="end", id=id_, seconds=seconds, state=state, kwh=meter.stop(), error=error)
+            usage = meter.stop() if meter is not None else NO_USAGE
+            self.write(event="end", id=id_, seconds=seconds, state=state, error=error, **usage.model_dump())
 
     def _beat(self, id_: str, begun: float, stop: threading.Event) -> None:
         while not stop.wait(BEAT_SECONDS):
@@ -193,6 +198,9 @@ def attempts_of(entries: list[dict[str, Any]], *, running: bool = False) -> list
                     "seconds": 0.0,
                     "state": "Running" if running else "Killed",
                     "kwh": None,
+                    "meter": None,
+                    "busy": None,
+                    "peak_memory_bytes": None,
                     "scheduled": False,
                     "allocations": {},
                     "uses": [],
@@ -208,5 +216,7 @@ def attempts_of(entries: list[dict[str, Any]], *, running: bool = False) -> list
                 open_[entry["id"]]["allocations"][allocation["id"]] = allocation  # the last word on each
             case "end":
                 open_[entry["id"]].update({key: entry[key] for key in ("seconds", "state", "kwh", "error")})
+                # logs of before these were metered lack them
+                open_[entry["id"]].update({key: entry.get(key) for key in ("meter", "busy", "peak_memory_bytes")})
     tuples = ({"allocations": tuple(one["allocations"].values()), "uses": tuple(one["uses"])} for one in open_.values())
     return [Attempt.model_validate(one | more) for one, more in zip(open_.values(), tuples, strict=True)]

@@ -28,11 +28,11 @@ class NoGauges:
         return None, None
 
 
-def find_gauges(*, accelerator: bool) -> Gauges:
-    """The gauges of this process's accelerators."""
+def find_gauges(*, accelerator: bool, devices: int | None = None) -> Gauges:
+    """The gauges of this process's accelerators, or of the first ``devices`` of them."""
     if not accelerator:
         return NoGauges()
-    return _nvidia() or _amd() or NoGauges()
+    return _nvidia(devices) or _amd(devices) or NoGauges()
 
 
 def summed_up(busy: Sequence[float | None], used: Sequence[int | None]) -> tuple[float | None, int | None]:
@@ -101,7 +101,7 @@ class AmdGauges:
             return None
 
 
-def _nvidia() -> NvidiaGauges | None:
+def _nvidia(devices: int | None) -> NvidiaGauges | None:
     import pynvml
 
     try:
@@ -117,10 +117,10 @@ def _nvidia() -> NvidiaGauges | None:
             handles = [pynvml.nvmlDeviceGetHandleByIndex(one) for one in _numbers(seen, range(count))]
     except pynvml.NVMLError as error:
         return _none("NVML", error)
-    return NvidiaGauges(pynvml, handles) if handles else None
+    return NvidiaGauges(pynvml, handles[:devices]) if handles else None
 
 
-def _amd() -> AmdGauges | None:
+def _amd(devices: int | None) -> AmdGauges | None:
     # without its library the module prints, and then raises whatever its first use of it raises
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -140,7 +140,7 @@ def _amd() -> AmdGauges | None:
     else:
         by_number = {info["hip_id"]: handle for info, handle in about if isinstance(info["hip_id"], int)}  # or "N/A"
         handles = [by_number[one] for one in _numbers(seen, by_number) if one in by_number]
-    return AmdGauges(amdsmi, handles) if handles else None
+    return AmdGauges(amdsmi, handles[:devices]) if handles else None
 
 
 def _numbers(seen: Visible, every: Any) -> list[int]:

@@ -80,8 +80,9 @@ def _holding(attempt: Attempt, allocations: list[Allocation], now: float | None)
     if seconds < 0:
         raise _clock(attempt, f"its attempt {attempt.id} lasted {attempt.seconds} s")
     if not attempt.scheduled:
-        piece = Held(exact(attempt.started), seconds, attempt.device.count, attempt.kwh, "zeus", None, None)
-        return Holding(attempt, (piece._replace(meter=None) if attempt.kwh is None else piece,), Decimal(0), ())
+        one = attempt
+        piece = Held(exact(one.started), seconds, one.device.count, one.kwh, one.meter, one.busy, one.peak_memory_bytes)
+        return Holding(attempt, (piece,), Decimal(0), ())
     lost = (
         f"{attempt.step}: the night was killed before anybody recorded what {attempt.device.pool} gave it: nothing "
         "of it is billed; compare with the scheduler's accounting"

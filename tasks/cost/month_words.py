@@ -86,6 +86,6 @@ def _serving(one: dict[str, Any]) -> str:
         cost = f"{rounded(Decimal(one['a_thousand_answers']), 4)} {one['currency']}"
         cost += " (example prices)" if one["example"] else ""
     return (
-        f"  {one['recipe']}, night of version {one['version']}: {one['role']:<9} {number(one['tokens'], 1):>8} tokens an answer "
-        f"({one['answers']} answers), {cost}"
+        f"  {one['recipe']}, night of version {one['version']}: {one['role']:<9} "
+        f"{number(one['tokens'], 1):>8} tokens an answer ({one['answers']} answers), {cost}"
     )

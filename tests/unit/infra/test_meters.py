@@ -35,7 +35,7 @@ from infra.energy import EnergyMeter
 def read(case, out):
     os.environ.update(case["variables"])
     energy, began = EnergyMeter.start(True, case["devices"]), time.monotonic()
-    usage = UsageMeter.start(accelerator=True, seconds=60)
+    usage = UsageMeter.start(accelerator=True, devices=case["devices"], seconds=60)
     time.sleep(0.4)
     kwh, seconds = energy.stop(), time.monotonic() - began
     found = usage.stop()
@@ -155,7 +155,9 @@ def test_only_the_devices_of_the_job_are_metered(read: Any, vendor: str, case: s
 
 @needs_gcc
 def test_a_pool_that_holds_some_of_the_visible_devices_pays_for_these(read: Any) -> None:
-    assert read("nvidia", "first two")[0]["watts"] == drawn(200 + 300)
+    found, _ = read("nvidia", "first two")
+    assert found["watts"] == drawn(200 + 300)
+    assert (found["busy"], found["peak"]) == (pytest.approx(0.25), 3_000_000_000)
 
 
 @needs_gcc
