@@ -25,7 +25,7 @@ from infra.launch import Launch
 from infra.launcher import command
 from infra.lease import Watched
 from infra.settings import job_environment, restarts
-from infra.usage import Usage, UsageMeter
+from infra.usage import Usage, UsageMeter, of_first_node
 
 ANSWER, DOCTOR = "answer.json", "doctor.json"
 _TAIL_LINES = 25
@@ -65,7 +65,7 @@ def main(launch_path: str) -> int:
         asked=job.asked,
         started=started,
         ended=time.time(),
-        usage=meter.stop(),
+        usage=of_first_node(meter.stop(), launch.nodes),
         tail="".join(job.tail),
     )
     part = folder / f".{ANSWER}.part"

@@ -21,6 +21,14 @@ class Usage(Record):
 NO_USAGE = Usage(kwh=None, meter=None, busy=None, peak_memory_bytes=None)
 
 
+def of_first_node(usage: Usage, nodes: int) -> Usage:
+    """What may be said of a job of several nodes that was metered on its first: nothing of its energy.
+
+    Load and memory are the first node's: a training's nodes do the same.
+    """
+    return usage if nodes == 1 else usage.model_copy(update={"kwh": None, "meter": None})
+
+
 class UsageMeter:
     """Looks every few seconds, from its start to its stop."""
 

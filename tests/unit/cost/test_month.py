@@ -30,7 +30,8 @@ FATES = [
 
 
 def november(**changes: Any) -> dict[str, Any]:
-    return report(NIGHTS, FATES, **({"month": "2026-11"} | changes))
+    asked: dict[str, Any] = {"month": "2026-11"} | changes
+    return report(NIGHTS, FATES, **asked)
 
 
 def amounts(rows: list[dict[str, Any]]) -> dict[str, str]:
@@ -108,7 +109,8 @@ def test_serving_costs_an_answer_s_tokens_at_the_book_s_price() -> None:
 @pytest.mark.parametrize("chosen", [{}, {"month": None}, {"tenant": "desk"}, {"pool": "local"}])
 def test_the_table_is_readable_at_a_hundred_columns(chosen: dict[str, Any]) -> None:
     marked = kept("a-night-of-a-recipe-with-a-very-long-name", line(amount=1_234_567.89, example=True), tenant="x" * 60)
-    words = in_words(report([*NIGHTS, marked], FATES, lengths=LENGTHS, **({"month": "2026-11"} | chosen)))
+    asked: dict[str, Any] = {"month": "2026-11", "lengths": LENGTHS} | chosen
+    words = in_words(report([*NIGHTS, marked], FATES, **asked))
     assert all(len(row) <= WIDTH for row in words.splitlines())
 
 

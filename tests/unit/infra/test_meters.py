@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from infra.settings import ROOT
+from infra.usage import Usage, of_first_node
 from infra.visible import Visible, visible_devices
 
 STUBS = Path(__file__).parent / "stubs"
@@ -198,6 +199,12 @@ def test_an_absent_library_is_an_estimate_and_no_error(read: Any) -> None:
     assert found == NOTHING
     assert "energy will be estimated" in said
     assert "KeyError" not in said
+
+
+def test_a_job_of_several_nodes_has_no_energy_of_its_first_alone() -> None:
+    one = Usage(kwh=1.0, meter="zeus", busy=0.9, peak_memory_bytes=7)
+    assert of_first_node(one, 1) == one
+    assert of_first_node(one, 2) == Usage(kwh=None, meter=None, busy=0.9, peak_memory_bytes=7)
 
 
 # ---- which devices
