@@ -90,4 +90,5 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["moment"] = words.moment
     return environment.get_template("bill_page.html")

@@ -35,6 +35,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 72 else f"{hours // 24} d {hours % 24} h"
 
 
+def moment(text: str) -> str:
+    """An ISO time to the minute, with its offset."""
+    return f"{text[:10]} {text[11:16]} ({text[19:] or 'no zone'})"
+
+
 def gigabytes(bytes_: int | None) -> str:
     return NONE if bytes_ is None else f"{bytes_ / 1e9:,.1f} GB"
 
@@ -45,7 +50,7 @@ def energy_mark(line: BillLine) -> str:
         return NONE
     if not line.estimated:
         return f"measured ({line.meter})" if line.meter else "measured"
-    return f"in part estimated ({line.meter})" if line.meter else "estimated: board power × time"
+    return f"in part estimated ({line.meter})" if line.meter else "estimated"
 
 
 def marks(bill: Bill) -> str:

@@ -1,6 +1,8 @@
 """The price book: a rate or an owned device's cost, its date and source; never a price out of nothing."""
 
 import datetime
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -184,3 +186,12 @@ def test_co2_is_never_assumed(tmp_path: Path) -> None:
     assert book_of(tmp_path, BOOK).power("cloud").co2 is None
     with pytest.raises(PriceError, match="source"):
         book_of(tmp_path, BOOK + "[co2]\nkg_per_kwh = 0.4\ndate = 2026-01-01\n")
+
+
+def test_the_book_that_the_guide_shows_can_be_used() -> None:
+    shown = re.search(r"```toml\n(date = .*?)```", (ROOT / "docs" / "guides" / "cost.md").read_text(), re.DOTALL)
+    assert shown is not None
+    book = PriceBook.model_validate(tomllib.loads(shown.group(1)))
+    assert [book.price("h100", pool).kind for pool in ("local", "nvidia-kubernetes")] == ["negotiated", "spot"]
+    assert book.price("mi355x", "amd-slurm/night").kind == "owned"
+    assert not book.marks(book.price("mi355x", "amd-slurm"))
