@@ -16,7 +16,8 @@ def test_the_page_shows_lines_total_and_where_prices_are_from() -> None:
     planned = line(peak_memory_bytes=70_100_000_000, planned_memory_bytes=64_000_000_000)
     score = line("score", 2.35, estimated=True, meter=None, busy=None)
     shown = text(bill_html(kept("night-1", planned, score)))
-    for part in ("12.35 EUR", "10.00 EUR", "2.35 EUR", "measured (zeus)", "estimated is board power × time", "2026-11-03 02:00 (+01:00)", "75 % 25 %",
+    for part in ("12.35 EUR", "10.00 EUR", "2.35 EUR", "measured (zeus)", "estimated is board power × time",
+                 "2026-11-03 02:00 (+01:00)", "75 % 25 %",
                  "70.1 GB", "64.0 GB", "h200 on cloud", "2.5000 EUR a device-hour", "list", "a price list",
                  "2026-11-01", "not billed", "tenant shop"):  # fmt: skip
         assert part in shown, part
