@@ -12,6 +12,7 @@ from infra.errors import PriceError
 from infra.price_book import DevicePrice, PriceBook
 from tasks.cost.bill import bill_metrics, make_bill
 from tasks.cost.money import total
+from tasks.cost.words import energy_mark
 from tasks.errors import BillError
 
 PRICES = PriceBook(
@@ -152,6 +153,27 @@ def test_a_night_started_again_pays_the_allocation_it_found_once_and_to_its_end(
     second = remote(allocation("7", 1000, 8200), id="b", started=5000.0)
     bill = make_bill([first, second], PRICES, "book")
     assert (bill.gpu_hours, bill.lines[0].attempts, bill.warnings) == (16.0, 2, ())
+
+
+def test_an_end_that_was_recorded_is_not_taken_back_by_an_older_record() -> None:
+    ended = remote(allocation("7", 1000, 4600), seconds=2000)
+    stale = remote(allocation("7", 1000, None), id="b", started=5000.0, seconds=20_000, state="Killed")
+    assert make_bill([ended, stale], PRICES, "book").gpu_hours == 8.0
+
+
+def test_an_allocation_that_two_steps_name_is_the_first_one_s() -> None:
+    align = remote(allocation("7", 1000, 4600))
+    score = align.model_copy(update={"id": "b", "step": "score", "started": 5000.0})
+    for attempts in ([align, score], [score, align]):
+        assert [line.gpu_hours for line in make_bill(attempts, PRICES, "book").lines] == [8.0, 0.0]
+
+
+def test_one_allocation_without_a_meter_makes_its_line_estimated_in_part() -> None:
+    held = [allocation("1", 0, 3600, kwh=4.0, meter="zeus"), allocation("2", 4000, 7600)]
+    bill = make_bill([remote(*held)], PRICES, "book")
+    assert (bill.estimated, bill.lines[0].meter) == (True, "zeus")
+    assert bill.kwh == pytest.approx(4.0 + 0.7 * 8)
+    assert energy_mark(bill.lines[0]) == "in part estimated (zeus)"
 
 
 def test_a_pool_without_accelerators_is_paid_by_its_nodes() -> None:
