@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from infra.errors import BadSetting, NightshiftError
 from infra.ledger import ledger_path, read_ledger
 from infra.price_book import load_price_book
 from tasks import place
-from tasks.contracts import AnswerLength, Fate, Role
+from tasks.contracts import AnswerLength, Fate
 from tasks.cost.focus import to_csv
 from tasks.cost.kept import KeptBill, read_bills
 from tasks.cost.month import report
@@ -105,7 +105,9 @@ def _lengths(nights: list[KeptBill], notes: list[str]) -> list[AnswerLength]:
     return found
 
 
-def _length(name: str, version: int, role: Role, texts: list[str], tokenizer: Path) -> list[AnswerLength]:
+def _length(
+    name: str, version: int, role: Literal["candidate", "champion"], texts: list[str], tokenizer: Path
+) -> list[AnswerLength]:
     if not texts:
         return []
     counts = token_counts(texts, tokenizer)

@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from infra.digest import digest_of, short
+from infra.errors import NightshiftError
 from infra.lock import night_lock
 from infra.orphans import mark_crashed, stop_servers, temporary_servers
 from infra.quiet import quiet_our_errors
@@ -187,7 +188,10 @@ def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
 
 def _close_failed(tonight: Tonight, error: BaseException) -> None:
     place.tracking().end(tonight.night.mlflow_run, "FAILED")
-    _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
+    try:
+        _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
+    except NightshiftError as other:  # a bill that can't be made must not hide why the night failed
+        get_run_logger().error("the failed night has no bill and no summary: %s", other)
 
 
 def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
