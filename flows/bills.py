@@ -17,7 +17,7 @@ from tasks.data.arrivals import newest_arrival, token_counts
 from tasks.gate.given import answers_given
 from tasks.lm.base import file_path
 from tasks.registry.moves import moves_of
-from tasks.registry.steps import evidence_of, inputs_of, registry_of
+from tasks.registry.steps import evidence_of, registry_of, snapshot_of
 
 
 def bill(
@@ -78,8 +78,7 @@ def _served(name: str, version: int, promoted: str | None) -> dict[str, Any]:
     if promoted is None:
         return {}
     try:
-        _, inputs, _ = inputs_of(name, version)
-        newest = newest_arrival(inputs.snapshot, place.store())
+        newest = newest_arrival(snapshot_of(name, version), place.store())
     except NightshiftError as error:
         return {"promoted": promoted, "missing": error.what}
     if newest is None:
