@@ -172,9 +172,14 @@ def _kwh(piece: Held, watts: float) -> Decimal:
 
 def _busy(held: list[Held]) -> float | None:
     """Mean over device time, of what was measured."""
-    known = [(piece.busy, float(piece.device_seconds)) for piece in held if piece.busy is not None and piece.seconds]
+    return _mean([(piece.busy, float(piece.device_seconds)) for piece in held])
+
+
+def _mean(values: list[tuple[float | None, float]]) -> float | None:
+    """Weighted mean of the values that are known."""
+    known = [(value, weight) for value, weight in values if value is not None]
     whole = sum(weight for _, weight in known)
-    return sum(busy * weight for busy, weight in known) / whole if whole else None
+    return sum(value * weight for value, weight in known) / whole if whole else None
 
 
 def bill_metrics(bill: Bill) -> dict[str, float]:
@@ -191,6 +196,10 @@ def bill_metrics(bill: Bill) -> dict[str, float]:
             "gpu_hours": sum(line.gpu_hours for line in lines),
             "co2_kg": _all(line.co2_kg for line in lines if line.kwh),
             "queue_seconds": sum(line.queue_seconds for line in lines),
+            "busy": _mean([(line.busy, line.device_hours) for line in lines]),
+            "peak_memory_bytes": max(
+                (line.peak_memory_bytes for line in lines if line.peak_memory_bytes), default=None
+            ),
         }
         metrics |= {f"cost/{step}/{name}": value for name, value in values.items() if value is not None}
     return metrics

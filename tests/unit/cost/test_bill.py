@@ -196,6 +196,9 @@ def test_a_bill_tells_how_busy_and_how_full_devices_were_beside_the_plan() -> No
     line = make_bill([remote(*held)], PRICES, "book", planned={"align": 64}).lines[0]
     assert line.busy == pytest.approx((0.9 * 1 + 0.5 * 3) / 4)  # of what was measured
     assert (line.peak_memory_bytes, line.planned_memory_bytes) == (70, 64)
+    metrics = bill_metrics(make_bill([remote(*held)], PRICES, "book"))
+    assert (metrics["cost/align/busy"], metrics["cost/align/peak_memory_bytes"]) == (pytest.approx(line.busy), 70)
+    assert "cost/score/busy" not in metrics
 
 
 def test_co2_has_no_figure_where_the_book_has_none() -> None:
