@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.audit_commands import AUDIT, add_audit_commands
+from flows.cost_commands import COST, add_cost_commands
 from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
 from flows.release_commands import RELEASE, add_release_commands
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add_gate_commands(gate, DEMO)
     add_export_command(command)
     add_serving_commands(command)
+    add_cost_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -217,6 +219,7 @@ COMMANDS = {
     "doctor": _doctor,
     **EXPORT,
     **SERVING,
+    **COST,
 }
 
 if __name__ == "__main__":

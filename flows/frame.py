@@ -14,16 +14,17 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from infra.digest import digest_of, short
+from infra.errors import NightshiftError
 from infra.lock import night_lock
 from infra.orphans import mark_crashed, stop_servers, temporary_servers
 from infra.quiet import quiet_our_errors
 from infra.step import attempt_log
 from tasks import place
-from tasks.contracts import Baselines, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
-from tasks.cost.steps import meter
+from tasks.contracts import Baselines, Bill, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
+from tasks.cost.steps import keep_bill, meter
 from tasks.data.readers import fingerprint
 from tasks.data.validate import leave_for_reading
-from tasks.errors import Interrupted, Unhealthy
+from tasks.errors import Interrupted, OverBudget, Unhealthy
 from tasks.gate.report import report_markdown
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
@@ -32,7 +33,11 @@ from tasks.registry.steps import as_it_stands, baselines_of, inputs_of
 from tasks.summary import in_words, step_reports, summarise
 
 # what a failed night is called, where "Failed" says too little of it
-END_NAMES: dict[type[BaseException], str] = {Unhealthy: "Unhealthy", Interrupted: "Interrupted"}
+END_NAMES: dict[type[BaseException], str] = {
+    Unhealthy: "Unhealthy",
+    Interrupted: "Interrupted",
+    OverBudget: "OverBudget",
+}
 
 
 def ends_by_name(flow_function: Callable[..., Any]) -> Callable[..., Any]:
@@ -175,7 +180,9 @@ def close_skipped(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
 def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> State[Any]:
     """End a look at tonight: nothing is kept, so that a night with these inputs that has finished stays as it is."""
     place.tracking().end(tonight.night.mlflow_run, "FINISHED")
-    summary = _summary(tonight, "Planned", reason=plan.reason, plan=plan, preferences=preferences)
+    summary = _summary(
+        tonight, meter(tonight.night, plan), "Planned", reason=plan.reason, plan=plan, preferences=preferences
+    )
     return Completed(name="Planned", message=plan.reason, data=summary)
 
 
@@ -187,7 +194,10 @@ def close_compared(tonight: Tonight, comparison: dict[str, Any]) -> dict[str, An
 
 def _close_failed(tonight: Tonight, error: BaseException) -> None:
     place.tracking().end(tonight.night.mlflow_run, "FAILED")
-    _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
+    try:
+        _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
+    except NightshiftError as other:  # a bill that can't be made must not hide why the night failed
+        get_run_logger().error("the failed night has no bill and no summary: %s", other)
 
 
 def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
@@ -195,7 +205,9 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     if (preferences := found.get("preferences")) is not None:
         # validate did this where it ran; where its result was reused, that was another night's folder
         leave_for_reading(Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine)
-    summary = _summary(tonight, state, **found)
+    bill = meter(night, found.get("plan"))
+    summary = _summary(tonight, bill, state, **found)
+    summary["links"]["bill"] = str(keep_bill(night, tonight.recipe, bill, summary))
     text = json.dumps(summary, indent=1, allow_nan=False)
     (Path(night.folder) / "summary.json").write_text(text)
     (place.home() / "last-night").write_text(night.folder)
@@ -210,11 +222,11 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     return summary
 
 
-def _summary(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
+def _summary(tonight: Tonight, bill: Bill, state: str, **found: Any) -> dict[str, Any]:
     night = tonight.night
     reports = step_reports(attempt_log(night).entries(), night.flow_run)
     links = _links(night, found.get("release"))
-    return summarise(night, tonight.recipe.name, state, reports, meter(night), links, **found)
+    return summarise(night, tonight.recipe.name, state, reports, bill, links, **found)
 
 
 def _links(night: Night, release: Release | None) -> dict[str, str]:

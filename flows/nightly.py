@@ -65,7 +65,7 @@ def nightly(
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
         probe = probe_set(spec, suites, preferences, candidate, scores)
         evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict, probe)
-        bill = meter(night)
+        bill = meter(night, plan)
         page = report(night, spec, snapshot, suites, preferences, plan, candidate, baselines, scores, verdict, bill)
         release = register(night, spec, evidence, preferences, bill, page)
         return close_finished(tonight, plan, preferences, verdict, release)

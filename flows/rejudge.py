@@ -22,7 +22,7 @@ def rejudge(version: Version, name: Name = "demo") -> dict[str, Any]:
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
         probe = probe_set(spec, suites, preferences, candidate, scores)
         evidence = make_evidence(night, spec, kept.snapshot, preferences, kept.plan, candidate, scores, verdict, probe)
-        bill = meter(night)
+        bill = meter(night, kept.plan)
         page = report(
             night, spec, kept.snapshot, suites, preferences, kept.plan, candidate, baselines, scores, verdict, bill
         )

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from uuid import uuid4
 
+from pydantic import Field
+
 from infra.digest import Record
-from infra.energy import EnergyMeter
+from infra.usage import NO_USAGE, UsageMeter
 
 BEAT_SECONDS = 5.0
+LOCAL = "local"  # the pool that is this machine
 
 State = Literal["Completed", "Failed", "Killed", "Running"]
 
@@ -51,10 +54,19 @@ class Allocation(Record):
     peak_memory_bytes: int | None = None  # of the fullest device
 
 
+class Use(Record):
+    """What an attempt used beside devices: bytes moved out of a pool, or kept there for some hours."""
+
+    what: Literal["egress", "storage"]
+    gb: float = Field(ge=0)  # 10^9 bytes
+    hours: float = Field(default=0.0, ge=0)  # of storage
+
+
 class Attempt(Record):
     """One try of one step. ``kwh`` is None where no meter measured it.
 
-    Where a scheduler gave it devices, ``allocations`` say when it held them; else it held them all the time.
+    Where a scheduler gave it devices (``scheduled``), ``allocations`` say when it held them, and none of
+    them that it never did; else it held them all the time.
     """
 
     id: str
@@ -65,19 +77,38 @@ class Attempt(Record):
     seconds: float
     state: State
     kwh: float | None
+    meter: str | None = None
+    busy: float | None = None  # as an allocation's
+    peak_memory_bytes: int | None = None
     error: str | None = None
+    scheduled: bool = False
     allocations: tuple[Allocation, ...] = ()
+    uses: tuple[Use, ...] = ()
 
 
 # the attempt in progress, to which a pool adds what its scheduler gave
 _current: ContextVar[tuple["AttemptLog", str] | None] = ContextVar("attempt", default=None)
 
 
+def record_scheduled() -> None:
+    """From now on a scheduler says when the attempt in progress holds devices: its waiting time is not billed."""
+    _add(event="scheduled")
+
+
 def record_allocation(allocation: Allocation) -> None:
     """Add to the attempt in progress what a scheduler gave it, or what that is by now; outside of one, nothing."""
+    _add(event="allocation", allocation=allocation.model_dump())
+
+
+def record_use(use: Use) -> None:
+    """Add to the attempt in progress what it moved or kept; outside of one, nothing."""
+    _add(event="use", use=use.model_dump())
+
+
+def _add(**entry: Any) -> None:
     if (current := _current.get()) is not None:
         log, attempt = current
-        log.write(event="allocation", id=attempt, allocation=allocation.model_dump())
+        log.write(id=attempt, **entry)
 
 
 class AttemptLog:
@@ -102,7 +133,9 @@ class AttemptLog:
         stop = threading.Event()
         beats = threading.Thread(target=self._beat, args=(id_, begun, stop), daemon=True)
         beats.start()
-        meter = EnergyMeter.start(device.accelerator)
+        # devices of a pool elsewhere are metered inside its jobs
+        local = device.pool == LOCAL
+        meter = UsageMeter.start(accelerator=device.accelerator, devices=device.count) if local else None
         state, error = "Failed", None
         token = _current.set((self, id_))
         try:
@@ -116,7 +149,8 @@ class AttemptLog:
             stop.set()
             beats.join()
             seconds = time.monotonic() - begun
-            self.write(event="end", id=id_, seconds=seconds, state=state, kwh=meter.stop(), error=error)
+            usage = meter.stop() if meter is not None else NO_USAGE
+            self.write(event="end", id=id_, seconds=seconds, state=state, error=error, **usage.model_dump())
 
     def _beat(self, id_: str, begun: float, stop: threading.Event) -> None:
         while not stop.wait(BEAT_SECONDS):
@@ -164,16 +198,25 @@ def attempts_of(entries: list[dict[str, Any]], *, running: bool = False) -> list
                     "seconds": 0.0,
                     "state": "Running" if running else "Killed",
                     "kwh": None,
+                    "meter": None,
+                    "busy": None,
+                    "peak_memory_bytes": None,
+                    "scheduled": False,
                     "allocations": {},
+                    "uses": [],
                 }
             case "beat":
                 open_[entry["id"]]["seconds"] = entry["seconds"]
+            case "scheduled":
+                open_[entry["id"]]["scheduled"] = True
+            case "use":
+                open_[entry["id"]]["uses"].append(entry["use"])
             case "allocation":
                 allocation = entry["allocation"]
                 open_[entry["id"]]["allocations"][allocation["id"]] = allocation  # the last word on each
             case "end":
                 open_[entry["id"]].update({key: entry[key] for key in ("seconds", "state", "kwh", "error")})
-    return [
-        Attempt.model_validate({**attempt, "allocations": tuple(attempt["allocations"].values())})
-        for attempt in open_.values()
-    ]
+                # logs of before these were metered lack them
+                open_[entry["id"]].update({key: entry.get(key) for key in ("meter", "busy", "peak_memory_bytes")})
+    tuples = ({"allocations": tuple(one["allocations"].values()), "uses": tuple(one["uses"])} for one in open_.values())
+    return [Attempt.model_validate(one | more) for one, more in zip(open_.values(), tuples, strict=True)]

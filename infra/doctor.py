@@ -5,6 +5,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
@@ -163,13 +164,11 @@ def _prices() -> list[Finding]:
         book = load_price_book(path)
     except NightshiftError as error:
         return [Finding(what="price book", state="wrong", text=error.what)]
-    return [
-        Finding(
-            what="price book",
-            state="good",
-            text=f"{path.name} of {book.date}, devices {', '.join(book.device)}; {book.source}",
-        )
-    ]
+    old = book.warnings(datetime.now().date())
+    said = f"{path.name} of {book.date}, devices {', '.join(book.device)}; {book.source}"
+    if book.kind == "example":
+        said += "; what doesn't say otherwise is an example, and amounts are marked so"
+    return [Finding(what="price book", state="note" if old else "good", text="; ".join((said, *old)))]
 
 
 def _servers() -> list[Finding]:

@@ -18,6 +18,9 @@ class Usage(Record):
     peak_memory_bytes: int | None  # of the fullest device
 
 
+NO_USAGE = Usage(kwh=None, meter=None, busy=None, peak_memory_bytes=None)
+
+
 class UsageMeter:
     """Looks every few seconds, from its start to its stop."""
 
@@ -29,8 +32,10 @@ class UsageMeter:
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     @classmethod
-    def start(cls, *, accelerator: bool, seconds: float = _LOOK_SECONDS) -> "UsageMeter":
-        meter = cls(EnergyMeter.start(accelerator), find_gauges(accelerator=accelerator), seconds)
+    def start(cls, *, accelerator: bool, devices: int | None = None, seconds: float = _LOOK_SECONDS) -> "UsageMeter":
+        """Begin to look at the visible accelerators, or at the first ``devices`` of them."""
+        gauges = find_gauges(accelerator=accelerator, devices=devices)
+        meter = cls(EnergyMeter.start(accelerator, devices), gauges, seconds)
         meter._thread.start()
         return meter
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from infra.attempts import Attempt, Device
 from infra.digest import Digest, Record, digest_of
 from infra.store import Blob, Tree
+from tasks.billed import AnswerLength, Bill, BillLine, Fate
 from tasks.judged import (
     FixedLimit,
     Flip,
@@ -195,32 +196,6 @@ class Scores(Record):
     mlflow_run: str
 
 
-class BillLine(Record):
-    step: str
-    attempts: int
-    failed: int
-    device: str
-    seconds: float
-    device_hours: float
-    kwh: float
-    amount: float
-    estimated: bool
-
-
-class Bill(Record):
-    """What the night cost so far: all attempts, priced from a dated book."""
-
-    lines: tuple[BillLine, ...]
-    device_hours: float
-    gpu_hours: float
-    kwh: float
-    amount: float
-    currency: str
-    estimated: bool
-    price_book: str
-    source: str
-
-
 class Release(Record):
     """A registered version and what it awaits."""
 
@@ -277,6 +252,7 @@ class StepReport(Record):
 
 
 __all__ = [
+    "AnswerLength",
     "Attempt",
     "Baseline",
     "Baselines",
@@ -286,6 +262,7 @@ __all__ = [
     "Device",
     "Engine",
     "Evidence",
+    "Fate",
     "FixedLimit",
     "Flip",
     "Inputs",

@@ -37,6 +37,14 @@ class Unhealthy(NightshiftError):
         self.pairs = pairs
 
 
+class BillError(NightshiftError):
+    """What was held can't be billed: its times contradict each other, or amounts are in several currencies."""
+
+
+class OverBudget(NightshiftError):
+    """A step was asked to end because the night, or its month, has spent its budget; it can be gone on with."""
+
+
 class Interrupted(NightshiftError):
     """A training was asked to end before its last step; it can be gone on with."""
 

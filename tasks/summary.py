@@ -76,6 +76,11 @@ def summarise(
             "currency": bill.currency,
             "estimated": bill.estimated,
             "price_book": bill.price_book,
+            "digits": bill.digits,
+            "example": bill.example,
+            "co2_kg": bill.co2_kg,
+            "queue_seconds": bill.queue_seconds,
+            "warnings": list(bill.warnings),
         },
         "links": links,
     }
@@ -105,11 +110,14 @@ def in_words(summary: dict[str, Any]) -> str:
         lines += [_suite(one) for one in summary["suites"]]
     bill = summary["bill"]
     word = " (estimated)" if bill["estimated"] else ""
+    # summaries of before prices had kinds lack these
+    example, digits = " (example prices)" if bill.get("example") else "", bill.get("digits", 4)
     lines += [
         "",
-        f"  bill      {bill['amount']:.4f} {bill['currency']}, {bill['kwh']:.4f} kWh{word}, "
+        f"  bill      {bill['amount']:.{digits}f} {bill['currency']}{example}, {bill['kwh']:.4f} kWh{word}, "
         f"{bill['device_hours']:.3f} device-hours, {bill['gpu_hours']:.3f} of them GPU",
     ]
+    lines += [f"            warning: {warning}" for warning in bill.get("warnings", [])]
     lines += ["", *[f"  {name:<10} {link}" for name, link in summary["links"].items()]]
     if any(link.startswith("http://127.0.0.1") for link in summary["links"].values()):
         lines.append("  (links to 127.0.0.1 open while `make up` runs)")

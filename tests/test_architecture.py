@@ -22,7 +22,7 @@ ARROWS = {
 }
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
-SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm", "release"}
+SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm", "release", "spending"}
 
 # one home a library: folders (or files) that may import it
 HOMES = {
@@ -44,8 +44,10 @@ HOMES = {
     "lm_eval": ("tasks/gate/foreign/",),
     "inspect_ai": ("tasks/gate/foreign/",),
     "scipy": ("tasks/gate/",),
-    "jinja2": ("tasks/gate/report.py",),
+    "jinja2": ("tasks/cost/page.py", "tasks/gate/report.py"),
     "zeus": ("infra/energy.py",),
+    "pynvml": ("infra/gauges.py",),
+    "amdsmi": ("infra/gauges.py",),
     "boto3": ("infra/objects/",),
     "botocore": ("infra/objects/",),
     "securesystemslib": ("infra/signing.py",),

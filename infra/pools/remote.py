@@ -14,7 +14,7 @@ from uuid import uuid4
 from prefect.workers.base import BaseWorker
 from pydantic import Field, field_validator
 
-from infra.attempts import Device, record_allocation
+from infra.attempts import Device, record_allocation, record_scheduled
 from infra.errors import PoolBusy, PoolError
 from infra.hardware import Hardware, hardware_book
 from infra.launch import Launch, Mount
@@ -126,6 +126,7 @@ class RemotePool(Pool):
 
     def run(self, program: Program, on_event: OnEvent) -> None:
         first = uuid4().hex[:12]
+        record_scheduled()
         with leased(program.folder):
             for again in range(self.restarts + 1):
                 launch = self.launch(program, f"ns-{first}-{again}")

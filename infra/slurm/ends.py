@@ -35,7 +35,7 @@ def outcome_of(step: Step, launch: Launch, *, asked: bool) -> Outcome:
         what=end.what,
         do=end.do,
         exit_code=answer.exit_code if answer else last.exit_code,
-        allocations=with_usage(held, usages(Path(launch.folder), answer)),
+        allocations=with_usage(held, usages(Path(launch.folder), answer), launch.nodes),
     )
 
 
@@ -56,17 +56,22 @@ def usages(folder: Path, answer: Answer | None) -> list[Usage]:
     return [answer.usage, *others]
 
 
-def with_usage(held: tuple[Allocation, ...], nodes: list[Usage]) -> tuple[Allocation, ...]:
-    """The last allocation with what was metered in it. Slurm's own meter counts whole nodes, and goes before ours."""
-    if not held or not nodes:
+def with_usage(held: tuple[Allocation, ...], metered: list[Usage], nodes: int) -> tuple[Allocation, ...]:
+    """The last allocation with what was metered in it. Slurm's own meter counts whole nodes, and goes before ours.
+
+    Args:
+        metered: by each node that ended in time to say so.
+        nodes: of the job: energy is known only where all said theirs.
+    """
+    if not held or not metered:
         return held
     last = held[-1]
     found = {
-        "busy": _mean([one.busy for one in nodes]),
-        "peak_memory_bytes": _most([one.peak_memory_bytes for one in nodes]),
+        "busy": _mean([one.busy for one in metered]),
+        "peak_memory_bytes": _most([one.peak_memory_bytes for one in metered]),
     }
-    if last.kwh is None and all(one.kwh is not None for one in nodes):
-        found |= {"kwh": sum(one.kwh or 0.0 for one in nodes), "meter": nodes[0].meter}
+    if last.kwh is None and len(metered) == nodes and all(one.kwh is not None for one in metered):
+        found |= {"kwh": sum(one.kwh or 0.0 for one in metered), "meter": metered[0].meter}
     return (*held[:-1], last.model_copy(update=found))
 
 

@@ -26,6 +26,7 @@ from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
 from tasks.phases import METHODS, Phase
 from tasks.recipe import Recipe
+from tasks.spending import Watch, watch
 
 
 def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
@@ -33,6 +34,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
 
     Raises:
         Unhealthy: a stop condition fired; the last good checkpoint is kept, guilty pairs are in quarantine.
+        OverBudget: the night or its month has spent its budget; the last checkpoint is kept.
         Interrupted: the training was asked to end; the same night started again goes on from its checkpoint.
         ModelError: it can't be trained so. PoolError: the program failed.
     """
@@ -54,7 +56,8 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         names = ", ".join(folder.name for folder in swept)
         spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from these checkpoints for a week"
     try:
-        result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step))
+        budget = watch(night, recipe, pool.device())
+        result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)
     except BaseException as error:
         if isinstance(error, Unhealthy):
             tracker.tags(run, {"nightshift.unhealthy": error.what})
@@ -100,9 +103,15 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     }
 
 
-def run_training(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics) -> dict[str, Any]:
-    """The program's result. Out of memory, it is run once more with half the tokens at once."""
-    first = _run_once(pool, spec, work, on_metrics)
+def run_training(
+    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None = None
+) -> dict[str, Any]:
+    """The program's result. Out of memory, it is run once more with half the tokens at once.
+
+    Args:
+        budget: looks at each word of the program, and ends it where too much is spent.
+    """
+    first = _run_once(pool, spec, work, on_metrics, budget)
     if isinstance(first, dict):
         return first
     if not phase_is_cut(Phase.model_validate(spec["phase"])):
@@ -116,7 +125,7 @@ def run_training(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMet
         f"out of memory ({first}); once more with {half['max_tokens']} tokens at once, from the last checkpoint: "
         "that changes rounding, nothing else"
     )
-    second = _run_once(pool, half, work, on_metrics)
+    second = _run_once(pool, half, work, on_metrics, budget)
     if isinstance(second, dict):
         return second
     raise ModelError(
@@ -131,7 +140,9 @@ def phase_is_cut(phase: Phase) -> bool:
     return METHODS[phase.method].packed and not COUPLED.intersection(phase.losses)
 
 
-def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics) -> dict[str, Any] | str:
+def _run_once(
+    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None
+) -> dict[str, Any] | str:
     """The program's result, or what it said when it ran out of memory."""
     stops: list[dict[str, Any]] = []
     with Live("align", on_metrics, price(pool)) as handle:
@@ -144,6 +155,8 @@ def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetric
                     stops.clear()
                 case _:
                     handle(event)
+                    if budget is not None:
+                        budget.look()  # what it raises ends the program: pools ask it for a checkpoint first
 
         if "said" in spec:
             handle({"event": "log", "text": spec["said"]})
@@ -161,10 +174,10 @@ def _run_once(pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetric
 def price(pool: Pool) -> Callable[[float], str]:
     """What so many seconds of this pool cost, as text."""
     book, device = load_price_book(place.settings().price_book), pool.device()
-    one = book.price(device.kind)
-    power = one.watts / 1000 * book.tariff_per_kwh if one.pays_power else 0.0
-    per_second = device.count * (one.per_hour + power) / 3600
-    return lambda seconds: f"{per_second * seconds:.4f} {book.currency}"
+    one = book.all_in(device.kind, device.pool)
+    per_second = device.count * float(one.per_hour) / 3600
+    mark = " (example prices)" if one.example else ""
+    return lambda seconds: f"{per_second * seconds:.{book.digits}f} {book.currency}{mark}"
 
 
 def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Digest:

@@ -1,16 +1,86 @@
-"""meter: the night's bill so far."""
+"""meter: the night's bill so far; and what is kept of it at the end."""
 
-from infra.attempts import attempts_of
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from infra.attempts import Attempt, attempts_of
 from infra.price_book import load_price_book
 from infra.step import attempt_log
 from tasks import place
-from tasks.contracts import Bill, Night
+from tasks.contracts import Bill, Night, Plan
 from tasks.cost.bill import bill_metrics, make_bill
+from tasks.cost.kept import KeptBill, keep
+from tasks.cost.words import marks
+from tasks.recipe import Recipe
 
 
-def meter(night: Night) -> Bill:
+def meter(night: Night, plan: Plan | None = None) -> Bill:
     """Price all attempts of this night, earlier runs of it included, and log them. Not a step: it is never reused."""
-    book = place.settings().price_book
-    bill = make_bill(attempts_of(attempt_log(night).entries(), running=True), load_price_book(book), book.name)
+    bill = price_attempts(night, plan)
     place.tracking().metrics(night.mlflow_run, bill_metrics(bill))
     return bill
+
+
+def price_attempts(night: Night, plan: Plan | None = None) -> Bill:
+    """The night's bill up to this moment."""
+    book = place.settings().price_book
+    return make_bill(
+        _attempts(night),
+        load_price_book(book),
+        book.name,
+        now=time.time(),
+        night=began(night).date(),
+        planned={"align": plan.memory_bytes} if plan else None,
+    )
+
+
+def began(night: Night) -> datetime:
+    """Local time of the night's first step; of now where there was none."""
+    first = min((one.started for one in _attempts(night)), default=time.time())
+    return datetime.fromtimestamp(first).astimezone()
+
+
+def _attempts(night: Night) -> list[Attempt]:
+    """Of this night; what an earlier run of it left open was killed, and is held no more."""
+    found = attempts_of(attempt_log(night).entries(), running=True)
+    return [
+        one.model_copy(update={"state": "Killed"}) if one.state == "Running" and one.run != night.flow_run else one
+        for one in found
+    ]
+
+
+def keep_bill(night: Night, recipe: Recipe, bill: Bill, summary: dict[str, Any]) -> Path:
+    """Keep a night's last bill among the month's, as a page beside the night, and both in its MLflow run."""
+    from tasks.cost.page import bill_html  # jinja: only when a page is drawn
+
+    kept = KeptBill(
+        night=night.name,
+        id=night.id,
+        recipe=recipe.name,
+        tenant=recipe.tenant,
+        pool=recipe.pool,
+        state=summary["state"],
+        verdict=summary["verdict"],
+        version=summary["version"],
+        started=began(night).isoformat(timespec="seconds"),
+        ended=datetime.now().astimezone().isoformat(timespec="seconds"),
+        bill=bill,
+    )
+    keep(place.home(), kept)
+    page, data = Path(night.folder) / "bill.html", Path(night.folder) / "bill.json"
+    page.write_text(bill_html(kept))
+    data.write_text(json.dumps(kept.model_dump(mode="json"), indent=1))
+    tracker = place.tracking()
+    for path in (page, data):
+        tracker.artifact(night.mlflow_run, path)
+    tracker.tags(
+        night.mlflow_run,
+        {
+            "nightshift.cost": f"{bill.amount:.{bill.digits}f} {bill.currency}{marks(bill)}",
+            "nightshift.tenant": recipe.tenant,
+        },
+    )
+    return page

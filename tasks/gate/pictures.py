@@ -153,6 +153,7 @@ def cost_bars(bill: Bill, words: Callable[[float], str]) -> str:
     for name, one in zip(bar_names(bill.lines), bill.lines, strict=True):
         look = "bar estimated" if one.estimated else "bar"
         said = f"{words(one.amount)} {bill.currency}{', estimated' if one.estimated else ''}"
+        said += ", example" if one.example else ""
         drawn = picture("cost-bar", 16, f"{name}: {said}", rectangle(look, 0, 100 * one.amount / most, 2, 12))
         rows.append(
             f'<div class="cost-row"><div class="cost-name">{escape(name)}</div>{drawn}'

@@ -63,9 +63,8 @@ def report_html(
         past: judged decisions from day one, oldest first; tonight's may be among them.
         reanchored: re-anchorings, oldest first.
     """
-    money, hours, energy = (
-        partial(amount, digits=digits_for(total)) for total in (bill.amount, bill.device_hours, bill.kwh)
-    )
+    money = partial(amount, digits=bill.digits)  # as they were rounded: so the lines shown add up to the whole
+    hours, energy = (partial(amount, digits=digits_for(total)) for total in (bill.device_hours, bill.kwh))
     order = report_rows.worst_first(verdict.suites)
     names = [suite.name for suite in verdict.suites]
     page = _template().render(

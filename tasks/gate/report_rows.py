@@ -52,7 +52,8 @@ def tiles(verdict: Verdict, bill: Bill, plan: Plan, money: Callable[[float], str
         {
             "label": "cost",
             "value": f"{money(bill.amount)} {bill.currency}",
-            "note": f"{amount(bill.kwh, digits_for(bill.kwh))} kWh, {how_known(bill)}",
+            "note": f"{'example prices; ' if bill.example else ''}{amount(bill.kwh, digits_for(bill.kwh))} kWh, "
+            f"{how_known(bill)}",
         },
     ]
 

@@ -35,6 +35,7 @@ from tasks.gate.scorecard import scorer_digest
 from tasks.gate.suites import Suite, spread
 from tasks.gate.work import AA, checked_out, missing_work, scoring_spec
 from tasks.recipe import Recipe
+from tasks.spending import watch
 
 TOKENS = 2048  # packed tokens a batch: larger ones are no faster on a CPU
 SAMPLES = {"count": 6, "max_tokens": 48}
@@ -72,7 +73,13 @@ def score_all(
     try:
         if work:
             folder = fresh_folder(home / "work" / f"score-{short(night.id, 16)}")
-            with Live("score") as on_event:
+            budget = watch(night, recipe, device)
+            with Live("score") as handle:
+
+                def on_event(event: dict[str, Any]) -> None:
+                    handle(event)
+                    budget.look()  # what it raises ends the program; items that are scored are kept
+
                 spec = scoring_spec(work, folders, items, index, recipe, store) | {
                     "aa": aa._asdict() if aa else None,
                     "threads": place.settings().threads,

@@ -74,10 +74,15 @@ def version_tags(
         "nightshift.champion": evidence.champion or "",
         "nightshift.anchor": evidence.anchor or "",
         "nightshift.quantise": quantise or "",
-        "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{' (estimated)' if bill.estimated else ''}",
+        "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{_marks(bill)}",
         **model_tags(evidence.model, evidence.trained_on, store),
     }
     return tags
+
+
+def _marks(bill: Bill) -> str:
+    said = [*(["estimated"] if bill.estimated else []), *(["example prices"] if bill.example else [])]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def request_tags(evidence: Evidence, policy: ApprovalSpec, now: datetime) -> dict[str, str]:

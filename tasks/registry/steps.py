@@ -99,7 +99,8 @@ def make_evidence(
 ) -> Evidence:
     store = place.store()
     inputs = Inputs(
-        recipe=store.put_bytes(recipe.model_dump_json().encode(), "application/json"),
+        # what was set: a phase that names a field of another method, even at its default, can't be read again
+        recipe=store.put_bytes(recipe.model_dump_json(exclude_unset=True).encode(), "application/json"),
         snapshot=snapshot,
         preferences=preferences,
         plan=plan,
@@ -122,18 +123,39 @@ def make_evidence(
     )
 
 
+def evidence_of(name: str, version: int) -> Evidence:
+    """What a registered version's verdict rests on.
+
+    Raises:
+        NotPromotable: it carries no evidence.
+    """
+    return moves.read_evidence(registry_of(name).version(version).tags, version, place.store())
+
+
 def inputs_of(name: str, version: int) -> tuple[Recipe, Inputs, bool]:
     """What a registered version was judged on, and whether its gate was whole.
 
     Raises:
         NotPromotable: it carries no evidence, or evidence of before this was kept.
     """
-    store = place.store()
-    evidence = moves.read_evidence(registry_of(name).version(version).tags, version, store)
+    inputs, promotable = _inputs(name, version)
+    return Recipe.model_validate_json(place.store().read_bytes(inputs.recipe)), inputs, promotable
+
+
+def snapshot_of(name: str, version: int) -> Snapshot:
+    """The data that a registered version was made from.
+
+    Raises:
+        NotPromotable: as ``inputs_of``.
+    """
+    return _inputs(name, version)[0].snapshot
+
+
+def _inputs(name: str, version: int) -> tuple[Inputs, bool]:
+    evidence = evidence_of(name, version)
     if evidence.inputs is None:
         raise NotPromotable(f"version {version} keeps nothing to judge it again by", do="run a new night")
-    inputs = Inputs.model_validate_json(store.read_bytes(evidence.inputs))
-    return Recipe.model_validate_json(store.read_bytes(inputs.recipe)), inputs, evidence.promotable
+    return Inputs.model_validate_json(place.store().read_bytes(evidence.inputs)), evidence.promotable
 
 
 def _key(

@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from flows.bills import bill
 from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
@@ -83,6 +84,7 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
         "report.html",
         "evidence.json",
         "bill.json",
+        "bill.html",
         "adapter_model.safetensors",
         "candidate-safety.json",
         "index.html",
@@ -99,6 +101,19 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     assert skipped["state"] == "Skipped"
     assert list(steps(skipped)) == ["collect", "validate", "decide"]
     assert "0 new training pairs" in skipped["reason"]
+
+    # both nights are on the month's bill, each once, with what became of it
+    told = json.loads(bill(None, None, None, home / "focus.csv", json_wanted=True))
+    (found,) = told["currencies"]
+    nights = {row["name"]: row["nights"] for row in found["by_outcome"] if row["nights"]}
+    assert nights == {"promoted": 1, "skipped": 1}
+    assert float(found["per_promoted_model"]) > summary["bill"]["amount"]
+    assert told["champions"][0]["newest_preference"] == "2026-11-20T10:00:00+00:00"
+    assert told["champions"][0]["seconds"] > 0
+    assert {one["role"] for one in told["serving"]} == {"candidate", "champion"}
+    assert all(one["tokens"] > 0 for one in told["serving"])
+    assert told["notes"] == []
+    assert len((home / "focus.csv").read_text().splitlines()) > 7
 
     assert "version 1 of tiny is champion again" in call_flow(rollback, name="tiny")
     assert "nothing changed" in call_flow(rollback, name="tiny")

@@ -117,3 +117,10 @@ def test_a_recipe_is_what_decides_the_result_not_where_it_runs_or_its_budget() -
 def test_any_override_is_applied_or_refused_in_one_way(override: str) -> None:
     with contextlib.suppress(RecipeError):
         assert isinstance(load_recipe(DEMO, (override,)), Recipe)
+
+
+def test_a_recipe_that_was_kept_with_a_version_can_be_read_again() -> None:
+    for path in sorted((ROOT / "recipes").glob("*.toml")):
+        recipe = load_recipe(path)
+        again = Recipe.model_validate_json(recipe.model_dump_json(exclude_unset=True))
+        assert (again, again.digest) == (recipe, recipe.digest)

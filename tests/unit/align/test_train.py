@@ -2,7 +2,9 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +22,8 @@ from tasks.align.pairs import whole_steps
 from tasks.align.program import check_history
 from tasks.align.quarantine import quarantine_file, send_to_quarantine
 from tasks.contracts import Model, Plan, Preferences
-from tasks.errors import Interrupted, ModelError, Unhealthy
+from tasks.cost.meter_live import Limit, LiveMeter, Watch
+from tasks.errors import Interrupted, ModelError, OverBudget, Unhealthy
 from tasks.recipe import load_recipe
 
 
@@ -220,3 +223,54 @@ def test_a_quarantine_that_leaves_less_than_a_batch_is_said_before_a_program_sta
 
 def test_a_phase_takes_the_whole_steps_that_its_pairs_fill(tmp_path: Path) -> None:
     assert [whole_steps(3, count, 8, tmp_path) for count in (8, 15, 16, 100)] == [1, 1, 2, 3]
+
+
+# ---- budget ----------------------------------------------------------------------------------------------------------
+
+# a training that keeps a checkpoint when it is asked to end, and is never done by itself
+ENDLESS = """
+import json, signal, sys, time
+from pathlib import Path
+from infra.events import emit
+spec = json.loads(Path(sys.argv[1]).read_text())
+asked = []
+signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+for step in range(1, 2000):
+    emit("metrics", step=step, total=2000, values={"loss": 0.5})
+    time.sleep(0.02)
+    if asked:
+        Path(spec["checkpoints"]).write_text(f"checkpoint-{step}")
+        sys.exit(0)
+"""
+
+
+def test_a_training_over_its_budget_keeps_a_checkpoint_and_ends_by_name(training: Training, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(ENDLESS)
+    money = Limit("budget.max_amount", Decimal(5), Decimal("4.7"), Decimal(1), "EUR")  # 0.3 s are left
+    spec = {"max_tokens": 1, "checkpoints": str(tmp_path / "checkpoint"), "phase": {"max_steps": 2000}}
+    began = time.monotonic()
+    with pytest.raises(OverBudget, match=r"5\.00 EUR \(budget\.max_amount\) are used up") as ended:
+        train.run_training(
+            ScriptPool(), spec, tmp_path, lambda values, step: None, Watch(LiveMeter((money,)), time.monotonic)
+        )
+    assert time.monotonic() - began < 30
+    assert "goes on from what was kept" in ended.value.do
+    step = int((tmp_path / "checkpoint").read_text().removeprefix("checkpoint-"))
+    assert 5 < step < 1000
+    assert len(training.events) < 1000
+
+
+def test_both_runs_of_a_training_that_ran_out_of_memory_count_against_one_budget(
+    training: Training, tmp_path: Path
+) -> None:
+    looks: list[int] = []
+
+    class Looking(Watch):
+        def look(self) -> None:
+            looks.append(len(training.starts()))
+
+    spec = {"end": OUT_OF_MEMORY, "max_tokens": 1000, "fits": 500, "starts": str(tmp_path / "starts.jsonl")}
+    spec |= {"checkpoints": str(tmp_path / "checkpoints"), "phase": {"max_steps": 2}}
+    watch = Looking(LiveMeter(()), time.monotonic)
+    train.run_training(ScriptPool(), spec, tmp_path, lambda values, step: None, watch)
+    assert looks == [1, 2]  # one word of each run; what a program says of its end is none

@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from infra import attempts
-from infra.attempts import AttemptLog, Device, attempts_of
+from infra.attempts import (
+    Allocation,
+    AttemptLog,
+    Device,
+    Use,
+    attempts_of,
+    record_allocation,
+    record_scheduled,
+    record_use,
+)
+from infra.energy import EnergyMeter
+from infra.gauges import NoGauges
+from infra.usage import UsageMeter
 
 CPU = Device(pool="local", kind="cpu", count=1, accelerator=False)
 
@@ -76,3 +88,62 @@ def test_reuse_is_recorded_and_is_no_attempt(log: AttemptLog) -> None:
 
 def test_a_night_without_a_log_has_no_attempts(log: AttemptLog) -> None:
     assert log.entries() == []
+
+
+# ---- what a pool's scheduler gave, and what was used
+
+
+def test_a_scheduler_s_allocations_and_what_was_moved_reach_the_attempt(tmp_path: Path) -> None:
+    log = AttemptLog(tmp_path / "attempts.jsonl")
+    held = Allocation(id="7", queued=1.0, started=2.0, nodes=1, devices=8, state="RUNNING")
+    record_allocation(held)  # outside of an attempt: nothing
+    with log.attempt("align", "r", Device(pool="slurm", kind="h200", count=8, accelerator=True)):
+        record_scheduled()
+        record_allocation(held)
+        record_allocation(held.model_copy(update={"ended": 9.0, "state": "COMPLETED"}))
+        record_use(Use(what="egress", gb=1.5))
+    (found,) = attempts_of(log.entries())
+    assert found.scheduled
+    assert [one.state for one in found.allocations] == ["COMPLETED"]  # the last word
+    assert found.uses == (Use(what="egress", gb=1.5),)
+
+
+def test_devices_of_a_pool_elsewhere_are_not_metered_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def start(*, accelerator: bool, devices: int) -> UsageMeter:
+        asked.append(accelerator)
+        meter = UsageMeter(EnergyMeter(None), NoGauges())
+        meter._thread.start()
+        return meter
+
+    monkeypatch.setattr(attempts.UsageMeter, "start", start)
+    log = AttemptLog(tmp_path / "attempts.jsonl")
+    for pool in ("slurm", "local"):
+        with log.attempt("align", "r", Device(pool=pool, kind="h200", count=8, accelerator=True)):
+            pass
+    assert asked == [True]
+    assert [one.kwh for one in attempts_of(log.entries())] == [None, None]
+
+
+def test_what_a_local_attempt_used_is_in_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(NoGauges):
+        def read(self) -> tuple[float | None, int | None]:
+            return 0.5, 7_000_000_000
+
+    def start(**_: object) -> UsageMeter:
+        meter = UsageMeter(EnergyMeter(None), Full())
+        meter._thread.start()
+        return meter
+
+    monkeypatch.setattr(attempts.UsageMeter, "start", start)
+    log = AttemptLog(tmp_path / "attempts.jsonl")
+    with log.attempt("align", "r", Device(pool="local", kind="h200", count=8, accelerator=True)):
+        pass
+    (found,) = attempts_of(log.entries())
+    assert (found.busy, found.peak_memory_bytes, found.meter) == (0.5, 7_000_000_000, None)
+    # a log of before this was metered can be read too
+    old = [{key: value for key, value in entry.items() if key not in ("busy", "meter")} for entry in log.entries()]
+    assert attempts_of(old)[0].busy is None

@@ -34,13 +34,16 @@ def test_the_answer_of_another_job_counts_for_nothing(tmp_path: Path) -> None:
 def test_energy_is_a_sum_only_where_every_node_was_metered() -> None:
     held = allocations([row()], 1)
     metered = NOTHING.model_copy(update={"kwh": 1.0, "meter": "zeus"})
-    assert with_usage(held, [metered, NOTHING])[0].kwh is None
+    assert with_usage(held, [metered, NOTHING], nodes=2)[0].kwh is None
+    assert with_usage(held, [metered], nodes=2)[0].kwh is None  # the other was killed before it could say
+    assert with_usage(held, [metered, metered], nodes=2)[0].kwh == 2.0
 
 
 def test_slurm_s_own_meter_goes_before_ours() -> None:
     held = allocations([row(joules=7.2e6)], 1)
     metered = NOTHING.model_copy(update={"kwh": 9.0, "meter": "zeus"})
-    assert (with_usage(held, [metered])[0].kwh, with_usage(held, [metered])[0].meter) == (2.0, "slurm")
+    (found,) = with_usage(held, [metered], nodes=1)
+    assert (found.kwh, found.meter) == (2.0, "slurm")
 
 
 def test_a_cluster_without_accounting_is_billed_by_its_queue(tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+"""Bills that are kept, also of nights that failed or were skipped: ``HOME/bills/YYYY-MM/NIGHT.json``."""
+
+import os
+import re
+import tempfile
+from datetime import date, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from infra.digest import Digest, Record
+from infra.files import sync_folder
+from tasks.contracts import Bill
+from tasks.errors import BillError
+
+MONTH = r"\d{4}-(0[1-9]|1[0-2])"
+
+
+class KeptBill(Record):
+    """What one night cost, and what became of it.
+
+    Attributes:
+        state, verdict: as in the night's summary; a night that failed has no verdict.
+        version: what it registered.
+        started, ended: ISO times with their offset: of the first step's start, and of this bill.
+    """
+
+    form: Literal["nightshift/bill/1"] = "nightshift/bill/1"
+    night: str
+    id: Digest
+    recipe: str
+    tenant: str
+    pool: str
+    state: str
+    verdict: str | None = None
+    version: int | None = None
+    started: str
+    ended: str
+    bill: Bill
+
+    @property
+    def month(self) -> str:
+        """The local month in which the night began: it counts there as a whole."""
+        return self.started[:7]
+
+    @property
+    def day(self) -> date:
+        return datetime.fromisoformat(self.started).date()
+
+
+def keep(home: Path, kept: KeptBill) -> Path:
+    """Write or replace a night's bill: whole or not at all, and on disk when this returns."""
+    path = home / "bills" / kept.month / f"{kept.night}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(kept.model_dump_json(indent=1) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)  # gone already where it took the other's place
+    sync_folder(path.parent)
+    return path
+
+
+def read_bills(home: Path, month: str | None = None) -> list[KeptBill]:
+    """The bills of a month, or all, in order of the nights' starts.
+
+    Raises:
+        BillError: the month isn't one, or a file can't be read; a bill that is left out would make a month cheaper.
+    """
+    if month is not None and not re.fullmatch(MONTH, month):
+        raise BillError(f"{month!r} is no month", do="write it like 2026-11")
+    found = [_read(path) for path in (home / "bills").glob(f"{month or '*'}/[!.]*.json")]
+    return sorted(found, key=lambda kept: (datetime.fromisoformat(kept.started), kept.night))
+
+
+def _read(path: Path) -> KeptBill:
+    try:
+        return KeptBill.model_validate_json(path.read_text())
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise BillError(
+            f"the bill {path} can't be read: {str(error).splitlines()[0]}",
+            do="run its night again (finished steps are reused), or move the file away: then its money is missing",
+        ) from None

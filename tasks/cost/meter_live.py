@@ -1,0 +1,75 @@
+"""What a step that runs has cost so far, and when that is more than the night or its month may cost. Pure."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from infra.price_book import exact
+from tasks.cost.money import rounded
+from tasks.errors import OverBudget
+
+
+class Limit(NamedTuple):
+    """A limit of the recipe: on money, or on seconds the pool is held.
+
+    Attributes:
+        name: the recipe's key.
+        most: the limit, ``before``: what was used of it when the step began.
+        a_second: what a held second uses of it.
+    """
+
+    name: str
+    most: Decimal
+    before: Decimal
+    a_second: Decimal
+    unit: str
+
+
+class LiveMeter:
+    """Knows the limits of a step, and says when held time has used up one of them."""
+
+    def __init__(self, limits: tuple[Limit, ...]) -> None:
+        self._limits = limits
+
+    def over(self, held_seconds: float) -> str | None:
+        """The limit that is used up after so many held seconds, in a sentence, or None."""
+        for limit in self._limits:
+            used = limit.before + exact(held_seconds) * limit.a_second
+            if not used <= limit.most:
+                return (
+                    f"{_said(used, limit.unit)} of {_said(limit.most, limit.unit)} ({limit.name}) are used up, "
+                    f"{_said(limit.before, limit.unit)} of it before this step"
+                )
+        return None
+
+
+class Watch:
+    """A ``LiveMeter`` with a clock: from a job's first word to its last. Waiting in a queue comes before the first.
+
+    A job that its scheduler starts again waits in between, which is counted: the watch errs on the cheap side.
+    """
+
+    def __init__(self, meter: LiveMeter, clock: Callable[[], float]) -> None:
+        self._meter, self._clock = meter, clock
+        self._began: float | None = None
+
+    def look(self) -> None:
+        """At each word of the job.
+
+        Raises:
+            OverBudget: a limit is used up. Whoever runs the job then asks it to keep a checkpoint and end.
+        """
+        if self._began is None:
+            self._began = self._clock()
+        over = self._meter.over(max(self._clock() - self._began, 0.0))
+        if over is not None:
+            raise OverBudget(
+                f"the budget is spent: {over}",
+                do="raise that limit and run the night again: it goes on from what was kept",
+            )
+
+
+def _said(value: Decimal, unit: str) -> str:
+    if unit == "s":
+        return f"{rounded(value / 3600, 2)} h"
+    return f"{rounded(value, 2 if value >= 1 else 4)} {unit}"

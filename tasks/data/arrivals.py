@@ -1,0 +1,37 @@
+"""When preferences came, and how long texts are in tokens."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from infra.store import Store
+from tasks.contracts import Snapshot
+
+
+def newest_arrival(snapshot: Snapshot, store: Store) -> datetime | None:
+    """The latest ``timestamp`` of a readable row, as its source has it; None where no row has one.
+
+    A time without a zone is read as UTC. What can't be read as a time was in quarantine, and is no arrival.
+    """
+    table = pq.read_table(store.open_path(snapshot.rows.digest_), columns=["timestamp", "error"])
+    times = [
+        _moment(row["timestamp"]) for row in table.to_pylist() if row["timestamp"] is not None and row["error"] is None
+    ]
+    return max((one for one in times if one is not None), default=None)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def token_counts(texts: Sequence[str], tokenizer: Path) -> list[int]:
+    """Length of each text in tokens of a ``tokenizer.json``, without special tokens."""
+    encoded = Tokenizer.from_file(str(tokenizer)).encode_batch_fast(list(texts), add_special_tokens=False)
+    return [len(one.ids) for one in encoded]

@@ -1,0 +1,65 @@
+"""What may still be spent tonight: the recipe's budget against what was billed. For the steps that hold a pool."""
+
+import time
+from decimal import Decimal
+
+from infra.attempts import Device
+from infra.price_book import exact, load_price_book
+from tasks import place
+from tasks.contracts import Bill, Night, Plan
+from tasks.cost.budget import money_left, over_month_budget
+from tasks.cost.kept import KeptBill, read_bills
+from tasks.cost.meter_live import Limit, LiveMeter, Watch
+from tasks.cost.steps import began, price_attempts
+from tasks.errors import PlanError
+from tasks.recipe import Recipe
+
+# the steps that hold the pool, whose hours the budget limits
+POOL_STEPS = frozenset({"sample", "align", "score"})
+
+
+def month_left(night: Night, recipe: Recipe) -> Decimal | None:
+    """What the month's budget has left for this night; None: it has no limit. A decision to begin depends on it."""
+    if recipe.budget.max_month_amount is None:
+        return None
+    currency = load_price_book(place.settings().price_book).currency
+    return money_left(_month(night), recipe, currency, night=night.id)
+
+
+def refuse_over_month(night: Night, recipe: Recipe, plan: Plan) -> None:
+    """Refuse a night that the rest of its month's budget doesn't pay.
+
+    Raises:
+        PlanError: the forecast is more than what is left.
+    """
+    if recipe.budget.max_month_amount is None or not plan.train:
+        return
+    over = over_month_budget(_month(night), plan.amount, recipe, plan.currency, night.id)
+    if over is not None:
+        raise PlanError(over, do="wait for the next month, lower phase.max_steps, or raise budget.max_month_amount")
+
+
+def watch(night: Night, recipe: Recipe, device: Device) -> Watch:
+    """A watch over a step that is about to hold ``device``."""
+    bill = price_attempts(night)
+    book = load_price_book(place.settings().price_book)
+    a_second = book.all_in(device.kind, device.pool).per_hour * device.count / 3600
+    limits = [Limit("budget.max_amount", exact(recipe.budget.max_amount), exact(bill.amount), a_second, bill.currency)]
+    month = _month(night) if recipe.budget.max_month_amount is not None else []
+    left = money_left(month, recipe, bill.currency, night=night.id)
+    if left is not None and recipe.budget.max_month_amount is not None:
+        most = exact(recipe.budget.max_month_amount)
+        before = most - left + exact(bill.amount)
+        limits.append(Limit("budget.max_month_amount", most, before, a_second, bill.currency))
+    seconds = exact(recipe.budget.max_hours) * 3600
+    limits.append(Limit("budget.max_hours", seconds, _held(bill), Decimal(1), "s"))
+    return Watch(LiveMeter(tuple(limits)), time.monotonic)
+
+
+def _held(bill: Bill) -> Decimal:
+    return sum((exact(line.seconds) for line in bill.lines if line.step in POOL_STEPS), Decimal(0))
+
+
+def _month(night: Night) -> list[KeptBill]:
+    """The kept bills of the month in which this night began."""
+    return read_bills(place.home(), f"{began(night):%Y-%m}")

@@ -1,0 +1,77 @@
+"""What may still be spent: the recipe's budget against the attempt log and the month's kept bills."""
+
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from infra.attempts import Device
+from infra.digest import digest_of
+from infra.settings import ROOT
+from infra.step import attempt_log
+from tasks.contracts import Night, Plan
+from tasks.cost.kept import keep
+from tasks.errors import OverBudget, PlanError
+from tasks.recipe import Recipe, load_recipe
+from tasks.spending import month_left, refuse_over_month, watch
+from tests.unit.cost.bills import bill, kept, line
+
+GPU = Device(pool="cloud", kind="h200", count=8, accelerator=True)
+
+
+@pytest.fixture
+def night(home: Path) -> Night:
+    return Night(
+        id=digest_of("tonight"), name="tonight", folder=str(home / "night"), flow_run="run", mlflow_run="m",
+        promotable=True,
+    )  # fmt: skip
+
+
+def recipe(**budget: float) -> Recipe:
+    demo = load_recipe(ROOT / "recipes" / "demo.toml")
+    return demo.model_copy(update={"name": "support", "budget": demo.budget.model_copy(update=budget)})
+
+
+def plan(amount: float) -> Plan:
+    return Plan(train=True, reason="", new_pairs=1, pairs=1, steps=1, memory_bytes=1, seconds=1.0, amount=amount,
+                currency="EUR")  # fmt: skip
+
+
+def spent(home: Path, amount: float) -> None:
+    """A night of this month that failed."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime())
+    keep(home, kept("before", bill=bill(line(amount=amount)), started=now, state="Failed", verdict=None, version=None))
+
+
+def test_a_night_that_the_rest_of_the_month_does_not_pay_is_refused(home: Path, night: Night) -> None:
+    spent(home, 90.0)
+    spec = recipe(max_month_amount=100.0)
+    assert month_left(night, spec) == Decimal(10)
+    refuse_over_month(night, spec, plan(10.0))
+    with pytest.raises(PlanError, match=r"about 10\.01 EUR.*10\.00 EUR is left") as refused:
+        refuse_over_month(night, spec, plan(10.01))
+    assert "budget.max_month_amount" in refused.value.do
+    # a night that trains nothing costs nothing to speak of
+    refuse_over_month(night, spec, plan(10.01).model_copy(update={"train": False}))
+
+
+def test_without_a_month_s_limit_nothing_is_read_and_nothing_refused(home: Path, night: Night) -> None:
+    (home / "bills" / "2026-11").mkdir(parents=True)
+    (home / "bills" / "2026-11" / "broken.json").write_text("{")
+    assert month_left(night, recipe()) is None
+    refuse_over_month(night, recipe(), plan(1e9))
+
+
+def test_a_step_is_ended_by_what_this_night_and_this_month_have_spent_before(home: Path, night: Night) -> None:
+    with attempt_log(night).attempt("align", "an earlier run", GPU):
+        time.sleep(0.2)
+    watch(night, recipe(), GPU).look()  # within it
+    # 0.2 s of eight GPUs at the shipped book's 3.40 an hour are more than a thousandth
+    with pytest.raises(OverBudget, match=r"budget\.max_amount"):
+        watch(night, recipe(max_amount=0.001), GPU).look()
+    with pytest.raises(OverBudget, match=r"budget\.max_hours"):
+        watch(night, recipe(max_hours=0.1 / 3600), GPU).look()
+    spent(home, 100.0)
+    with pytest.raises(OverBudget, match=r"100\.00 EUR \(budget\.max_month_amount\)"):
+        watch(night, recipe(max_month_amount=100.0), GPU).look()
