@@ -24,7 +24,7 @@ from infra.events import MARK
 from infra.launch import Launch
 from infra.launcher import command
 from infra.lease import Watched
-from infra.settings import job_environment, restarts
+from infra.settings import job_environment, meeting, restarts
 from infra.usage import Usage, UsageMeter
 
 ANSWER, DOCTOR = "answer.json", "doctor.json"
@@ -93,7 +93,7 @@ class _Job:
             (self._folder / "events.jsonl").open("a") as events,
         ):
             self._process = subprocess.Popen(
-                command(self._launch),
+                command(self._launch, meeting()),
                 cwd=self._launch.root,
                 env=job_environment(self._launch.variables, self._launch.root),
                 stdin=subprocess.PIPE,  # held open; the program ends when this process does

@@ -1,4 +1,7 @@
-"""What a job of several nodes runs on each: torchrun, under a parent that hands signals on and keeps its input open."""
+"""What a job of several nodes runs on each: torchrun, under a parent that hands signals on and keeps its input open.
+
+On Slurm every node runs it, by srun; on Kubernetes every pod but the first, which has the job program instead.
+"""
 
 import signal
 import subprocess
@@ -7,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.launch import Launch
-from infra.launcher import node_command
-from infra.settings import job_environment, launch_address
+from infra.launcher import node_command, pod_command
+from infra.settings import job_environment, launch_address, meeting
 
 
 def main(launch_path: str) -> int:
@@ -24,8 +27,9 @@ def main(launch_path: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, receive)
+    place = meeting()
     process = subprocess.Popen(
-        node_command(launch, launch_address()),
+        pod_command(launch, place) if place else node_command(launch, launch_address()),
         cwd=launch.root,
         env=job_environment(launch.variables, launch.root),
         stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from pydantic import Field, ValidationError, field_validator
@@ -243,6 +243,21 @@ def restarts() -> int:
 def launch_address() -> str:
     """Address of the node that srun was called on: where a training's nodes meet."""
     return os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+
+
+class Meeting(NamedTuple):
+    """Where the nodes of a training meet, and which of them this is; as Kubeflow Trainer sets it in each pod."""
+
+    address: str
+    port: str
+    rank: int
+
+
+def meeting() -> Meeting | None:
+    """None: this is no pod of a training of several nodes."""
+    if (address := os.environ.get("PET_MASTER_ADDR")) is None:
+        return None
+    return Meeting(address, os.environ["PET_MASTER_PORT"], int(os.environ["PET_NODE_RANK"]))
 
 
 def visibility_variables() -> dict[str, str]:
