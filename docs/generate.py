@@ -1,4 +1,4 @@
-"""Write the pages that are lists of what the code declares: settings.md, recipes.md, cli.md, rendered/. A test compares.
+"""Write the pages that say what the code declares: settings.md, recipes.md, cli.md, rendered/. A test compares them.
 
 python docs/generate.py
 """

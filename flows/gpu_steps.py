@@ -1,8 +1,8 @@
 """What a remote pool's work pool runs: one program on one allocation. The deployment is ``gpu-step/WORK_POOL``.
 
-Our workers (Slurm, Kubernetes) start the job program themselves and follow it: the flow's code isn't run there, and its
-run in Prefect stands for the job. On a work pool of another type, such as ``process`` on a machine with accelerators, the
-flow below is what runs.
+Our workers (Slurm, Kubernetes) start the job program themselves and follow it: the flow's code isn't run there, and
+its run in Prefect stands for the job. On a work pool of another type, such as ``process`` on a machine with
+accelerators, the flow below is what runs.
 """
 
 from typing import Annotated

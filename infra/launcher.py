@@ -1,4 +1,4 @@
-"""The command that starts a launch's processes: plain Python, torchrun on one node, or on each (by srun, or in its pod)."""
+"""The command that starts a launch's processes: plain Python, torchrun on one node, or on each (srun, or its pod)."""
 
 import sys
 

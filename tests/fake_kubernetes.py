@@ -1,8 +1,8 @@
 """FakeKubernetes: a simulated API server, scheduler, kubelet and controllers in this process. No cluster is meant.
 
-Real are: HTTP, the requests of our worker, strict schemas, the worker's rights as rendered, and the program in a pod, which
-is a process of this machine under the same command. Simulated, from Kubernetes' documentation: how objects change. What
-only a real cluster can show is listed in docs/guides/pools.md.
+Real are: HTTP, the requests of our worker, strict schemas, the worker's rights as rendered, and the program in a pod,
+which is a process of this machine under the same command. Simulated, from Kubernetes' documentation: how objects
+change. What only a real cluster can show is listed in docs/guides/pools.md.
 """
 
 import copy
@@ -22,9 +22,7 @@ from infra.kubernetes.setup import CHECK_RULES, WORKER_RULES
 from infra.kubernetes.validate import problems
 from tests.outside import Reply, Request
 
-Fate = Literal[
-    "run", "unschedulable", "no pull", "no secret", "no mount", "no pods", "suspended", "never starts"
-]
+Fate = Literal["run", "unschedulable", "no pull", "no secret", "no mount", "no pods", "suspended", "never starts"]
 Object = dict[str, Any]
 _WAITING = {
     "no pull": ("ImagePullBackOff", 'Back-off pulling image "registry.example/x": not found'),
@@ -225,7 +223,9 @@ class FakeKubernetes:
         key, name = job["metadata"]["name"], f"{job['metadata']['name']}-{uuid4().hex[:5]}"
         single = job["kind"] == "Job"
         part = {"nightshift-part": "job"}
-        labels = dict(job["spec"]["template"]["metadata"]["labels"]) if single else {"jobset.sigs.k8s.io/jobset-name": key}
+        labels = (
+            dict(job["spec"]["template"]["metadata"]["labels"]) if single else {"jobset.sigs.k8s.io/jobset-name": key}
+        )
         pod: Object = {
             "kind": "Pod",
             "metadata": {"name": name, "uid": uuid4().hex, "creationTimestamp": now(), "labels": part | labels},
@@ -236,7 +236,9 @@ class FakeKubernetes:
         self.pods[name] = pod
         if self.fate == "unschedulable":
             why = {"reason": "Unschedulable", "message": "0/4 nodes are available: 4 Insufficient nvidia.com/gpu."}
-            pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "lastTransitionTime": now()} | why]
+            pod["status"]["conditions"] = [
+                {"type": "PodScheduled", "status": "False", "lastTransitionTime": now()} | why
+            ]
             return
         pod["status"]["conditions"] = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": now()}]
         if self.fate in _WAITING:
@@ -254,14 +256,19 @@ class FakeKubernetes:
         container = job["spec"]["template"]["spec"]["containers"][0] if single else job["spec"]["trainer"]
         values = {one["name"]: one["value"] for one in container["env"] if "value" in one}
         if not single:
-            values |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(self._port(job)), "PET_NODE_RANK": str(at)}
-        process = subprocess.Popen(
-            container["command"],
-            env={"PATH": os.environ["PATH"], **values},
-            start_new_session=True,
-            stdout=Path(self._folder.name, pod["metadata"]["name"]).open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+            values |= {
+                "PET_MASTER_ADDR": "127.0.0.1",
+                "PET_MASTER_PORT": str(self._port(job)),
+                "PET_NODE_RANK": str(at),
+            }
+        with Path(self._folder.name, pod["metadata"]["name"]).open("wb") as printed:
+            process = subprocess.Popen(
+                container["command"],
+                env={"PATH": os.environ["PATH"], **values},
+                start_new_session=True,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+            )
         self._processes[pod["metadata"]["name"]] = process
         pod["status"]["phase"] = "Running"
         self._stopped[pod["metadata"]["name"]] = threading.Event()

@@ -1,4 +1,4 @@
-"""A program for tests of pools: ends as its spec says. Run as all programs are: ``python -m tests.pool_program SPEC RESULT``.
+"""A program for tests of pools, which ends as its spec says: ``python -m tests.pool_program SPEC RESULT``.
 
 ``succeed`` · ``fail`` (exit code 3) · ``wait`` (until a file ``go-on`` beside the spec, or a signal: then it keeps a
 checkpoint and ends with 1) · ``together`` (under torchrun; the result says how many processes there were).

@@ -9,7 +9,8 @@ from typing import Any
 from kubernetes_asyncio.client import ApiClient
 
 from infra.errors import PoolError
-from infra.kubernetes.ends import Object, Seen
+from infra.kubernetes.ends import Seen
+from infra.kubernetes.objects import Object
 from infra.kubernetes.place import JOB_CONTAINER, JOB_PART, LABEL_KEY, LABEL_PART, NODE_CONTAINER, Manifest
 
 _SECONDS = 30.0
@@ -73,10 +74,11 @@ class Cluster:
                 return None
             raise
 
-    async def items(self, path: str, selector: str = "") -> list[Object]:
+    async def items(self, path: str, selector: str = "", fields: str = "") -> list[Object]:
         """All pages of a list; none of a kind that the cluster doesn't have."""
         found: list[Object] = []
-        query = [("limit", "500"), *([("labelSelector", selector)] if selector else [])]
+        chosen = (("labelSelector", selector), ("fieldSelector", fields))
+        query = [("limit", "500"), *(one for one in chosen if one[1])]
         after = ""
         while True:
             try:
@@ -131,7 +133,7 @@ class Cluster:
 
 
 class Look:
-    """One look at all of a namespace's jobs: four requests, however many jobs there are."""
+    """One look at all of a namespace's jobs: four lists, however many jobs there are."""
 
     def __init__(self, pods: list[Object], jobs: list[Object], events: list[Object]) -> None:
         self._pods, self._events = pods, events
@@ -147,7 +149,7 @@ class Look:
             for group, kind in ((JOBS, "jobs"), (TRAIN_JOBS, "trainjobs"))
             for one in await cluster.items(f"{group}/namespaces/{cluster.namespace}/{kind}", part)
         ]
-        return cls(pods, jobs, await cluster.items(f"{core}/events"))
+        return cls(pods, jobs, await cluster.items(f"{core}/events", fields="type=Warning"))
 
     def of(self, key: str) -> Seen:
         pods = [pod for pod in self._pods if _owner(pod) == key]
@@ -159,4 +161,3 @@ class Look:
 def _owner(pod: Object) -> str | None:
     found = pod["metadata"].get("labels", {})
     return found.get(LABEL_KEY) or found.get(JOBSET_LABEL)
-

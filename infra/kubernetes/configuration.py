@@ -23,4 +23,3 @@ class Configuration(KubernetesWorkerJobConfiguration):
     def manifest(self) -> Manifest:
         """What is made in the cluster."""
         return self.train_job or self.job_manifest
-

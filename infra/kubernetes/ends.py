@@ -5,14 +5,20 @@ The objects are the API's JSON: a Job or a TrainJob, its pods, and events about 
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from infra.kubernetes.place import JOB_CONTAINER, NODE_CONTAINER
+from infra.kubernetes.objects import (
+    Object,
+    cause_first,
+    condition_of,
+    is_about,
+    live,
+    phase_of,
+    terminated_of,
+    waiting_of,
+)
 from infra.launch import Launch
 from infra.outcome import Kind
-
-Object = dict[str, Any]
 
 # conditions of type DisruptionTarget: the program did nothing wrong
 _DISRUPTED: dict[str, tuple[Kind, str]] = {
@@ -91,26 +97,28 @@ def suspended(seen: Seen) -> bool:
 
 def holds(seen: Seen) -> bool:
     """Whether it has devices, or waits for some. One that has ended is left to be looked at."""
-    return bool(_live(seen.pods)) or (seen.job is not None and (suspended(seen) or not seen.pods))
+    return bool(live(seen.pods)) or (seen.job is not None and (suspended(seen) or not seen.pods))
 
 
 def running(seen: Seen, launch: Launch) -> bool:
     """All of its pods run."""
-    phases = [phase_of(pod) for pod in _live(seen.pods)]
+    phases = [phase_of(pod) for pod in live(seen.pods)]
     return not suspended(seen) and len(phases) >= launch.nodes and all(phase == "Running" for phase in phases)
 
 
 def ending(seen: Seen, launch: Launch, tail: str) -> End | None:
     """How it ended; None: it has not."""
     if seen.job is None:  # its pods end after it, and until then they may write
-        return None if _live(seen.pods) else _vanished(launch)
+        return None if live(seen.pods) else _vanished(launch)
     if suspended(seen):
         return None
     ended = [pod for pod in seen.pods if phase_of(pod) in ("Failed", "Succeeded")]
-    found = [end for pod in sorted(ended, key=_cause_first) if (end := _pod_end(pod, launch, tail)) is not None]
+    found = [end for pod in sorted(ended, key=cause_first) if (end := _pod_end(pod, launch, tail)) is not None]
     if found:
         return found[0]
-    conditions = {one["type"]: one for one in seen.job.get("status", {}).get("conditions", []) if one["status"] == "True"}
+    conditions = {
+        one["type"]: one for one in seen.job.get("status", {}).get("conditions", []) if one["status"] == "True"
+    }
     if "Complete" in conditions:
         return End("completed", f"{launch.name} completed", "")
     if "Failed" in conditions:
@@ -199,7 +207,7 @@ def _container_end(pod: Object, launch: Launch, tail: str) -> End | None:
 
 def _lost(kind: Kind, launch: Launch, pod: str, why: str, message: str | None) -> End:
     said = f" ({message.strip()})" if message else ""
-    do = "nothing, while restarts of the pool's block last: it goes on from its last checkpoint; else run the night again"
+    do = "nothing while the block's restarts last: it goes on from its last checkpoint; else run the night again"
     return End(kind, f"{launch.name}: the pod {pod} is lost: {why}{said}", do)
 
 
@@ -207,9 +215,11 @@ def trouble(seen: Seen, launch: Launch, queue_seconds: float) -> Trouble | None:
     """What keeps it from going on; None: nothing does."""
     if suspended(seen):
         return _waits("Queued", launch, queue_seconds, "Kueue has not admitted it yet")
-    pods = _live(seen.pods)
+    pods = live(seen.pods)
     if seen.job is None:
         return Trouble("Unheard", launch.grace_seconds + _SILENT_SECONDS, _vanished(launch))
+    if not pods and seen.pods:  # all have ended, and the job does not say so yet
+        return Trouble("Ending", _SILENT_SECONDS, _job_end({"reason": "nothing"}, launch))
     if not pods:
         return _no_pods(seen, launch, queue_seconds)
     found = [one for pod in pods if (one := _pod_trouble(pod, seen, launch, queue_seconds)) is not None]
@@ -241,9 +251,9 @@ def _pod_trouble(pod: Object, seen: Seen, launch: Launch, queue_seconds: float) 
     if scheduled is None or scheduled["status"] != "True":
         why = (scheduled or {}).get("message") or "the scheduler has not looked at it yet"
         return _waits("Unschedulable", launch, queue_seconds, why)
-    if (waiting := _waiting(pod)) is not None and waiting.get("reason") in _WAITS:
+    if (waiting := waiting_of(pod)) is not None and waiting.get("reason") in _WAITS:
         return _can_not_start(pod, waiting, launch)
-    blocked = [event for event in seen.events if _about(event, pod) and event.get("reason") in _BLOCKING_EVENTS]
+    blocked = [event for event in seen.events if is_about(event, pod) and event.get("reason") in _BLOCKING_EVENTS]
     message = str(blocked[-1].get("message")) if blocked else "it says nothing more than ContainerCreating"
     end = End(
         "refused",
@@ -272,50 +282,6 @@ def _waits(state: str, launch: Launch, queue_seconds: float, why: str) -> Troubl
         "free the pool, raise queue_hours in its block, or name another in fallback_pools",
     )
     return Trouble(state, queue_seconds + _QUEUE_SLACK_SECONDS, end)
-
-
-# --- reading the API's objects ---
-
-
-def seconds_of(stamp: str | None) -> float | None:
-    """The API's time (RFC 3339) in seconds since the epoch."""
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp() if stamp else None
-
-
-def phase_of(pod: Object) -> str:
-    return pod.get("status", {}).get("phase", "Pending")
-
-
-def _live(pods: list[Object]) -> list[Object]:
-    return [pod for pod in pods if phase_of(pod) not in ("Failed", "Succeeded")]
-
-
-def condition_of(pod: Object, kind: str) -> Object | None:
-    return next((one for one in pod.get("status", {}).get("conditions", []) if one["type"] == kind), None)
-
-
-def _container(pod: Object) -> Object:
-    """The status of the container that runs the program; sidecars of the cluster's may lie beside it."""
-    found = pod.get("status", {}).get("containerStatuses", [])
-    return next((one for one in found if one["name"] in (JOB_CONTAINER, NODE_CONTAINER)), {})
-
-
-def terminated_of(pod: Object) -> Object | None:
-    return _container(pod).get("state", {}).get("terminated")
-
-
-def _waiting(pod: Object) -> Object | None:
-    return _container(pod).get("state", {}).get("waiting")
-
-
-def _about(event: Object, pod: Object) -> bool:
-    return event.get("involvedObject", {}).get("name") == pod["metadata"]["name"]
-
-
-def _cause_first(pod: Object) -> tuple[bool, float]:
-    """A disruption explains the ends of all other pods; then whoever ended first."""
-    disrupted = condition_of(pod, "DisruptionTarget") is not None or bool(pod.get("status", {}).get("reason"))
-    return not disrupted, seconds_of((terminated_of(pod) or {}).get("finishedAt")) or float("inf")
 
 
 def _memory(launch: Launch) -> str:

@@ -95,7 +95,8 @@ def rendered() -> dict[str, str]:
             [job(launch(), PLACE)],
         ),
         "kubernetes-trainjob.yaml": _page(
-            "Two nodes: the TrainJob of a launch; its runtime is in kubernetes-setup.yaml.", [train_job(launch(2), PLACE)]
+            "Two nodes: the TrainJob of a launch; its runtime is in kubernetes-setup.yaml.",
+            [train_job(launch(2), PLACE)],
         ),
         "kubernetes-setup.yaml": _page("What an administrator applies once for a pool.", manifests(PLACE, SETUP)),
         "kubernetes-queue.yaml": _page(
@@ -106,7 +107,8 @@ def rendered() -> dict[str, str]:
 
 
 def _page(what: str, objects: list[Manifest]) -> str:
-    note = f"# {what}\n# From infra/kubernetes/examples.py by `python docs/generate.py`; never applied to a cluster by us.\n"
+    source = "From infra/kubernetes/examples.py by `python docs/generate.py`; never applied to a cluster by us."
+    note = f"# {what}\n# {source}\n"
     return note + yaml.dump_all(objects, Dumper=_Plain, sort_keys=False, width=120, default_flow_style=False)
 
 

@@ -1,4 +1,4 @@
-"""One job, from its making to its outcome: looked at every few seconds, ended where it waits in vain or is cancelled."""
+"""One job, from its making to its outcome: looked at every few seconds, ended where it waits in vain."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -165,6 +165,8 @@ class Follower:
         )
         await anyio.to_thread.run_sync(write_outcome, self._folder, outcome)
         await self._tell(self._states.ended(outcome))
+        if end.kind == "completed" and self._kind == "trainjobs":  # a Job goes by its TTL; a TrainJob has none
+            await self._end_rest()
         return outcome
 
     def _note(self, seen: Seen) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from infra.attempts import Allocation
 from infra.job_program import ANSWER, Answer
-from infra.kubernetes.ends import Object, condition_of, phase_of, terminated_of, seconds_of
+from infra.kubernetes.objects import Object, condition_of, phase_of, seconds_of, terminated_of
 from infra.launch import Launch
 from infra.usage import Usage
 
@@ -69,7 +69,12 @@ def metered(found: dict[str, Allocation], pods: list[Object], answer: Answer | N
 
 
 def _with(one: Allocation, usage: Usage) -> Allocation:
-    measured = {"kwh": usage.kwh, "meter": usage.meter, "busy": usage.busy, "peak_memory_bytes": usage.peak_memory_bytes}
+    measured = {
+        "kwh": usage.kwh,
+        "meter": usage.meter,
+        "busy": usage.busy,
+        "peak_memory_bytes": usage.peak_memory_bytes,
+    }
     return one.model_copy(update=measured)
 
 

@@ -45,7 +45,8 @@ class Toleration(Record):
 
 # a node that is gone is given up after a minute, not after Kubernetes' five
 GONE_NODES = tuple(
-    Toleration(key=f"node.kubernetes.io/{state}", effect="NoExecute", seconds=60) for state in ("not-ready", "unreachable")
+    Toleration(key=f"node.kubernetes.io/{state}", effect="NoExecute", seconds=60)
+    for state in ("not-ready", "unreachable")
 )
 
 
@@ -109,7 +110,9 @@ class Place(Record):
         return [one.rendered() for one in (*self.tolerations, *spot, *GONE_NODES)]
 
 
-_SECRET = re.compile(r"^(?:(?P<variable>[A-Za-z_]\w*)=(?P<of>[a-z0-9.-]+)/(?P<key>[\w.-]+)|(?P<all>[a-z0-9][a-z0-9.-]*))$")
+_SECRET = re.compile(
+    r"^(?:(?P<variable>[A-Za-z_]\w*)=(?P<of>[a-z0-9.-]+)/(?P<key>[\w.-]+)|(?P<all>[a-z0-9][a-z0-9.-]*))$"
+)
 
 
 class Secrets(NamedTuple):
@@ -155,5 +158,5 @@ def check_launch(launch: Launch, place: Place) -> None:
         if not PurePosixPath(path).is_relative_to(place.home):
             raise PoolError(
                 f"{path} doesn't lie under {place.home}, which is all of the night's that a pod sees",
-                do="set home in the pool's block to NIGHTSHIFT_HOME, and mount the claim there for night and worker too",
+                do="mount the claim at NIGHTSHIFT_HOME, under the same path for night, worker and jobs",
             )

@@ -1,7 +1,7 @@
 """What a cluster's administrator makes once for a pool: rights, network, claim, worker, queue. Pure rendering.
 
-Nothing here is applied by us. ``manifests`` gives the objects of the pool's own namespace, ``queue_manifests`` an example of
-Kueue's, whose quotas are the cluster's affair.
+Nothing here is applied by us. ``manifests`` gives the objects of the pool's own namespace, ``queue_manifests`` an
+example of Kueue's, whose quotas are the cluster's affair.
 """
 
 import ipaddress
@@ -48,7 +48,8 @@ class Setup(Record):
     Attributes:
         worker_image: by digest; Nightshift's, without an accelerator's libraries if you like.
         worker_account: its service account.
-        prefect_api: the API's URL; ``prefect_secret`` names a secret with ``PREFECT_API_AUTH_STRING`` or ``PREFECT_API_KEY``.
+        prefect_api: the API's URL.
+        prefect_secret: a secret's name, with ``PREFECT_API_AUTH_STRING`` or ``PREFECT_API_KEY``.
         prefect, kubernetes: the addresses the worker reaches; ``objects``: those that jobs reach.
         storage_class: of the shared claim: one that lets several nodes write.
     """

@@ -23,7 +23,7 @@ _NAMES = {
 
 
 def state_of(outcome: Outcome) -> State:
-    """Completed; Cancelled; Crashed where the program did nothing wrong; else Failed. Its name says which end it was."""
+    """Completed; Cancelled; Crashed where the program did nothing wrong; else Failed. Its name says which end."""
     if outcome.kind == "completed":
         return Completed(message=outcome.what)
     if outcome.kind == "cancelled":

@@ -112,7 +112,10 @@ def variables() -> dict[str, Any]:
             "finished_job_ttl": _number("Seconds a finished Job is kept.", default=_KEPT_SECONDS, minimum=0),
             "queue_seconds": _number("Longest wait for devices.", minimum=1),
             "train_job": _object("A Kubeflow TrainJob in the Job's place, for several nodes."),
-            "cluster_config": _object("A kubernetes-cluster-config block; unset: the worker's own cluster."),
+            "cluster_config": {  # a block by reference is a text until the worker has looked it up
+                "type": ["object", "string"],
+                "description": "A kubernetes-cluster-config block; unset: the worker's own cluster.",
+            },
             # of every worker's template; none of them is used here
             "name": _text("Not used: a Job is called by its key."),
             "command": _text("Not used: see program."),
@@ -131,6 +134,7 @@ def base_job_template() -> dict[str, Any]:
         },
         "variables": variables(),
     }
+
 
 def job_of(manifest: Manifest) -> Manifest:
     """A Job that strict validation lets pass, with the variables that the launch named and no others."""

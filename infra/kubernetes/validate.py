@@ -1,4 +1,4 @@
-"""Strict validation of all that is rendered: unknown fields are refused, as the API does with fieldValidation=Strict."""
+"""Strict validation of all that is rendered: unknown fields are refused, as by an API with fieldValidation=Strict."""
 
 import functools
 import json

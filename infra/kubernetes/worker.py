@@ -1,7 +1,8 @@
-"""Our Prefect worker: ``prefect worker start --pool POOL --type nightshift-kubernetes``.
+"""Our Prefect worker: ``python -m infra.kubernetes.worker_program WORK_POOL``.
 
 It makes a Job or a TrainJob of each flow run and follows it to its end. The pod runs the job program and no flow: it
-needs neither Prefect's API nor its password, and what a killed pod could not say the worker says (docs/design/kubernetes.md).
+needs neither Prefect's API nor its password, and what a killed pod could not say the worker says
+(docs/design/kubernetes.md).
 """
 
 from pathlib import Path
@@ -54,7 +55,7 @@ class NightshiftKubernetesWorker(KubernetesWorker):
         return base_job_template()
 
     async def __aenter__(self) -> "NightshiftKubernetesWorker":
-        # not KubernetesWorker's: its observer watches all of the cluster, and marks runs crashed whose pod was preempted
+        # not KubernetesWorker's: its observer watches all of the cluster, and calls a run crashed that was preempted
         return await BaseWorker.__aenter__(self)
 
     async def __aexit__(self, *error: Any) -> None:
@@ -83,6 +84,9 @@ class NightshiftKubernetesWorker(KubernetesWorker):
                 task_status.started(f"{configuration.namespace}:{launch.key}")
             try:
                 outcome = await (follower.follow(configuration.queue_seconds) if started else follower.never_started())
+            except (LookupError, TypeError, ValueError) as error:  # an answer of the API that we can't read
+                await self._propose_crashed_state(flow_run, f"{launch.name} can't be followed: {error!r}")
+                raise
             finally:
                 self._followed.pop(flow_run.id, None)
         self.get_flow_run_logger(flow_run).info("%s: %s", outcome.kind, outcome.what)
@@ -90,7 +94,8 @@ class NightshiftKubernetesWorker(KubernetesWorker):
 
     async def _initiate_run(self, flow_run: FlowRun, configuration: Configuration) -> None:  # pyright: ignore
         raise PoolError(
-            f"{flow_run.name} was submitted without a deployment", do="start runs of the pool's deployment gpu-step only"
+            f"{flow_run.name} was submitted without a deployment",
+            do="start runs of the pool's deployment gpu-step only",
         )
 
     async def _initialize_after_sync(self) -> None:
@@ -151,7 +156,9 @@ def launch_of(flow_run: FlowRun) -> Launch:
     path = Path(str((flow_run.parameters or {}).get("launch", ""))).resolve()
     home = load_settings().home
     if not path.is_relative_to(home):
-        raise PoolError(f"the launch plan {path} doesn't lie under {home}", do="give worker and night one NIGHTSHIFT_HOME")
+        raise PoolError(
+            f"the launch plan {path} doesn't lie under {home}", do="give worker and night one NIGHTSHIFT_HOME"
+        )
     try:
         return Launch.model_validate_json(path.read_text())
     except (OSError, ValueError) as error:

@@ -37,7 +37,9 @@ class KubernetesPool(RemotePool):
     root: str | None = Field(default="/opt/nightshift", description="Checkout in the image.")
     python: str | None = Field(default="/opt/venv/bin/python", description="Interpreter in the image.")
     namespace: str = Field(default="nightshift", pattern=NAME, description="Namespace of the jobs.")
-    service_account: str = Field(default="nightshift-job", pattern=NAME, description="The jobs' account; without rights.")
+    service_account: str = Field(
+        default="nightshift-job", pattern=NAME, description="The jobs' account; without rights."
+    )
     home_claim: str = Field(
         default="nightshift-home", pattern=NAME, description="ReadWriteMany claim that NIGHTSHIFT_HOME lies on."
     )

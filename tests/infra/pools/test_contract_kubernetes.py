@@ -1,4 +1,4 @@
-"""The pools' contract on Kubernetes: a real Prefect server and worker process, over FakeKubernetes, a simulated cluster."""
+"""The pools' contract on Kubernetes: real Prefect server and worker processes, over FakeKubernetes, a simulation."""
 
 import json
 import socket
@@ -19,6 +19,7 @@ from flows.deployments import load
 from infra.kubernetes.template import base_job_template
 from infra.outcome import read_outcome
 from infra.pools.kubernetes import TYPE, KubernetesPool, NvidiaKubernetesPool
+from infra.servers import prefect_command
 from infra.settings import ROOT, Settings, child_environment
 from tests.fake_kubernetes import FakeKubernetes, kubeconfig, wait_until
 from tests.infra.pools.contract import PoolContract, Rig
@@ -40,8 +41,7 @@ class World:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_WORKER_PREFETCH_SECONDS": "5",
         }
-        command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-        self._server = self._start(command, "server.txt")
+        self._server = self._start(prefect_command(settings)[1:], "server.txt")
         self.worker: subprocess.Popen[bytes] | None = None
 
     def _start(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
@@ -184,7 +184,7 @@ class TestKubernetes(PoolContract):
 
         def take() -> None:
             rig.world.api.disrupt(rig._running())
-            wait_until(lambda: (rig.folder / "checkpoint").exists())
+            wait_until((rig.folder / "checkpoint").exists)
             (rig.folder / "go-on").write_text("")
 
         once(rig.folder / "running", take)

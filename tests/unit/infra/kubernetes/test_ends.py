@@ -109,6 +109,10 @@ def test_a_job_that_kueue_suspended_has_not_ended_though_its_pods_failed() -> No
     assert (found.state, found.end.kind) == ("Queued", "held")
 
 
+NO_CLAIM = {"reason": "FailedMount", "message": "no claim", "involvedObject": {"name": "p"}}
+NO_NODE = {"type": "PodScheduled", "status": "False", "message": "0/4 nodes"}
+
+
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return pod("Pending", {"waiting": {"reason": reason, "message": message}})
 
@@ -120,11 +124,9 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
         (Seen(job(), [waiting("InvalidImageName")]), "InvalidImageName", "refused", "can't be pulled"),
         (Seen(job(), [waiting("CreateContainerConfigError", 'secret "s" not found')]), "CreateContainerConfigError",
          "refused", 'secret "s" not found'),
-        (Seen(job(), [waiting("ContainerCreating")], [{"reason": "FailedMount", "message": "no claim",
-                                                        "involvedObject": {"name": "p"}}]), "Starting", "refused", "no claim"),
+        (Seen(job(), [waiting("ContainerCreating")], [NO_CLAIM]), "Starting", "refused", "no claim"),
         (Seen(job(), [waiting("ContainerCreating")]), "Starting", "refused", "ContainerCreating"),
-        (Seen(job(), [pod("Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "0/4 nodes"}])]),
-         "Unschedulable", "held", "0/4 nodes"),
+        (Seen(job(), [pod("Pending", conditions=[NO_NODE])]), "Unschedulable", "held", "0/4 nodes"),
         (Seen(job(), [], [{"reason": "FailedCreate", "message": "exceeded quota"}]), "Refused", "refused", "quota"),
         (Seen(job()), "Queued", "held", "no pod"),
         (Seen(job(), [pod("Unknown")]), "Unheard", "node_failure", "nothing is heard"),
@@ -165,7 +167,8 @@ REASONS = st.none() | st.sampled_from(["Evicted", "NodeLost", "DeadlineExceeded"
 STATES = st.none() | st.one_of(
     st.builds(lambda code, reason: {"terminated": {"exitCode": code, "reason": reason, "finishedAt": at(30)}},
               st.integers(0, 255), st.sampled_from(["Error", "OOMKilled", "Completed", "ContainerStatusUnknown"])),
-    st.builds(lambda reason: {"waiting": {"reason": reason}}, st.sampled_from(["ContainerCreating", "ErrImagePull", "Zyx"])),
+    st.builds(lambda reason: {"waiting": {"reason": reason}},
+              st.sampled_from(["ContainerCreating", "ErrImagePull", "Zyx"])),
 )  # fmt: skip
 PODS = st.lists(
     st.builds(

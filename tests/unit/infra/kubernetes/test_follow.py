@@ -59,7 +59,9 @@ class World:
 
     def __init__(self, api: FakeKubernetes, url: str, folder: Path) -> None:
         self.api, self.url, self.folder = api, url, folder
-        self.place = Place.model_validate(examples.PLACE.model_dump() | {"home": str(folder), "secrets": (), "mounts": ()})
+        self.place = Place.model_validate(
+            examples.PLACE.model_dump() | {"home": str(folder), "secrets": (), "mounts": ()}
+        )
         self.states = SaidStates()
         # the program alone: the job program around it looks at the machine first, and that takes seconds
         self.bare = True
@@ -89,7 +91,9 @@ class World:
     def manifest(self, launch: Launch) -> Manifest:
         made = train_job(launch, self.place) if launch.nodes > 1 else examples.job(launch, self.place)
         if self.bare:
-            container = made["spec"]["trainer"] if launch.nodes > 1 else made["spec"]["template"]["spec"]["containers"][0]
+            container = (
+                made["spec"]["trainer"] if launch.nodes > 1 else made["spec"]["template"]["spec"]["containers"][0]
+            )
             container["command"] = [launch.python, "-m", launch.module, launch.spec, launch.result]
         return made
 
@@ -111,7 +115,7 @@ class World:
         """Do something once the program runs."""
 
         def wait() -> None:
-            wait_until(lambda: (self.folder / "running").exists())
+            wait_until((self.folder / "running").exists)
             act()
 
         thread = threading.Thread(target=wait, daemon=True)
@@ -161,7 +165,9 @@ def test_a_program_that_fails_by_itself_says_so_with_its_last_words(world: World
 def test_an_interpreter_that_is_not_there_leaves_the_pods_own_log(world: World) -> None:
     launch = world.launch("succeed", python="/bin/ls")
     outcome = world.follow(launch)
-    assert (outcome.kind, "invalid option" in outcome.what or "cannot access" in outcome.what) == ("failed", True), outcome
+    assert (outcome.kind, "invalid option" in outcome.what or "cannot access" in outcome.what) == ("failed", True), (
+        outcome
+    )
 
 
 def test_a_cancelled_program_gets_time_for_its_checkpoint_and_its_job_is_deleted(world: World) -> None:
@@ -335,6 +341,7 @@ def test_a_training_of_several_nodes_is_one_trainjob_whose_first_pod_says_how_it
     assert outcome.kind == "completed", outcome
     assert json.loads((world.folder / "result.json").read_text()) == {"done": True, "world": 2}
     assert len(outcome.allocations) == 2
+    assert world.api.jobs == {}  # a TrainJob is not deleted by Kubernetes in time
     assert ("create", "trainer.kubeflow.org", "trainjobs") in world.api.asked
 
 
@@ -414,7 +421,9 @@ def test_a_pool_that_is_set_up_has_no_problems(world: World) -> None:
 )
 def test_each_thing_that_is_missing_is_one_sentence(world: World, path: str, says: str) -> None:
     ready(world)
-    world.api.exists = {one: held for one, held in world.api.exists.items() if not one.endswith(path) and f"/{path}/" not in one}
+    world.api.exists = {
+        one: held for one, held in world.api.exists.items() if not one.endswith(path) and f"/{path}/" not in one
+    }
     (problem,) = examined(world)
     assert says in problem
 
