@@ -174,7 +174,7 @@ class FakeKubernetes:
         wrong = problems(manifest)
         if wrong and query.get("fieldValidation") == "Strict":
             return 400, {"kind": "Status", "message": wrong[0]}
-        job = manifest | {"status": {"conditions": []}}
+        job: Object = manifest | {"status": {"conditions": []}}
         job["metadata"] |= {"uid": uuid4().hex, "creationTimestamp": now()}
         self.jobs[name] = job
         if self.fate == "suspended":

@@ -56,15 +56,16 @@ class NightshiftKubernetesWorker(KubernetesWorker):
 
     async def __aenter__(self) -> "NightshiftKubernetesWorker":
         # not KubernetesWorker's: its observer watches all of the cluster, and calls a run crashed that was preempted
-        return await BaseWorker.__aenter__(self)
+        await BaseWorker.__aenter__(self)
+        return self
 
     async def __aexit__(self, *error: Any) -> None:
         await BaseWorker.__aexit__(self, *error)
 
-    async def run(
+    async def run(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         flow_run: FlowRun,
-        configuration: Configuration,  # pyright: ignore[reportIncompatibleMethodOverride]
+        configuration: Configuration,
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> KubernetesWorkerResult:
         """Make the job, unless it is there already, and follow it to its end.
@@ -117,7 +118,7 @@ class NightshiftKubernetesWorker(KubernetesWorker):
     async def _adopt_one(self, flow_run: FlowRun) -> None:
         logger = self.get_flow_run_logger(flow_run)
         try:
-            configuration = await self.job_configuration.resolve_for_flow_run(
+            configuration = await Configuration.resolve_for_flow_run(
                 flow_run,
                 client=self.client,
                 work_pool=self.work_pool,

@@ -25,6 +25,8 @@ from tests.fake_kubernetes import FakeKubernetes, kubeconfig, wait_until
 from tests.infra.pools.contract import PoolContract, Rig
 from tests.outside import http_server
 
+pytestmark = pytest.mark.slow
+
 POOL, CLUSTER = "gpu-test", "fake"
 IMAGE = "registry.example/nightshift@sha256:" + "0" * 64
 
@@ -123,7 +125,7 @@ class KubernetesRig(Rig):
             "queue_hours": 0.1,
             "restarts": 0,
         }
-        self.pool = KubernetesPool(**self.fields)
+        self.pool: KubernetesPool = KubernetesPool(**self.fields)
 
     def with_(self, **fields: Any) -> KubernetesPool:
         return KubernetesPool(**self.fields | fields)
