@@ -16,8 +16,8 @@ from infra.launch import Launch
 # after its grace a program is killed, and the job program writes how it ended
 _LAST_WORD_SECONDS = 30
 _GIB = 2**30
-# of two queues Kueue tells the job's by its label
-QUEUE_LABEL, PRIORITY_LABEL = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
+KUEUE = "kueue.x-k8s.io/"
+QUEUE_LABEL, PRIORITY_LABEL = f"{KUEUE}queue-name", f"{KUEUE}priority-class"
 # caches of compilers and libraries go to the only place that is writable and not kept
 SCRATCH = {"HOME": "/tmp", "USER": "nightshift"}
 

@@ -7,7 +7,7 @@ variable for each, so that the work pool's form in Prefect's UI shows what a job
 from typing import Any
 
 from infra.kubernetes.place import JOB_CONTAINER, Manifest
-from infra.kubernetes.pods import container_security
+from infra.kubernetes.pods import KUEUE, container_security
 
 # how long a finished job can be looked at with kubectl
 _KEPT_SECONDS = 86_400
@@ -147,4 +147,7 @@ def job_of(manifest: Manifest) -> Manifest:
     ours = {name: value for name, value in container.items() if name != "args"}
     ours |= {"command": container["args"], "env": kept}
     template = manifest["spec"]["template"] | {"spec": pod | {"containers": [ours]}}
+    # prefect-kubernetes gives a pod all labels of its Job; Kueue must not queue it once more
+    labels = {name: value for name, value in template["metadata"]["labels"].items() if not name.startswith(KUEUE)}
+    template |= {"metadata": template["metadata"] | {"labels": labels}}
     return manifest | {"metadata": metadata, "spec": manifest["spec"] | {"template": template}}

@@ -97,6 +97,14 @@ def test_of_two_failures_the_first_in_time_is_the_cause() -> None:
     assert end.exit_code == 7
 
 
+def test_a_job_is_not_over_while_a_pod_of_it_may_still_write() -> None:
+    seen = Seen(None, [pod("Running")])
+    assert ending(seen, LAUNCH, "") is None
+    found = trouble(seen, LAUNCH, QUEUE)
+    assert found is not None
+    assert (found.end.kind, found.patience < LAUNCH.seconds) == ("vanished", True)
+
+
 def test_a_part_that_is_done_does_not_end_a_training_whose_others_run() -> None:
     assert ending(Seen(job(), [ended(0, name="a"), pod("Running", name="b")]), LAUNCH, "") is None
 
