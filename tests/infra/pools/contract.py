@@ -6,6 +6,7 @@ The program is tests/pool_program.py, a real process; the rig does to the job wh
 """
 
 import json
+import signal
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -17,7 +18,6 @@ import pytest
 from infra.attempts import AttemptLog, attempts_of
 from infra.errors import PoolBusy, PoolError
 from infra.pools.base import Pool, Program
-from infra.settings import ROOT
 
 
 class Rig(ABC):
@@ -79,10 +79,6 @@ def once(path: Path, act: Any) -> threading.Thread:
     return thread
 
 
-class Stopped(Exception):
-    """The night is stopped, as by Ctrl-C."""
-
-
 class PoolContract:
     """Each test a sentence that is true of every pool."""
 
@@ -116,9 +112,9 @@ class PoolContract:
     def test_a_night_that_is_stopped_lets_the_program_keep_a_checkpoint_and_leaves_nothing_running(
         self, rig: Rig
     ) -> None:
-        raiser = _Raiser(rig.folder)
-        with pytest.raises((Stopped, KeyboardInterrupt)):
-            self.run(rig, rig.pool, "wait", raiser)
+        once(rig.folder / "running", _interrupt)  # as Ctrl-C does
+        with pytest.raises(KeyboardInterrupt):
+            self.run(rig, rig.pool, "wait")
         assert (rig.folder / "checkpoint").read_text() == "kept"
         if rig.scheduled:
             assert rig.jobs() == 0
@@ -166,22 +162,7 @@ class PoolContract:
             pytest.skip("this pool has no scheduler: its program is a child of the night")
 
 
-class _Raiser:
-    """Stops the night from inside once the program runs: an event handler that raises, then a real interrupt."""
-
-    def __init__(self, folder: Path) -> None:
-        main = threading.main_thread().ident
-        assert main is not None
-        self._thread = once(folder / "running", lambda: _raise_in(main))
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        return
-
-
-def _raise_in(thread: int) -> None:
-    import signal
-
-    signal.pthread_kill(thread, signal.SIGINT)
-
-
-__all__ = ["ROOT", "PoolContract", "Rig", "Stopped", "program"]
+def _interrupt() -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)

@@ -22,7 +22,7 @@ from infra.pools.kubernetes import TYPE, KubernetesPool, NvidiaKubernetesPool
 from infra.servers import prefect_command
 from infra.settings import ROOT, Settings, child_environment
 from tests.fake_kubernetes import FakeKubernetes, kubeconfig, wait_until
-from tests.infra.pools.contract import PoolContract, Rig
+from tests.infra.pools.contract import PoolContract, Rig, once, program
 from tests.outside import http_server
 
 pytestmark = pytest.mark.slow
@@ -173,8 +173,6 @@ class TestKubernetes(PoolContract):
             time.sleep(3)
             (rig.folder / "go-on").write_text("")
 
-        from tests.infra.pools.contract import once
-
         once(rig.folder / "running", restart)
         before = len(rig.world.api.jobs)
         (held,) = self.run(rig, rig.pool, "wait")
@@ -182,8 +180,6 @@ class TestKubernetes(PoolContract):
         assert len(rig.world.api.jobs) == before + 1
 
     def test_a_spot_node_that_is_taken_away_costs_a_start_and_no_progress(self, rig: KubernetesRig) -> None:
-        from tests.infra.pools.contract import once
-
         def take() -> None:
             rig.world.api.disrupt(rig._running())
             wait_until((rig.folder / "checkpoint").exists)
@@ -212,8 +208,6 @@ class TestKubernetes(PoolContract):
 
 
 def _program_of(folder: Path) -> Any:
-    from tests.infra.pools.contract import program
-
     return program(folder, "succeed")
 
 
