@@ -16,7 +16,7 @@ from infra.kubernetes.ends import End, Seen, Trouble, ending, holds, running, tr
 from infra.kubernetes.place import Manifest
 from infra.kubernetes.states import States
 from infra.launch import Launch
-from infra.outcome import Outcome, write_outcome
+from infra.outcome import Outcome, read_outcome, write_outcome
 from infra.pools.remote_run import tail_of
 
 LOOK_SECONDS = 5.0
@@ -72,17 +72,24 @@ class Follower:
         self._cancelled: float | None = None
         self._trouble: tuple[str, float] | None = None
 
-    async def start(self) -> bool:
-        """Make the job, or find it made; False: it was cancelled before there was one."""
+    async def start(self, *, made: bool = False) -> Outcome | None:
+        """Make the job, or find it made. An outcome: there is nothing to follow.
+
+        Args:
+            made: it was made before, by a worker that is no more. If it is gone now, it is not made again.
+        """
+        known = await anyio.to_thread.run_sync(read_outcome, self._folder, self._launch.key)
+        if known is not None:  # and Prefect was not told
+            await self._tell(self._states.ended(known))
+            return known
+        if made:
+            return None
         path = f"{self._group}/namespaces/{self._cluster.namespace}/{self._kind}/{self._launch.key}"
         if await self._states.cancelled() and await self._cluster.find(path) is None:
-            return False
+            what = f"{self._launch.name} was cancelled before its job was made"
+            return await self._close(End("cancelled", what, "run the night again to go on"), Seen(None))
         await self._cluster.create(self._manifest)
-        return True
-
-    async def never_started(self) -> Outcome:
-        what = f"{self._launch.name} was cancelled before its job was made"
-        return await self._close(End("cancelled", what, "run the night again to go on"), Seen(None))
+        return None
 
     async def cancel(self) -> None:
         """Ask its pods to keep a checkpoint and end."""

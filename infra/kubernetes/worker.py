@@ -79,12 +79,12 @@ class NightshiftKubernetesWorker(KubernetesWorker):
             cluster = Cluster(client, configuration.namespace)
             manifest = configuration.manifest()
             follower = Follower(launch, manifest, cluster, self._looks_at(client, configuration), states)
-            started = await follower.start()
+            outcome = await follower.start(made=flow_run.infrastructure_pid is not None)
             self._followed[flow_run.id] = follower
             if task_status is not None:
                 task_status.started(f"{configuration.namespace}:{launch.key}")
             try:
-                outcome = await (follower.follow(configuration.queue_seconds) if started else follower.never_started())
+                outcome = outcome or await follower.follow(configuration.queue_seconds)
             except (LookupError, TypeError, ValueError) as error:  # an answer of the API that we can't read
                 await self._propose_crashed_state(flow_run, f"{launch.name} can't be followed: {error!r}")
                 raise

@@ -97,17 +97,16 @@ class World:
             container["command"] = [launch.python, "-m", launch.module, launch.spec, launch.result]
         return made
 
-    def follow(self, launch: Launch, queue_seconds: float = 3600, **clock: Any) -> Outcome:
+    def follow(self, launch: Launch, queue_seconds: float = 3600, made: bool = False, **clock: Any) -> Outcome:
         """To the job's end, and what Prefect was told by then."""
 
         async def go() -> Outcome:
             async with client(self.url, self.api.token) as found:
                 cluster = Cluster(found, self.place.namespace)
                 follower = Follower(launch, self.manifest(launch), cluster, Looks(0.05), self.states, **clock)  # pyright: ignore
-                if not await follower.start():
-                    return await follower.never_started()
+                known = await follower.start(made=made)
                 with anyio.fail_after(60):
-                    return await follower.follow(queue_seconds)
+                    return known or await follower.follow(queue_seconds)
 
         return anyio.run(go)
 
@@ -311,6 +310,22 @@ def test_a_worker_that_is_started_anew_finds_its_job_and_makes_no_second(world: 
     assert world.api.asked.count(("create", "batch", "jobs")) == 2  # the second was answered: it exists
 
 
+def test_a_job_that_was_deleted_while_no_worker_ran_is_missed_and_not_made_again(world: World) -> None:
+    outcome = world.follow(world.launch("succeed"), made=True)
+    assert outcome.kind == "vanished"
+    assert ("create", "batch", "jobs") not in world.api.asked
+
+
+def test_an_outcome_that_prefect_was_not_told_of_is_told_and_nothing_runs_again(world: World) -> None:
+    launch = world.launch("succeed")
+    first = world.follow(launch)
+    world.api.jobs.clear()
+    world.states.said.clear()
+    assert world.follow(launch) == first
+    assert world.states.said == ["Completed"]
+    assert world.api.asked.count(("create", "batch", "jobs")) == 1
+
+
 def test_an_api_that_is_away_for_a_while_is_waited_for(world: World) -> None:
     launch = world.launch("wait")
 
@@ -367,6 +382,7 @@ def test_the_worker_uses_every_right_of_its_rendered_role_but_none_beside(world:
     world.follow(launch)
     world.states.ask_to_end = False
     world.follow(world.launch("succeed", key="ns-b-0", python="/bin/ls"))
+    (world.folder / "outcome.json").unlink()
     world.follow(world.launch("succeed", key="ns-b-0", python="/bin/ls"))  # found, not made
     used = {(group, resource, verb) for verb, group, resource in world.api.asked}
     wanted = {(group, resource, verb) for group, names, verbs in WORKER_RULES for resource in names for verb in verbs}
