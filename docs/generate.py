@@ -1,10 +1,11 @@
-"""Write the pages that are lists of what the code declares: settings.md, recipes.md, cli.md. A test compares them.
+"""Write the pages that say what the code declares: settings.md, recipes.md, cli.md, rendered/. A test compares them.
 
 python docs/generate.py
 """
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from flows.cli import parser  # noqa: E402
+from infra.kubernetes import examples as kubernetes_examples  # noqa: E402
 from infra.settings import ROOT, Settings  # noqa: E402
 from tasks.phases import METHODS  # noqa: E402
 from tasks.recipe import Recipe  # noqa: E402
@@ -103,7 +105,17 @@ def _default(value: Any) -> str:
     return "unset" if value is None or value == () else f"`{value}`"
 
 
-PAGES = {"settings.md": settings_page, "recipes.md": recipes_page, "cli.md": cli_page}
+def rendered_page(file: str) -> str:
+    """A manifest or a script as a pool renders it for a fixed example."""
+    return kubernetes_examples.rendered()[file]
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "recipes.md": recipes_page,
+    "cli.md": cli_page,
+    **{f"rendered/{file}": partial(rendered_page, file) for file in kubernetes_examples.rendered()},
+}
 
 if __name__ == "__main__":
     for file, page in PAGES.items():

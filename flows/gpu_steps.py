@@ -1,6 +1,8 @@
-"""What a remote pool's worker is given to run: one program of a night, by its launch plan.
+"""What a remote pool's work pool runs: one program on one allocation. The deployment is ``gpu-step/WORK_POOL``.
 
-On Slurm the worker makes a batch job of it and this flow's own code never runs (docs/design/slurm.md).
+Our workers (Slurm, Kubernetes) start the job program themselves and follow it: the flow's code isn't run there, and
+its run in Prefect stands for the job. On a work pool of another type, such as ``process`` on a machine with
+accelerators, the flow below is what runs.
 """
 
 from typing import Annotated
@@ -8,10 +10,10 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from infra.job_program import main
+from infra.run_here import run_here
 
 
-@flow(name="gpu-step", description=__doc__)
-def gpu_step(launch: Annotated[str, Field(description="Path of the job's launch plan.")]) -> int:
-    """Run the program here and return its exit code."""
-    return main(launch)
+@flow(name="gpu-step")
+def gpu_step(launch: Annotated[str, Field(description="The launch plan's path, as the pool sees it.")]) -> None:
+    """Run one launch plan's program where this flow runs, and leave its outcome beside the plan."""
+    run_here(launch)

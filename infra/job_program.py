@@ -27,7 +27,7 @@ from infra.hardware import hardware_book
 from infra.launch import Launch
 from infra.launcher import command
 from infra.lease import Watched
-from infra.settings import job_environment, launch_address, node_rank, restarts
+from infra.settings import job_environment, meeting, restarts
 from infra.usage import Usage, UsageMeter
 
 ANSWER, DOCTOR = "answer.json", "doctor.json"
@@ -50,7 +50,7 @@ class Answer(Record):
 
 def main(launch_path: str) -> int:
     launch = Launch.model_validate_json(Path(launch_path).read_text())
-    return (_first if node_rank() == 0 else _other)(launch)
+    return (_first if meeting().rank == 0 else _other)(launch)
 
 
 def _first(launch: Launch) -> int:
@@ -86,7 +86,7 @@ def _first(launch: Launch) -> int:
 def _other(launch: Launch) -> int:
     job = Job(launch)
     job.listen()
-    folder, rank = Path(launch.folder), node_rank()
+    folder, rank = Path(launch.folder), meeting().rank
     meter = UsageMeter.start(accelerator=launch.gpus_per_node > 0)
     with (folder / f"output-{rank}.log").open("a") as log:
         code = job.run(None, log)
@@ -118,7 +118,7 @@ class Job:
         launch = self._launch
         vendor = hardware_book().of(launch.gpu).vendor if launch.gpu else None
         self._process = subprocess.Popen(
-            command(launch, launch_address()),
+            command(launch, meeting()),
             cwd=launch.root,
             env=job_environment(launch.variables, launch.root, vendor),
             stdin=subprocess.PIPE,  # held open; the program ends when this process does

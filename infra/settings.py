@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 from pydantic import Field, ValidationError, field_validator
@@ -233,7 +233,7 @@ def program_variables(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in environment(settings).items() if name.startswith(_FOR_JOBS)}
 
 
-def job_environment(variables: dict[str, str], root: str, vendor: str | None) -> dict[str, str]:
+def job_environment(variables: dict[str, str], root: str, vendor: str | None = None) -> dict[str, str]:
     """That of a program inside a job: what the scheduler set, under what its launch plan says."""
     return one_visibility({**os.environ, **variables, "PYTHONPATH": root}, vendor)
 
@@ -261,19 +261,26 @@ def slurm_environment() -> dict[str, str]:
     return {**own, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"}
 
 
-def node_rank() -> int:
-    """Which of the job's nodes this is; 0 on the first, or where there is no other."""
-    return int(os.environ.get("SLURM_NODEID", "0"))
-
-
 def restarts() -> int:
     """How often the scheduler has started this job before."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
-def launch_address() -> str:
-    """Address of the node that srun was called on: where a training's nodes meet."""
-    return os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+class Meeting(NamedTuple):
+    """Where the nodes of a training meet, and which of them this is; of a job of one node, that node."""
+
+    address: str
+    port: str | None  # None: torchrun's own rendezvous numbers the nodes
+    rank: int
+
+
+def meeting() -> Meeting:
+    """As Kubeflow Trainer says it in each pod, else as Slurm does in each task."""
+    if (address := os.environ.get("PET_MASTER_ADDR")) is not None:
+        return Meeting(address, os.environ["PET_MASTER_PORT"], int(os.environ["PET_NODE_RANK"]))
+    # the node that srun was called on is the first
+    address = os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+    return Meeting(address, None, int(os.environ.get("SLURM_NODEID", "0")))
 
 
 def visibility_variables() -> dict[str, str]:

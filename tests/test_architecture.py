@@ -54,11 +54,17 @@ HOMES = {
     "cryptography": ("infra/signing.py",),
     "psutil": ("infra/",),
     "kubernetes_validate": ("infra/targets/kubernetes.py",),
+    "kubernetes_asyncio": ("infra/kubernetes/",),
+    "prefect_kubernetes": ("infra/kubernetes/",),
+    "aiohttp": ("infra/kubernetes/",),
+    "jsonschema": ("infra/kubernetes/validate.py",),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),
 }
 
 # run as processes of their own, with neither orchestrator nor registry
 PROGRAMS = (
+    "infra/job_program.py",
+    "infra/node_program.py",
     "tasks/align/program.py",
     "tasks/gate/foreign/program.py",
     "tasks/gate/scoring_program.py",

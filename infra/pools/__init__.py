@@ -2,10 +2,17 @@
 
 from infra.errors import PoolError
 from infra.pools.base import Pool
+from infra.pools.kubernetes import KubernetesPool, NvidiaKubernetesPool
 from infra.pools.local import LocalPool
 from infra.pools.slurm import AmdSlurmPool, SlurmPool
 
-POOLS: dict[str, type[Pool]] = {"local": LocalPool, "amd-slurm": AmdSlurmPool, "slurm": SlurmPool}
+POOLS: dict[str, type[Pool]] = {
+    "local": LocalPool,
+    "amd-slurm": AmdSlurmPool,
+    "slurm": SlurmPool,
+    "nvidia-kubernetes": NvidiaKubernetesPool,
+    "kubernetes": KubernetesPool,
+}
 
 
 def default_pool(name: str) -> Pool:

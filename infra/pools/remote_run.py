@@ -28,6 +28,7 @@ from infra.pools.base import OnEvent
 
 LAUNCH, EVENTS = "launch.json", "events.jsonl"
 _LOOK_SECONDS = 1.0
+_TAIL_LINES = 25
 _ASK_SECONDS = 5.0
 # Prefect's server may be restarted while a job runs; the job does not need it
 _AWAY_SECONDS = 600.0
@@ -82,6 +83,11 @@ class RemoteRun:
             raise PoolError(
                 f"there is no deployment {self._deployment}: nothing starts jobs of this pool",
                 do="start `nightshift up` with the pool's block saved, and its worker (docs/guides/pools.md)",
+            ) from None
+        except PrefectHTTPStatusError as error:
+            raise PoolError(
+                f"Prefect refuses a run of {self._deployment}: {error.response.text[:400]}",
+                do="does the work pool's template fit the block? Delete the work pool: `nightshift up` makes it anew",
             ) from None
         self._run = run.id  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -223,3 +229,12 @@ def worker_problems(work_pool: str, type_: str) -> list[str]:
         start = f"prefect worker start --pool {work_pool} --type {type_}"
         return [f"no worker of the work pool {work_pool!r} is there: start one, `{start}`"]
     return []
+
+
+def tail_of(folder: Path) -> str:
+    """The end of a job's output; empty where it has printed nothing."""
+    try:
+        lines = (folder / "output.log").read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join(lines[-_TAIL_LINES:])

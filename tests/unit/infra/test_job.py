@@ -22,8 +22,10 @@ from infra.launch import Mount
 from infra.launcher import command, port_of
 from infra.lease import Watched, leased
 from infra.outcome import Outcome, read_outcome, write_outcome
-from infra.settings import ROOT, one_visibility
+from infra.settings import ROOT, Meeting, one_visibility
 from tests.unit.infra.slurm.examples import launch
+
+ALONE = Meeting("127.0.0.1", None, 0)
 
 # --- the plan ---
 
@@ -52,13 +54,13 @@ def test_a_mount_stays_where_it_says(target: str) -> None:
 
 def test_a_program_of_one_process_needs_no_launcher() -> None:
     one = launch(nodes=1, gpus_per_node=1)
-    assert command(one, "h")[1:3] == ["-m", "tasks.align.program"]
-    assert command(launch(nodes=1, distributed=False), "h")[1:3] == ["-m", "tasks.align.program"]
+    assert command(one, ALONE)[1:3] == ["-m", "tasks.align.program"]
+    assert command(launch(nodes=1, distributed=False), ALONE)[1:3] == ["-m", "tasks.align.program"]
 
 
 def test_several_processes_of_a_node_start_by_themselves_and_several_nodes_meet_at_the_first() -> None:
-    assert "--standalone" in command(launch(nodes=1), "h")
-    several = command(launch(), "10.0.0.1")
+    assert "--standalone" in command(launch(nodes=1), ALONE)
+    several = command(launch(), Meeting("10.0.0.1", None, 1))
     assert several[several.index("--rdzv-endpoint") + 1] == f"10.0.0.1:{port_of('ns-abc-0')}"
     assert several[several.index("--nnodes") + 1] == "2"
     assert several[several.index("--nproc-per-node") + 1] == "8"
