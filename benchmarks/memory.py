@@ -93,7 +93,7 @@ def _measure(case: tuple[str, str, int, bool, int], folder: Path) -> None:
     name, adapter, tokens, recompute, parts = case
     import torch
     from datasets import Dataset
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
     from trl import DPOConfig  # pyright: ignore[reportPrivateImportUsage]
 
     from benchmarks.dpo import save_tokenizer
@@ -108,7 +108,6 @@ def _measure(case: tuple[str, str, int, bool, int], folder: Path) -> None:
             return dataset
 
     cuda = torch.cuda.is_available()
-    config = LlamaConfig(**SHAPES[name], max_position_embeddings=32768)
     model_folder = folder / name
     if not model_folder.exists():  # in a process of its own: made here, it would count
         script = f"""

@@ -99,6 +99,8 @@ def _lengths(nights: list[KeptBill], notes: list[str]) -> list[AnswerLength]:
         except NightshiftError as error:
             notes.append(f"how long answers of {name} version {kept.version} are is not known: {error.what}")
             continue
+        if not given["candidate"]:
+            notes.append(f"how long answers of {name} version {kept.version} are is not known: its gate asked for none")
         for role in ("candidate", "champion"):
             found += _length(name, kept.version, role, given[role], tokenizer)
     return found

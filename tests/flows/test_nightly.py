@@ -107,12 +107,12 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     (found,) = told["currencies"]
     nights = {row["name"]: row["nights"] for row in found["by_outcome"] if row["nights"]}
     assert nights == {"promoted": 1, "skipped": 1}
-    assert float(found["per_promoted_model"]) > summary["bill"]["amount"]
+    assert float(found["per_promoted_model"]) >= summary["bill"]["amount"]  # the skipped night took moments
     assert told["champions"][0]["newest_preference"] == "2026-11-20T10:00:00+00:00"
     assert told["champions"][0]["seconds"] > 0
-    assert {one["role"] for one in told["serving"]} == {"candidate", "champion"}
-    assert all(one["tokens"] > 0 for one in told["serving"])
-    assert told["notes"] == []
+    # all its suites are choices: no answer has a length, and none is invented
+    assert told["serving"] == []
+    assert told["notes"] == ["how long answers of tiny version 2 are is not known: its gate asked for none"]
     assert len((home / "focus.csv").read_text().splitlines()) > 7
 
     assert "version 1 of tiny is champion again" in call_flow(rollback, name="tiny")
