@@ -13,7 +13,7 @@ STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly setup test test-slow test-slow-tiny test-model test-ui test-mutation lint check lock up clean-state help
+.PHONY: nightly setup test test-slow test-slow-tiny test-model test-slurm test-ui test-mutation lint check lock up clean-state help
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,7 +52,7 @@ endif
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test: setup          ## the fast tests, at most 15 minutes on two cores
-	$(PYTEST) -m 'not slow and not ui'
+	$(PYTEST) -m 'not slow and not ui and not slurm'
 
 test-slow: test-slow-tiny test-model  ## both of the next two: half an hour to an hour
 
@@ -61,6 +61,11 @@ test-slow-tiny: setup ## killed, damaged and rotated nights of tiny models, real
 
 test-model: setup    ## nights of the 135M model with planted faults; lm-evaluation-harness beside it
 	$(BIN)/python -m pytest -q -m 'real_model'
+
+test-slurm: setup    ## a real Slurm with fake GPUs, from Debian's packages; needs root
+	@command -v slurmctld >/dev/null && command -v slurmdbd >/dev/null && command -v mariadbd >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge slurmdbd mariadb-server; }
+	$(BIN)/python -m pytest -q -m 'slurm'
 
 test-ui: setup       ## a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -q -m 'ui'

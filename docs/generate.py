@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 from flows.cli import parser  # noqa: E402
 from infra.kubernetes import examples as kubernetes_examples  # noqa: E402
 from infra.settings import ROOT, Settings  # noqa: E402
+from infra.slurm import examples as slurm_examples  # noqa: E402
 from tasks.phases import METHODS  # noqa: E402
 from tasks.recipe import Recipe  # noqa: E402
 
@@ -107,14 +108,15 @@ def _default(value: Any) -> str:
 
 def rendered_page(file: str) -> str:
     """A manifest or a script as a pool renders it for a fixed example."""
-    return kubernetes_examples.rendered()[file]
+    return RENDERED[file]
 
 
+RENDERED = {**kubernetes_examples.rendered(), **slurm_examples.rendered()}
 PAGES = {
     "settings.md": settings_page,
     "recipes.md": recipes_page,
     "cli.md": cli_page,
-    **{f"rendered/{file}": partial(rendered_page, file) for file in kubernetes_examples.rendered()},
+    **{f"rendered/{file}": partial(rendered_page, file) for file in RENDERED},
 }
 
 if __name__ == "__main__":

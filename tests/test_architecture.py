@@ -64,7 +64,6 @@ HOMES = {
 # run as processes of their own, with neither orchestrator nor registry
 PROGRAMS = (
     "infra/job_program.py",
-    "infra/node_program.py",
     "tasks/align/program.py",
     "tasks/gate/foreign/program.py",
     "tasks/gate/scoring_program.py",

@@ -50,7 +50,9 @@ def batch_script(launch: Launch, options: SlurmOptions) -> str:
             *(f"export {name}={shlex.quote(value)}" for name, value in sorted(launch.variables.items())),
             f"export PYTHONPATH={shlex.quote(launch.root)}",
             # signals go to the step's tasks, not to this shell; it only waits
-            f"srun --ntasks-per-node=1 --kill-on-bad-exit=1 {shlex.join(_task(launch))}",
+            # it takes its number of cores from nobody: since 22.05 srun does not inherit sbatch's
+            f"srun --ntasks-per-node=1 --cpus-per-task={launch.cpus_per_node} --kill-on-bad-exit=1 "
+            + shlex.join(_task(launch)),
             "",
         ]
     )

@@ -36,6 +36,10 @@ def test_a_time_limit_is_rounded_up_to_slurm_s_minutes() -> None:
     assert "--time=3" in directives(batch_script(launch(seconds=121), SlurmOptions()))
 
 
+def test_the_step_gets_the_cores_that_the_job_has() -> None:
+    assert "srun --ntasks-per-node=1 --cpus-per-task=96 " in batch_script(launch(), SlurmOptions())
+
+
 def test_a_job_without_accelerators_asks_for_none() -> None:
     script = batch_script(launch(gpu=None, gpus_per_node=0), SlurmOptions())
     assert "gpus-per-node" not in script
@@ -53,7 +57,7 @@ def test_an_image_runs_under_apptainer_with_the_vendor_s_devices_and_its_places_
         launch(image=image, mounts=(Mount(source="/data", target="/mnt/data", read_only=True),)), SlurmOptions()
     )
     srun = shlex.split(next(line for line in script.splitlines() if line.startswith("srun")))
-    assert srun[3:6] == ["apptainer", "exec", "--rocm"]
+    assert srun[4:7] == ["apptainer", "exec", "--rocm"]
     assert f"docker://{image}" in srun
     assert "/data:/mnt/data:ro" in srun
     assert "/srv/nightshift:/srv/nightshift" in srun
