@@ -15,6 +15,7 @@ from tasks.plan.decide import decide_plan
 from tasks.plan.facts import gather
 from tasks.plan.forecast import Facts, Forecast, cannot
 from tasks.recipe import Recipe
+from tasks.spending import month_left, refuse_over_month
 
 
 def _key(
@@ -23,7 +24,8 @@ def _key(
     pool = place.pool(recipe.pool)
     how = [phase.model_dump(mode="json") for phase in recipe.phase]  # identity leaves out how the work is cut
     where = [recipe.pool, pool.device().model_dump(), pool.shares_weights(), digest_file(place.settings().price_book)]
-    return [recipe, recipe.budget, how, where, preferences, base, baselines.champion, suites]
+    money = str(month_left(night, recipe))
+    return [recipe, recipe.budget, how, where, money, preferences, base, baselines.champion, suites]
 
 
 @step(area="plan", key=_key)
@@ -33,7 +35,9 @@ def decide(
     """Train tonight? With how many pairs, in what time, for how much?"""
     pool = place.pool(recipe.pool)
     facts = gather(recipe, preferences, base, baselines, suites, pool, place.store(), place.home())
-    return decide_plan(recipe, facts, load_price_book(place.settings().price_book))
+    plan = decide_plan(recipe, facts, load_price_book(place.settings().price_book))
+    refuse_over_month(night, recipe, plan)
+    return plan
 
 
 def compare_pools(

@@ -79,7 +79,7 @@ def test_an_interrupted_step_leaves_no_program_behind(run: Any, tmp_path: Path) 
 
 
 def test_there_is_no_pool_of_another_name() -> None:
-    with pytest.raises(PoolError, match=r"no pool 'moon', only \['local'\]"):
+    with pytest.raises(PoolError, match=r"no pool 'moon', only \['amd-slurm'.*'local'"):
         default_pool("moon")
 
 
