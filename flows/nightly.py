@@ -6,16 +6,19 @@ by reference. ``promote`` is a flow of its own: nothing here waits for a person.
 
 from typing import Annotated, Any
 
-from prefect import State, flow
+from prefect import State, flow, get_run_logger
 from pydantic import Field
 
 from flows.frame import close_finished, close_skipped, ends_by_name, open_night
 from tasks.align.steps import align
+from tasks.contracts import Plan
 from tasks.cost.steps import meter
 from tasks.data.steps import collect, validate
 from tasks.gate.steps import judge, probe_set, report, score
 from tasks.plan.steps import decide
+from tasks.recipe import Recipe
 from tasks.registry.steps import make_evidence, register
+from tasks.turns import in_turn
 
 RecipePath = Annotated[
     str,
@@ -44,6 +47,7 @@ def nightly(
     fresh: Fresh = False,
 ) -> dict[str, Any] | State[Any]:
     """Run one night and return its summary."""
+    say = get_run_logger().warning
     with open_night(recipe, overrides, fresh) as tonight:
         night, spec, base = tonight.night, tonight.recipe, tonight.base
         suites, baselines = tonight.suites, tonight.baselines
@@ -53,13 +57,18 @@ def nightly(
         preferences = validate(night, snapshot, spec, base, suites)
 
         # is it worth a night, and does it fit?
-        plan = decide(night, spec, preferences, base, baselines, suites)
+        def planned(on: Recipe) -> Plan:
+            return decide(night, on, preferences, base, baselines, suites)
+
+        spec, plan = in_turn(spec, planned, say)
         if not plan.train:
             return close_skipped(tonight, plan, preferences)
 
-        # on the pool: a candidate, then scorecards of candidate, champion and anchor
-        candidate = align(night, spec, plan, preferences, base)
-        scores = score(night, spec, preferences, suites, candidate, baselines)
+        # on the pool, or the next where it is down or full: a candidate, then scorecards of it, champion and anchor
+        spec, candidate = in_turn(spec, lambda on: align(night, on, plan, preferences, base), say, planned)
+        spec, scores = in_turn(
+            spec, lambda on: score(night, on, preferences, suites, candidate, baselines), say, planned
+        )
 
         # PASS, FAIL, INCONCLUSIVE or BLOCK, with the evidence a person decides from
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)

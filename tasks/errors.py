@@ -21,6 +21,10 @@ class PlanError(NightshiftError):
     """The plan does not fit the pool's memory or the recipe's budget."""
 
 
+class PoolDown(PlanError):
+    """The pool can't run anything tonight; another may."""
+
+
 class ModelError(NightshiftError):
     """A model folder is missing, incomplete, or of another kind than the recipe says."""
 

@@ -22,7 +22,7 @@ ARROWS = {
 }
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
-SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm", "release", "spending"}
+SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm", "release", "spending", "turns"}
 
 # one home a library: folders (or files) that may import it
 HOMES = {

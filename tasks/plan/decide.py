@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from infra.price_book import PriceBook
 from tasks.contracts import Plan
-from tasks.errors import PlanError
+from tasks.errors import PlanError, PoolDown
 from tasks.plan.effort import money
 from tasks.plan.forecast import (
     Facts,
@@ -70,7 +70,9 @@ def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
 def refuse_misfit(recipe: Recipe, plan: Plan, held: Held, facts: Facts) -> None:
     if problem := cannot_run(facts):
         what, do = problem
-        raise PlanError(f"the pool {recipe.pool} can't run: {what}" if facts.pool_problems else what, do=do)
+        if facts.pool_problems:
+            raise PoolDown(f"the pool {recipe.pool} can't run: {what}", do=do)
+        raise PlanError(what, do=do)
     if not plan.memory_bytes <= facts.memory_bytes:
         what, do = memory_misfit(recipe, facts, held)
         raise PlanError(f"{what}; the pool {recipe.pool} has {gigabytes(facts.memory_bytes)} GB", do=do)
