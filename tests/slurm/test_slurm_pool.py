@@ -10,7 +10,8 @@ import pytest
 from prefect import get_client
 
 from infra.errors import PoolError
-from tests.slurm.conftest import Shift, Site
+from tests.slurm.conftest import Shift
+from tests.slurm.site import Site
 
 pytestmark = pytest.mark.slurm
 
