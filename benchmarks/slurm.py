@@ -10,7 +10,7 @@ goes through a script that writes the time down. The last line is one JSON objec
 - `core_share`: CPU time of the worker and of all it called, over the time of following; `submitting` is the time
   before, in which each job takes one sbatch.
 
-The exit status is 1 where a job is missing or doubled, more than one call a poll was made, or 5 % of a core is exceeded.
+The exit status is 1 where a job is missing or doubled, or more than one call a poll or 5 % of a core was needed.
 """
 
 import json
