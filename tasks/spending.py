@@ -6,12 +6,11 @@ from decimal import Decimal
 from infra.attempts import Device
 from infra.price_book import exact, load_price_book
 from tasks import place
-from tasks.contracts import Bill, Night, Plan
-from tasks.cost.budget import money_left, over_month_budget
+from tasks.contracts import Bill, Night
+from tasks.cost.budget import money_left
 from tasks.cost.kept import KeptBill, read_bills
 from tasks.cost.meter_live import Limit, LiveMeter, Watch
 from tasks.cost.steps import began, price_attempts
-from tasks.errors import PlanError
 from tasks.recipe import Recipe
 
 # the steps that hold the pool, whose hours the budget limits
@@ -24,19 +23,6 @@ def month_left(night: Night, recipe: Recipe) -> Decimal | None:
         return None
     currency = load_price_book(place.settings().price_book).currency
     return money_left(_month(night), recipe, currency, night=night.id)
-
-
-def refuse_over_month(night: Night, recipe: Recipe, plan: Plan) -> None:
-    """Refuse a night that the rest of its month's budget doesn't pay.
-
-    Raises:
-        PlanError: the forecast is more than what is left.
-    """
-    if recipe.budget.max_month_amount is None or not plan.train:
-        return
-    over = over_month_budget(_month(night), plan.amount, recipe, plan.currency, night.id)
-    if over is not None:
-        raise PlanError(over, do="wait for the next month, lower phase.max_steps, or raise budget.max_month_amount")
 
 
 def watch(night: Night, recipe: Recipe, device: Device) -> Watch:

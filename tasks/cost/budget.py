@@ -10,7 +10,7 @@ from infra.digest import Digest
 from infra.price_book import exact
 from tasks.contracts import Bill
 from tasks.cost.kept import KeptBill
-from tasks.cost.money import rounded, total
+from tasks.cost.money import total
 from tasks.errors import BillError
 from tasks.recipe import Recipe
 
@@ -51,30 +51,3 @@ def money_left(
         return None
     spent = month_spent(month_bills, recipe, currency, night) + (exact(so_far.amount) if so_far else Decimal(0))
     return exact(recipe.budget.max_month_amount) - spent
-
-
-def over_night_budget(bill: Bill, recipe: Recipe) -> str | None:
-    """Why a night has cost too much, or None."""
-    if not exact(bill.amount) <= exact(recipe.budget.max_amount):
-        return (
-            f"the night has cost {_money(exact(bill.amount), bill.currency)}, "
-            f"its budget is {recipe.budget.max_amount} (budget.max_amount)"
-        )
-    return None
-
-
-def over_month_budget(
-    month_bills: Sequence[KeptBill], forecast: float, recipe: Recipe, currency: str, night: Digest | None = None
-) -> str | None:
-    """Why a night of this forecast may not begin, or None."""
-    left = money_left(month_bills, recipe, currency, night=night)
-    if left is None or exact(forecast) <= left:
-        return None
-    return (
-        f"the night would cost about {_money(exact(forecast), currency)}, and of the month's budget of "
-        f"{recipe.budget.max_month_amount} (budget.max_month_amount) {_money(left, currency)} is left"
-    )
-
-
-def _money(amount: Decimal, currency: str) -> str:
-    return f"{rounded(amount, 2 if abs(amount) >= 1 else 4)} {currency}"

@@ -11,8 +11,6 @@ from tasks.plan.forecast import Facts, Forecast, Way, cheapest, forecast, steps_
 from tasks.plan.memory import Models
 from tasks.recipe import Recipe
 
-STALE_DAYS = 90
-
 
 class Comparison(Record):
     """What ``nightshift plan --pools`` prints.
@@ -66,7 +64,7 @@ def compare(
         cheapest=best,
         methods=methods(recipe, facts[on], prices) if on else (),
         methods_on=on,
-        warnings=stale(prices, book, today),
+        warnings=prices.warnings(today),
         price_book=f"{book} of {prices.date.isoformat()}",
     )
 
@@ -88,11 +86,3 @@ def ways(recipe: Recipe) -> dict[str, Way]:
 def methods(recipe: Recipe, facts: Facts, prices: PriceBook) -> tuple[Forecast, ...]:
     """The same night by each of ``ways``, on one pool."""
     return tuple(forecast(name, recipe, facts, prices, way) for name, way in ways(recipe).items())
-
-
-def stale(prices: PriceBook, book: str, today: datetime.date) -> tuple[str, ...]:
-    """A warning where the price book is old."""
-    days = (today - prices.date).days
-    if days <= STALE_DAYS:
-        return ()
-    return (f"the price book {book} is {days} days old (of {prices.date}): set NIGHTSHIFT_PRICE_BOOK to a newer one",)

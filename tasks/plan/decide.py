@@ -1,7 +1,5 @@
 """decide: is there enough to learn tonight, and do memory, time and money suffice? Pure."""
 
-from collections.abc import Mapping
-
 from infra.price_book import PriceBook
 from tasks.contracts import Plan
 from tasks.errors import PlanError, PoolDown
@@ -88,22 +86,4 @@ def refuse_misfit(recipe: Recipe, plan: Plan, held: Held, facts: Facts) -> None:
         raise PlanError(what, do=do)
 
 
-def first_that_runs(recipe: Recipe, facts: Mapping[str, Facts], prices: PriceBook) -> tuple[str, Plan]:
-    """The recipe's pool with its plan, else the first of its fallback pools that the night fits on.
-
-    Raises:
-        PlanError: none of them; with what each refused it for.
-        PriceError: the book has no price for a pool that was come to.
-    """
-    refused: list[PlanError] = []
-    for name in (recipe.pool, *recipe.fallback_pools):
-        try:
-            return name, decide_plan(recipe.model_copy(update={"pool": name}), facts[name], prices)
-        except PlanError as error:
-            refused.append(error)
-    if len(refused) == 1:
-        raise refused[0]
-    raise PlanError("; ".join(error.what for error in refused), do="; or ".join(error.do for error in refused))
-
-
-__all__ = ["Facts", "decide_plan", "first_that_runs", "nothing_to_learn"]
+__all__ = ["Facts", "decide_plan", "nothing_to_learn"]

@@ -15,7 +15,7 @@ from tasks.plan.decide import decide_plan
 from tasks.plan.facts import gather
 from tasks.plan.forecast import Facts, Forecast, cannot
 from tasks.recipe import Recipe
-from tasks.spending import month_left, refuse_over_month
+from tasks.spending import month_left
 
 
 def _key(
@@ -34,10 +34,19 @@ def decide(
 ) -> Plan:
     """Train tonight? With how many pairs, in what time, for how much?"""
     pool = place.pool(recipe.pool)
-    facts = gather(recipe, preferences, base, baselines, suites, pool, place.store(), place.home())
-    plan = decide_plan(recipe, facts, load_price_book(place.settings().price_book))
-    refuse_over_month(night, recipe, plan)
-    return plan
+    left = month_left(night, recipe)
+    facts = gather(
+        recipe,
+        preferences,
+        base,
+        baselines,
+        suites,
+        pool,
+        place.store(),
+        place.home(),
+        month_left=None if left is None else float(left),
+    )
+    return decide_plan(recipe, facts, load_price_book(place.settings().price_book))
 
 
 def compare_pools(

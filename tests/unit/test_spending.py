@@ -12,9 +12,9 @@ from infra.settings import ROOT
 from infra.step import attempt_log
 from tasks.contracts import Night, Plan
 from tasks.cost.kept import keep
-from tasks.errors import OverBudget, PlanError
+from tasks.errors import OverBudget
 from tasks.recipe import Recipe, load_recipe
-from tasks.spending import month_left, refuse_over_month, watch
+from tasks.spending import month_left, watch
 from tests.unit.cost.bills import bill, kept, line
 
 GPU = Device(pool="cloud", kind="h200", count=8, accelerator=True)
@@ -44,23 +44,15 @@ def spent(home: Path, amount: float) -> None:
     keep(home, kept("before", bill=bill(line(amount=amount)), started=now, state="Failed", verdict=None, version=None))
 
 
-def test_a_night_that_the_rest_of_the_month_does_not_pay_is_refused(home: Path, night: Night) -> None:
+def test_what_the_month_has_left_is_its_limit_less_its_kept_bills(home: Path, night: Night) -> None:
     spent(home, 90.0)
-    spec = recipe(max_month_amount=100.0)
-    assert month_left(night, spec) == Decimal(10)
-    refuse_over_month(night, spec, plan(10.0))
-    with pytest.raises(PlanError, match=r"about 10\.01 EUR.*10\.00 EUR is left") as refused:
-        refuse_over_month(night, spec, plan(10.01))
-    assert "budget.max_month_amount" in refused.value.do
-    # a night that trains nothing costs nothing to speak of
-    refuse_over_month(night, spec, plan(10.01).model_copy(update={"train": False}))
+    assert month_left(night, recipe(max_month_amount=100.0)) == Decimal(10)
 
 
-def test_without_a_month_s_limit_nothing_is_read_and_nothing_refused(home: Path, night: Night) -> None:
+def test_without_a_month_s_limit_nothing_is_read(home: Path, night: Night) -> None:
     (home / "bills" / "2026-11").mkdir(parents=True)
     (home / "bills" / "2026-11" / "broken.json").write_text("{")
     assert month_left(night, recipe()) is None
-    refuse_over_month(night, recipe(), plan(1e9))
 
 
 def test_a_step_is_ended_by_what_this_night_and_this_month_have_spent_before(home: Path, night: Night) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from infra.digest import digest_of
 from infra.settings import ROOT
-from tasks.cost.budget import money_left, over_month_budget, over_night_budget
+from tasks.cost.budget import money_left
 from tasks.cost.meter_live import Limit, LiveMeter, Watch
 from tasks.errors import BillError, OverBudget
 from tasks.recipe import Recipe, load_recipe
@@ -31,7 +31,6 @@ MONTH = [
 
 def test_a_month_without_a_limit_has_no_figure_for_what_is_left() -> None:
     assert money_left(MONTH, recipe(), "EUR") is None
-    assert over_month_budget(MONTH, 1e9, recipe(), "EUR") is None
 
 
 def test_failed_and_skipped_nights_are_spent_and_other_recipes_are_not() -> None:
@@ -44,26 +43,10 @@ def test_tonight_counts_once_as_it_is_now_and_not_as_it_was_kept() -> None:
     assert left == Decimal("5.95")  # 20 − 10 − 0.05 − 4
 
 
-def test_a_night_may_begin_when_the_rest_of_the_month_pays_it_to_the_cent() -> None:
-    spec = recipe(max_month_amount=20.0)
-    assert over_month_budget(MONTH, 7.45, spec, "EUR") is None
-    assert over_month_budget(MONTH, 7.46, spec, "EUR") == (
-        "the night would cost about 7.46 EUR, and of the month's budget of 20.0 (budget.max_month_amount) "
-        "7.45 EUR is left"
-    )
-
-
 def test_a_month_in_two_currencies_is_an_error_and_never_added() -> None:
     foreign = kept("foreign", bill=bill(line(), currency="USD"))
     with pytest.raises(BillError, match="foreign was billed in USD"):
         money_left([*MONTH, foreign], recipe(max_month_amount=20.0), "EUR")
-
-
-def test_a_night_over_its_budget_says_by_which_key() -> None:
-    assert over_night_budget(bill(line(amount=5.0)), recipe(max_amount=5.0)) is None
-    assert "5.01 EUR, its budget is 5.0 (budget.max_amount)" in str(
-        over_night_budget(bill(line(amount=5.01)), recipe(max_amount=5.0))
-    )
 
 
 # ---- while a step runs

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from infra.settings import ROOT
-from tasks.plan.comparison import Comparison, compare, stale
+from tasks.plan.comparison import Comparison, compare
 from tasks.plan.forecast import cannot
 from tasks.plan.words import WIDTH, comparison_in_words
 from tasks.recipe import load_recipe
@@ -63,14 +63,12 @@ def test_a_night_with_nothing_to_learn_is_said_to_be_idle_beside_its_figures() -
     assert "isn't worth it" in comparison_in_words(found)
 
 
-def test_a_book_older_than_ninety_days_warns_and_a_newer_one_does_not() -> None:
-    assert stale(PRICES, "b", PRICES.date + datetime.timedelta(90)) == ()
-    (warning,) = stale(PRICES, "b", PRICES.date + datetime.timedelta(91))
-    assert "the price book b is 91 days old" in warning
-    assert "warning: the price book" in comparison_in_words(comparison(datetime.date(2027, 6, 1)))
-
-
 def test_where_no_pool_answers_there_is_still_a_table_with_the_reasons() -> None:
     found = compare(RECIPE, {}, (cannot("local", "is gone", "bring it back"),), PRICES, "b", TODAY)
     assert (found.cheapest, found.methods_on, found.methods) == (None, None, ())
     assert "is gone. Bring it back" in comparison_in_words(found)
+
+
+def test_a_comparison_by_an_old_price_book_warns() -> None:
+    assert "warning: the price book" in comparison_in_words(comparison(datetime.date(2027, 6, 1)))
+    assert "warning" not in comparison_in_words(comparison(PRICES.date))

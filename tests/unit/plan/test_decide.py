@@ -12,11 +12,11 @@ from infra.attempts import Device
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.errors import PlanError
-from tasks.plan.decide import decide_plan, first_that_runs
+from tasks.plan.decide import decide_plan
 from tasks.plan.facts import count_new
 from tasks.plan.forecast import on_devices
 from tasks.recipe import load_recipe
-from tests.unit.plan.plan_facts import PRICES, facts, on_gpus, speed
+from tests.unit.plan.plan_facts import PRICES, facts, speed
 
 RECIPE = load_recipe(ROOT / "recipes" / "demo.toml")
 
@@ -122,21 +122,6 @@ def test_training_is_shared_by_all_devices_and_scoring_is_one_processs() -> None
 
     assert seconds(2, 0) == pytest.approx(seconds(1, 0) / 2)
     assert seconds(2, 640) - seconds(2, 0) == pytest.approx(seconds(1, 640) - seconds(1, 0))
-
-
-def test_a_night_that_does_not_fit_its_pool_goes_to_the_first_fallback_pool_that_it_fits() -> None:
-    recipe = RECIPE.model_copy(update={"pool": "small", "fallback_pools": ("broken", "large", "larger")})
-    pools = {
-        "small": facts(memory_bytes=10**9),
-        "broken": facts(pool_problems=("it is on fire",)),
-        "large": on_gpus("h100", 1),
-        "larger": on_gpus("mi300x", 1),
-    }
-    name, plan = first_that_runs(recipe, pools, PRICES)
-    assert (name, plan.train) == ("large", True)
-    none = recipe.model_copy(update={"fallback_pools": ("broken",)})
-    with pytest.raises(PlanError, match=r"the pool small has 1\.0 GB; the pool broken can't run: it is on fire"):
-        first_that_runs(none, pools, PRICES)
 
 
 def test_new_pairs_are_those_the_champion_was_not_trained_on(tmp_path: Path) -> None:
