@@ -143,13 +143,14 @@ class Plan(Record):
 class Candidate(Record):
     """Tonight's model, bound to what it was made from."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine"})
 
     model: Model
     preferences: Digest
     recipe: Digest
     history: Blob  # JSON: metrics by step
     mlflow_run: str
+    machine: Blob | None = None  # JSON: what the doctor found inside the job; None where it ran beside the night
 
 
 class ScorecardRef(Record):

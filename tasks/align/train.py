@@ -6,12 +6,14 @@ from typing import Any
 
 from infra.digest import Digest, digest_of, short
 from infra.errors import PoolError
+from infra.job_program import DOCTOR
 from infra.jsonl import dump_lines, load_lines
 from infra.live import Live, OnMetrics
 from infra.pools.base import Pool
 from infra.price_book import load_price_book
 from infra.programs import fresh_folder, run_program
 from infra.step import revision
+from infra.store import Blob, Store
 from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
@@ -75,7 +77,14 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         recipe=recipe.digest,
         history=store.put_json(result["history"]),
         mlflow_run=run,
+        machine=machine_of(work, store),
     )
+
+
+def machine_of(work: Path, store: Store) -> Blob | None:
+    """What a job's doctor said of its machine before the program began; None of a program that ran in no job."""
+    found = work / DOCTOR
+    return store.put_file(found, "application/json") if found.exists() else None
 
 
 def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model, work: Path) -> dict[str, Any]:

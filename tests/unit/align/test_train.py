@@ -21,7 +21,7 @@ from tasks.align.made import store_adapter
 from tasks.align.pairs import whole_steps
 from tasks.align.program import check_history
 from tasks.align.quarantine import quarantine_file, send_to_quarantine
-from tasks.contracts import Model, Plan, Preferences
+from tasks.contracts import Candidate, Model, Plan, Preferences
 from tasks.cost.meter_live import Limit, LiveMeter, Watch
 from tasks.errors import Interrupted, ModelError, OverBudget, Unhealthy
 from tasks.recipe import load_recipe
@@ -43,6 +43,16 @@ def test_an_adapters_digest_does_not_depend_on_where_it_was_trained(tmp_path: Pa
     assert set(names) == {"adapter_config.json", "adapter_model.safetensors"}
     stored = json.loads(store.open_path(names["adapter_config.json"]).read_text())
     assert stored["base_model_name_or_path"] == "tiny"
+
+
+def test_what_a_job_s_doctor_said_is_kept_with_the_candidate_and_is_not_part_of_what_it_is(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    assert train.machine_of(tmp_path, store) is None
+    (tmp_path / "doctor.json").write_text('[{"what": "python", "state": "good", "text": "3.11"}]')
+    machine = train.machine_of(tmp_path, store)
+    assert machine is not None
+    assert json.loads(store.read_bytes(machine))[0]["what"] == "python"
+    assert {"machine"} <= Candidate.NOT_IDENTITY
 
 
 def test_a_training_that_left_no_weights_has_failed(tmp_path: Path) -> None:
