@@ -184,11 +184,18 @@ def line(kind: str, request: str, operation: Operation, status: int = 200) -> di
     change = {"kind": operation.kind, "model": operation.model, "version": operation.version, name: operation.key}
     if operation.kind == "set_version_tag":
         change["value"] = operation.value
-    return {"line": kind, "request": request, "change": change, "status": status, "after": {}}
+    return {"line": kind, "request": request, "change": change, "status": status, "after": {}, "user": "ben"}
 
 
 def lines_of(*operations: Operation) -> list[dict[str, Any]]:
-    return [line(kind, str(number), one) for number, one in enumerate(operations) for kind in ("asked", "done")]
+    """The lines of these operations; before an approval those of the guard, which writes who approved."""
+    lines = []
+    for number, one in enumerate(operations):
+        if one.key == "approval":
+            by = one._replace(key="approval.by", value="ben")
+            lines += [{**line(kind, f"{number}.by", by), "user": "guard"} for kind in ("asked", "done")]
+        lines += [line(kind, str(number), one) for kind in ("asked", "done")]
+    return lines
 
 
 def test_what_is_all_there_is_not_lost() -> None:
@@ -206,11 +213,20 @@ def test_a_tag_a_version_and_an_alias_that_the_registry_lacks_are_lost() -> None
 
 
 def test_an_operation_that_the_ledger_has_not_exactly_once_is_lost() -> None:
-    asked, done = lines_of(TAGGED.operation)
+    asked, done = lines_of(MOVED.operation)
     for lines in ([], [asked], [done], [asked, asked, done], [asked, done, *map(again, (asked, done))]):
-        assert len(in_ledger([TAGGED.operation], lines)) == 1, lines
-    assert len(in_ledger([TAGGED.operation], [asked, {**done, "status": 500}])) == 1
+        assert len(in_ledger([MOVED.operation], lines)) == 1, lines
+    assert len(in_ledger([MOVED.operation], [asked, {**done, "status": 500}])) == 1
     assert len(in_ledger([], [asked, done])) == 1  # done, and nobody was told
+
+
+def test_an_approval_whose_approver_the_guard_did_not_write_once_is_lost() -> None:
+    asked_by, done_by, *approval = lines_of(TAGGED.operation)
+    assert in_ledger([TAGGED.operation], [asked_by, done_by, *approval]) == []
+    other = {**done_by, "change": {**done_by["change"], "value": "eve"}}
+    for lines in (approval, [asked_by, other, *approval], [done_by, done_by, *approval]):
+        (lost,) = in_ledger([TAGGED.operation], lines)
+        assert "approved by ben, and the guard did not write so once" in lost
 
 
 def again(line: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from infra.pools.kubernetes import NvidiaKubernetesPool
 from infra.settings import ROOT
 
 GUIDE = (ROOT / "docs" / "guides" / "pools.md").read_text().replace("sha256:…", "sha256:" + "0" * 64)
-BLOCK, SETUP = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+BLOCK, SETUP = (
+    code for code in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "infra.pools.kubernetes" in code
+)
 
 
 def saved() -> NvidiaKubernetesPool:
