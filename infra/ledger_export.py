@@ -222,8 +222,11 @@ def _head(objects: Objects, name: str) -> tuple[ExportHead | None, str | None]:
     where = f"{objects.url}/{key}"
     held = objects.get(key)
     if held is None:
-        if left := [one for one in objects.keys(f"ledger/{name}/") if one != key]:
+        left = [one for one in objects.keys(f"ledger/{name}/") if one != key]
+        held = objects.get(key) if left else None  # another exporter may have begun: its head is there before its lines
+        if held is None and left:
             raise _bad_head(f"{where} was removed, and {len(left)} segment(s) are there")
+    if held is None:
         return None, None
     try:
         head = ExportHead.model_validate_json(held.data)

@@ -497,3 +497,29 @@ def test_exporters_at_once_share_the_lines_between_them(path: Path, objects: Obj
     assert len(sent) == 6
     assert sum(sent) == 6
     assert whole(objects) == path.read_bytes()
+
+
+class Overtaken:
+    """Objects to which another exporter writes between the first look at the head and the next."""
+
+    def __init__(self, objects: Objects, other: Callable[[], object]) -> None:
+        self._objects, self._other = objects, other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._objects, name)
+
+    def get(self, key: str) -> Held | None:
+        found = self._objects.get(key)
+        if self._other is not None:
+            other, self._other = self._other, None
+            other()
+        return found
+
+
+def test_an_exporter_that_was_overtaken_at_its_first_look_takes_nothing_for_removed(
+    path: Path, folder: Objects
+) -> None:
+    grow(path, 3)
+    objects: Any = Overtaken(folder, lambda: export_ledger(path, folder, NAME))
+    assert export_ledger(path, objects, NAME).lines == 0
+    assert whole(folder) == path.read_bytes()
