@@ -20,7 +20,7 @@ Kind = Literal[
 ]
 # the program did nothing wrong: the same job may be started again, and goes on from its checkpoint
 LOST: frozenset[Kind] = frozenset({"preempted", "node_failure", "vanished"})
-FILE = "outcome.json"
+FILE, HELD = "outcome.json", "held.json"
 
 
 class Outcome(Record):
@@ -44,9 +44,26 @@ class Outcome(Record):
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Whole or not at all."""
-    part = folder / f".{FILE}.part"
-    part.write_text(outcome.model_dump_json())
-    part.replace(folder / FILE)
+    _write(folder / FILE, outcome)
+
+
+def write_held(folder: Path, allocation: Allocation) -> None:
+    """What the job holds now, so that a night that is killed meanwhile is billed up to its last sign of life."""
+    _write(folder / HELD, allocation)
+
+
+def read_held(folder: Path) -> Allocation | None:
+    """What the job of this folder held when its follower looked last, or None where it has held nothing yet."""
+    try:
+        return Allocation.model_validate_json((folder / HELD).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, record: Record) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(record.model_dump_json())
+    part.replace(path)
 
 
 def read_outcome(folder: Path, key: str) -> Outcome | None:

@@ -19,11 +19,11 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelling
 
-from infra.attempts import Allocation
+from infra.attempts import Allocation, record_allocation
 from infra.errors import PoolBusy, PoolError
 from infra.events import parse
 from infra.launch import Launch
-from infra.outcome import Outcome, read_outcome
+from infra.outcome import Outcome, read_held, read_outcome
 from infra.pools.base import OnEvent
 
 LAUNCH, EVENTS = "launch.json", "events.jsonl"
@@ -59,6 +59,7 @@ class RemoteRun:
         self._read = self._events.stat().st_size if self._events.exists() else 0
         self._run: UUID | None = None
         self._outcome: Outcome | None = None
+        self._held: Allocation | None = read_held(self._folder)  # an earlier job's
 
     def start(self) -> None:
         """Queue the job. One that an earlier night left in this folder is asked to end first, and waited for.
@@ -109,6 +110,7 @@ class RemoteRun:
             now = time.monotonic()
             if now - asked >= _ASK_SECONDS:
                 asked = now
+                self._note_held()
                 try:
                     state = self._state()
                     away = None
@@ -158,6 +160,13 @@ class RemoteRun:
             f"left no word in {self._folder}",
             do="look at the flow run's logs in Prefect; do night and worker see the same NIGHTSHIFT_HOME?",
         )
+
+    def _note_held(self) -> None:
+        """In the attempt log what the job holds, as soon as it does."""
+        held = read_held(self._folder)
+        if held is not None and held != self._held:
+            record_allocation(held)
+            self._held = held
 
     def _state(self) -> Any:
         assert self._run is not None

@@ -9,7 +9,7 @@ from infra.job_program import ANSWER, Answer
 from infra.launch import Launch
 from infra.outcome import Outcome
 from infra.slurm.follow import Step
-from infra.slurm.records import Accounted, allocations
+from infra.slurm.records import WAITING, Accounted, Queued, allocations
 from infra.slurm.states import ended
 from infra.usage import Usage
 
@@ -36,6 +36,20 @@ def outcome_of(step: Step, launch: Launch, *, asked: bool) -> Outcome:
         do=end.do,
         exit_code=answer.exit_code if answer else last.exit_code,
         allocations=with_usage(held, usages(Path(launch.folder), answer), launch.nodes),
+    )
+
+
+def held_now(job: Queued, launch: Launch) -> Allocation | None:
+    """What a running job holds, under the name that its row in the books will have; None of one that waits."""
+    if job.state in WAITING or job.is_over or job.started is None:
+        return None
+    return Allocation(
+        id=f"{job.job}.{job.restarts}",
+        queued=job.submitted if job.submitted is not None else job.started,
+        started=job.started,
+        nodes=launch.nodes,
+        devices=launch.gpus_per_node * launch.nodes or launch.nodes,
+        state=job.state,
     )
 
 

@@ -29,10 +29,10 @@ from pydantic import Field
 from infra.errors import NightshiftError
 from infra.launch import Launch
 from infra.lock import folder_lock
-from infra.outcome import Outcome, write_outcome
+from infra.outcome import Outcome, write_held, write_outcome
 from infra.settings import load_settings
 from infra.slurm import commands
-from infra.slurm.ends import outcome_of
+from infra.slurm.ends import held_now, outcome_of
 from infra.slurm.follow import Follower, Step
 from infra.slurm.journal import Entry, Journal
 from infra.slurm.said import ended_state, waiting_state
@@ -186,6 +186,8 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         if not step.over:
             assert step.last is not None
             self._unsaid[entry.flow_run] = (entry, waiting_state(step.last), False)
+            if (held := held_now(step.last, _read(Path(entry.launch)))) is not None:
+                write_held(Path(entry.launch).parent, held)
             return
         launch = _read(Path(entry.launch))
         outcome = outcome_of(step, launch, asked=entry.asked)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prefect import get_client
 
+from infra.attempts import attempts_of
 from infra.errors import PoolError
 from tests.slurm.conftest import Shift
 from tests.slurm.site import Site
@@ -28,6 +29,19 @@ def test_a_program_runs_as_a_job_and_its_bill_is_sacct_s_to_the_second(shift: Sh
     assert held(shift) == shift.sacct(job) != []
     assert held(shift)[0][2] == 2
     assert result["begun"] == 0
+
+
+def test_a_night_that_is_killed_is_billed_up_to_its_last_sign_of_life(shift: Shift) -> None:
+    seen: list[Any] = []
+
+    def look(event: dict[str, Any]) -> None:
+        if event["event"] == "progress" and event["done"] == 60:
+            seen.extend(attempts_of(shift.log.entries())[-1].allocations)  # as a kill now would leave the log
+
+    shift.run(shift.pool(), steps=70, seconds=0.3, on_event=look)
+    (open_,) = seen
+    (closed,) = shift.attempt.allocations
+    assert (open_.ended, open_.started, open_.devices, open_.id) == (None, closed.started, 2, closed.id)
 
 
 def test_a_job_sees_one_visibility_variable_and_no_secret_of_the_worker(shift: Shift) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infra.slurm.ends import outcome_of, with_usage
+from infra.slurm.ends import held_now, outcome_of, with_usage
 from infra.slurm.follow import Step
 from infra.slurm.records import allocations
 from infra.usage import Usage
@@ -51,6 +51,16 @@ def test_a_cluster_without_accounting_is_billed_by_its_queue(tmp_path: Path) -> 
     found = outcome_of(Step("7", last, over=True), launch(folder=str(tmp_path)), asked=False)
     (held,) = found.allocations
     assert (held.ended - held.started, held.devices) == (60.0, 16)
+
+
+def test_what_a_running_job_holds_has_the_name_of_its_row_in_the_books() -> None:
+    held = held_now(queued_job(restarts=1), launch())
+    rows = [row(state="PREEMPTED"), row(started=1500.0, ended=1600.0)]
+    assert held is not None
+    assert held.id == allocations(rows, 1)[1].id
+    assert (held.ended, held.devices, held.started) == (None, 16, 1100.0)
+    assert held_now(queued_job(state="PENDING"), launch()) is None
+    assert held_now(queued_job(state="COMPLETED"), launch()) is None
 
 
 def test_a_job_that_nobody_knows_has_vanished(tmp_path: Path) -> None:
