@@ -128,13 +128,13 @@ class RemotePool(Pool):
         first = uuid4().hex[:12]
         record_scheduled()
         with leased(program.folder):
-            for again in range(self.restarts + 1):
-                launch = self.launch(program, f"ns-{first}-{again}")
-                outcome = self._one(launch, on_event)
+            outcome = self._one(self.launch(program, f"ns-{first}-0"), on_event)
+            for again in range(1, self.restarts + 1):
                 if outcome.kind not in LOST:
                     break
                 on_event({"event": "log", "text": f"{outcome.what}; it is started again from its last checkpoint"})
                 on_event({"event": "again"})
+                outcome = self._one(self.launch(program, f"ns-{first}-{again}"), on_event)
         if outcome.kind != "completed":
             raise PoolError(outcome.what, do=outcome.do)
 

@@ -125,7 +125,7 @@ class KubernetesRig(Rig):
             "queue_hours": 0.1,
             "restarts": 0,
         }
-        self.pool: KubernetesPool = KubernetesPool(**self.fields)
+        self.pool = KubernetesPool(**self.fields)
 
     def with_(self, **fields: Any) -> KubernetesPool:
         return KubernetesPool(**self.fields | fields)

@@ -86,7 +86,10 @@ def test_autocast_keeps_a_copy_in_bf16_of_every_linear_map_that_is_trained(sizes
     two, four = (saved("full, autocast", layers, 0, **sizes)[1] for layers in (2, 4))
     assert (four - two) / 2 == 2 * shape(1, **sizes).layer_parameters
     phase = Phase.model_validate({"max_steps": 1, "adapter": "full"})
-    held = [training_memory(shape(4, **sizes), phase, 0, Place(accelerator=True), Models(bf16=bf16)) for bf16 in (0, 1)]
+    held = [
+        training_memory(shape(4, **sizes), phase, 0, Place(accelerator=True), Models(bf16=bf16))
+        for bf16 in (False, True)
+    ]
     assert held[0].weights - held[1].weights == four  # no parameters, so the copies alone
 
 

@@ -17,8 +17,10 @@ SACCT = """\
 def test_every_allocation_of_a_requeued_job_is_billed() -> None:
     rows = [one for one in accounted(SACCT) if one.job == "4"]
     first, second = allocations(rows, devices_per_node=1)
-    assert (first.state, first.ended - first.started, first.devices, first.queued) == ("PREEMPTED", 18, 4, 1795676400)
-    assert (second.ended - second.started, second.kwh, second.meter) == (31, 2.0, "slurm")
+    assert (first.state, first.devices, first.queued) == ("PREEMPTED", 4, 1795676400)
+    assert (first.started, first.ended) == (1795676402, 1795676420)
+    assert (second.started, second.ended) == (1795676440, 1795676471)
+    assert (second.kwh, second.meter) == (2.0, "slurm")
     assert (first.kwh, first.meter) == (None, None)
     assert len({first.id, second.id}) == 2
 
