@@ -192,9 +192,10 @@ class TestKubernetes(PoolContract):
 
     def test_what_the_worker_could_not_say_the_pool_asks_the_cluster(self, rig: KubernetesRig) -> None:
         self.run(rig, rig.pool, "succeed")
-        launch = rig.pool.launch(_program_of(rig.folder), _key_of(rig.folder))
+        pool = rig.with_()
+        launch = pool.launch(_program_of(rig.folder), _key_of(rig.folder))
         (rig.folder / "outcome.json").unlink()
-        outcome = rig.pool.lost(launch)
+        outcome = pool.lost(launch)
         assert outcome is not None
         assert (outcome.kind, len(outcome.allocations)) == ("completed", 1)
         assert read_outcome(rig.folder, launch.key) is None  # asking changes nothing
