@@ -14,7 +14,6 @@ The exit status is 1 where a job is missing or doubled, or more than one call a 
 """
 
 import json
-import os
 import shutil
 import stat
 import sys
@@ -34,6 +33,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: E402
 from infra.launch import Launch  # noqa: E402
 from infra.pools.deployed import ensure_deployed  # noqa: E402
 from infra.pools.slurm import AmdSlurmPool  # noqa: E402
+from infra.settings import child_environment, load_settings  # noqa: E402
 from infra.slurm.script import SlurmOptions  # noqa: E402
 from tests.slurm.cluster import Cluster, cluster  # noqa: E402
 from tests.slurm.site import Site, started  # noqa: E402
@@ -47,7 +47,8 @@ def main() -> int:
         home = Path(folder) / "home"
         home.mkdir()
         calls = _counting(Path(folder) / "bin")
-        extra = {"PATH": f"{Path(folder) / 'bin'}:{os.environ['PATH']}", "NIGHTSHIFT_SLURM_POLL_SECONDS": str(POLL)}
+        path = child_environment(load_settings())["PATH"]
+        extra = {"PATH": f"{Path(folder) / 'bin'}:{path}", "NIGHTSHIFT_SLURM_POLL_SECONDS": str(POLL)}
         with started(home, slurm, extra) as site, temporary_settings({PREFECT_API_URL: site.url}):
             found = _follow(site, slurm, home, calls)
     print(json.dumps(found))

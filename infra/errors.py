@@ -41,6 +41,18 @@ class PoolError(NightshiftError):
     """A pool can't run a program, or the program failed."""
 
 
+class JobEnded(PoolError):
+    """A pool's job did not complete.
+
+    Args:
+        kind: how it ended, one of ``infra.outcome.Kind``.
+    """
+
+    def __init__(self, what: str, *, do: str, kind: str = "failed") -> None:
+        super().__init__(what, do=do)
+        self.kind = kind
+
+
 class PoolBusy(PoolError):
     """A pool is down or its queue is too long: the night may go to another."""
 

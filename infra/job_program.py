@@ -2,7 +2,8 @@
 
 It leaves beside the spec: ``doctor.json`` (what this machine is), ``events.jsonl`` (the program's events),
 ``output.log`` (all else it printed) and ``answer.json`` (how it ended, and what it used). Other nodes than the first
-leave only ``usage-RANK.json`` and their output. Imports no Prefect: a job starts at once, and needs no way to its API.
+leave ``events-RANK.jsonl``, ``output-RANK.log`` and ``usage-RANK.json``. Imports no Prefect: a job starts at once, and
+needs no way to its API.
 
 SIGUSR1 and SIGTERM (a time limit near, a preemption, a cancelled night), and a lease that nobody renews, are handed on
 to the program as SIGTERM, upon which a training keeps a checkpoint and ends.
@@ -88,8 +89,9 @@ def _other(launch: Launch) -> int:
     job.listen()
     folder, rank = Path(launch.folder), meeting().rank
     meter = UsageMeter.start(accelerator=launch.gpus_per_node > 0)
-    with (folder / f"output-{rank}.log").open("a") as log:
-        code = job.run(None, log)
+    # a file a node: lines that two machines append to one file of a file server may be lost
+    with (folder / f"events-{rank}.jsonl").open("a") as events, (folder / f"output-{rank}.log").open("a") as log:
+        code = job.run(events, log)
     _write(folder / f"usage-{rank}.json", meter.stop())
     return code
 
@@ -113,7 +115,7 @@ class Job:
             self.asked = by
             self._hand_on()
 
-    def run(self, events: TextIO | None, log: TextIO) -> int:
+    def run(self, events: TextIO, log: TextIO) -> int:
         """The program's exit code; 128 + signal where one ended it, as shells have it."""
         launch = self._launch
         vendor = hardware_book().of(launch.gpu).vendor if launch.gpu else None
@@ -133,9 +135,7 @@ class Job:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             is_event = line.startswith(MARK)
-            if is_event and events is None:
-                continue  # every node's processes tell the same; the first one's are enough
-            file = events if is_event and events is not None else log
+            file = events if is_event else log
             file.write(line)
             file.flush()
             if not is_event:

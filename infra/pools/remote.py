@@ -15,7 +15,7 @@ from prefect.workers.base import BaseWorker
 from pydantic import Field, field_validator
 
 from infra.attempts import Device, record_allocation, record_scheduled
-from infra.errors import PoolBusy, PoolError
+from infra.errors import JobEnded, PoolError
 from infra.hardware import Hardware, hardware_book
 from infra.launch import Launch, Mount
 from infra.lease import leased
@@ -136,7 +136,7 @@ class RemotePool(Pool):
                 on_event({"event": "again"})
                 outcome = self._one(self.launch(program, f"ns-{first}-{again}"), on_event)
         if outcome.kind != "completed":
-            raise PoolError(outcome.what, do=outcome.do)
+            raise JobEnded(outcome.what, do=outcome.do, kind=outcome.kind)
 
     def _one(self, launch: Launch, on_event: OnEvent) -> Outcome:
         """One job, from the queue to its end; asked to end where the night is."""
@@ -144,10 +144,7 @@ class RemotePool(Pool):
         run.start()
         try:
             outcome = run.wait(queue_seconds=self.queue_hours * 3600)
-        except PoolBusy:
-            run.cancel(launch.grace_seconds)
-            raise
-        except BaseException:
+        except BaseException:  # also when the night is stopped: the job must not go on without it
             run.cancel(launch.grace_seconds + 60)
             raise
         finally:

@@ -26,7 +26,7 @@ from infra.launch import Launch
 from infra.outcome import Outcome, read_held, read_outcome
 from infra.pools.base import OnEvent
 
-LAUNCH, EVENTS = "launch.json", "events.jsonl"
+LAUNCH, EVENTS = "launch.json", "events*.jsonl"
 _LOOK_SECONDS = 1.0
 _TAIL_LINES = 25
 _ASK_SECONDS = 5.0
@@ -55,8 +55,8 @@ class RemoteRun:
         self._launch, self._deployment, self._variables = launch, deployment, variables
         self._on_event, self._lost = on_event, lost
         self._folder = Path(launch.folder)
-        self._events = self._folder / EVENTS
-        self._read = self._events.stat().st_size if self._events.exists() else 0
+        # how far each node's events were read; what an earlier job left is not of this one
+        self._read = {path: path.stat().st_size for path in self._folder.glob(EVENTS)}
         self._run: UUID | None = None
         self._outcome: Outcome | None = None
         self._held: Allocation | None = read_held(self._folder)  # an earlier job's
@@ -134,11 +134,20 @@ class RemoteRun:
             time.sleep(_LOOK_SECONDS)
 
     def cancel(self, seconds: float) -> None:
-        """Ask the job to keep a checkpoint and end, and wait until it has."""
-        if self._run is not None:
+        """Ask the job to keep a checkpoint and end, and wait until it has; where that fails, say so and go on.
+
+        It is called because something else went wrong, which must not be hidden. A job that could not be reached ends
+        by itself when nobody renews its lease.
+        """
+        if self._run is None:
+            return
+        try:
             _cancel(self._run)
             self._await_end(self._run, seconds)
             self._outcome = read_outcome(self._folder, self._launch.key) or self._lost()
+        except (PoolError, httpx.TransportError, PrefectHTTPStatusError) as error:
+            text = f"{self._launch.name} may still run: {error}; it ends by itself when its lease is not renewed"
+            self._on_event({"event": "log", "text": text})
 
     def allocations(self) -> tuple[Allocation, ...]:
         return self._outcome.allocations if self._outcome else ()
@@ -176,18 +185,17 @@ class RemoteRun:
         return state
 
     def _hand_on(self) -> None:
-        """Events that came since the last look; a line that is not whole yet waits."""
-        if not self._events.exists():
-            return
-        with self._events.open("rb") as file:
-            file.seek(self._read)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.decode(errors="replace").splitlines():
-            event = parse(line)
-            if event is not None:
-                self._on_event(event)
+        """Events that came since the last look, of all nodes: any may hold the process that speaks for the training."""
+        for path in sorted(self._folder.glob(EVENTS)):
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]  # a line that is not whole yet waits
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            for line in whole.decode(errors="replace").splitlines():
+                event = parse(line)
+                if event is not None:
+                    self._on_event(event)
 
     def _end_earlier(self, tag: str) -> None:
         with get_client(sync_client=True) as client:

@@ -13,14 +13,18 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from infra.digest import Record
+from infra.launch import Launch
 
 
 class Entry(Record):
-    """One flow run's job. ``job`` is None from before sbatch until its answer."""
+    """One flow run's job. ``job`` is None from before sbatch until its answer.
+
+    The launch itself is kept, not where it lies: the night that wrote it may be started again meanwhile, and begins
+    with an empty folder.
+    """
 
     flow_run: str
-    launch: str  # path of launch.json
-    key: str
+    launch: Launch
     slurm: dict[str, Any] = Field(default_factory=dict)  # of infra.slurm.script.SlurmOptions
     job: str | None = None
     asked: bool = False  # the night asked it to end

@@ -7,6 +7,7 @@ that is preempted and requeued is one flow run all the time, and compute nodes n
 
 import contextlib
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 from pydantic import Field
 
@@ -90,7 +92,8 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         assert self._runs_task_group is not None
         self._runs_task_group.start_soon(self._follow)
         for entry in list(self._journal):
-            self._runs_task_group.start_soon(self._adopt, entry)
+            # whom an earlier worker had asked to end is asked again: it may have died before it had done so
+            self._runs_task_group.start_soon(self._adopt, entry.model_copy(update={"asked": False}))
 
     async def teardown(self, *exc_info: Any) -> None:
         """Jobs run on; the next worker follows them."""
@@ -105,9 +108,8 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         configuration: SlurmConfiguration,
         task_status: anyio.abc.TaskStatus[Any] | None = None,
     ) -> SlurmResult:
-        launch_path = self._launch_path(flow_run)
-        launch = _read(launch_path)
-        entry = Entry(flow_run=str(flow_run.id), launch=str(launch_path), key=launch.key, slurm=configuration.slurm)
+        launch = self._launch(flow_run)
+        entry = Entry(flow_run=str(flow_run.id), launch=launch, slurm=configuration.slurm)
         entry = await self._submitted(self._journal.read(entry.flow_run) or entry)
         assert entry.job is not None
         if task_status is not None:
@@ -116,19 +118,24 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         await self._over[entry.job].wait()
         return SlurmResult(status_code=0, identifier=entry.job)
 
-    def _launch_path(self, flow_run: FlowRun) -> Path:
+    def _launch(self, flow_run: FlowRun) -> Launch:
         path = Path(str(flow_run.parameters.get("launch", ""))).resolve()
         if not path.is_relative_to(self._home) or not path.is_file():
             raise NightshiftError(
                 f"{path} is no launch plan below {self._home}",
                 do="give worker and night the same NIGHTSHIFT_HOME, on a file system that both see",
             )
-        return path
+        return Launch.model_validate_json(path.read_text())
 
     # --- submit, once ---
 
     async def _adopt(self, entry: Entry) -> None:
-        entry = await self._submitted(entry)
+        try:
+            entry = await self._submitted(entry)
+        except Exception as error:  # it was refused, or its place is gone: that ends this flow run, not the worker
+            self._logger.exception("the flow run %s can't be followed again", entry.flow_run)
+            self._unsaid[entry.flow_run] = (entry, Crashed(message=f"its job can't be followed: {error}"), True)
+            return
         self._logger.info("follows job %s of flow run %s again", entry.job, entry.flow_run)
 
     async def _submitted(self, entry: Entry) -> Entry:
@@ -147,7 +154,7 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
         return entry
 
     async def _submit(self, entry: Entry, *, sure: bool) -> str:
-        launch = _read(Path(entry.launch))
+        launch = entry.launch
         script = batch_script(launch, SlurmOptions.model_validate(entry.slurm))
         (Path(launch.folder) / "job.sh").write_text(script)
         while True:
@@ -172,7 +179,7 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
             try:
                 await self._cancel_asked()
                 for step in await _thread(self._follower.poll):
-                    await self._on(step)
+                    self._on_one(step)
                 await self._say_unsaid()
             except NightshiftError as error:  # Slurm or the file server is away; jobs run on
                 self._logger.warning("%s", error.what)
@@ -181,19 +188,32 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
             with anyio.move_on_after(self._poll_seconds):
                 await self._stopping.wait()
 
-    async def _on(self, step: Step) -> None:
+    def _on_one(self, step: Step) -> None:
+        try:
+            self._on(step)
+        except Exception:  # what is wrong with one job holds up no other; its end is told again
+            self._logger.exception("job %s can't be dealt with", step.job)
+
+    def _on(self, step: Step) -> None:
+        """Note what a poll found out of one job."""
         entry = self._entries[step.job]
+        folder = Path(entry.launch.folder)
         if not step.over:
             assert step.last is not None
             self._unsaid[entry.flow_run] = (entry, waiting_state(step.last), False)
-            if (held := held_now(step.last, _read(Path(entry.launch)))) is not None:
-                write_held(Path(entry.launch).parent, held)
+            if (held := held_now(step.last, entry.launch)) is not None:
+                self._write(step.job, lambda: write_held(folder, held))
             return
-        launch = _read(Path(entry.launch))
-        outcome = outcome_of(step, launch, asked=entry.asked)
-        write_outcome(Path(launch.folder), outcome)
+        outcome = outcome_of(step, entry.launch, asked=entry.asked)
+        self._write(step.job, lambda: write_outcome(folder, outcome))
         self._follower.remove(step.job)
         self._unsaid[entry.flow_run] = (entry, ended_state(outcome), True)
+
+    def _write(self, job: str, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:  # its night was started again and emptied it; the flow run's state says the same
+            self._logger.warning("what became of job %s can't be left in its folder: %s", job, error)
 
     async def _say_unsaid(self) -> None:
         """Tell Prefect; what it could not be told is told at the next poll."""
@@ -201,8 +221,9 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
             with contextlib.suppress(ObjectNotFound):  # somebody deleted the flow run
                 await self.client.set_flow_run_state(UUID(flow_run), state, force=True)
             del self._unsaid[flow_run]
-            if over and entry.job is not None:
+            if over:
                 self._journal.forget(flow_run)
+            if over and entry.job is not None:
                 self._entries.pop(entry.job)
                 self._over.pop(entry.job).set()
 
@@ -228,22 +249,18 @@ class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
 
     async def _end(self, job: str, entry: Entry) -> None:
         """SIGUSR1, so that a checkpoint is kept; after the grace, or where it waits in the queue, scancel."""
-        launch = _read(Path(entry.launch))
-        running = self._follower.is_running(job)
+        running, over = self._follower.is_running(job), self._over[job]
         try:
             if running:
                 await _thread(commands.signal, job, "USR1")
-                with anyio.move_on_after(launch.grace_seconds):
-                    await self._over[job].wait()
+                with anyio.move_on_after(entry.launch.grace_seconds):
+                    await over.wait()
             if job in self._entries and not self._stopping.is_set():
                 await _thread(commands.cancel, job)
         except NightshiftError as error:
             self._logger.warning("%s", error.what)
-            self._entries[job] = entry.model_copy(update={"asked": False})  # asked again at the next poll
-
-
-def _read(path: Path) -> Launch:
-    return Launch.model_validate_json(path.read_text())
+            if job in self._entries:
+                self._entries[job] = entry.model_copy(update={"asked": False})  # asked again at the next poll
 
 
 async def _thread(function: Any, *arguments: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from infra.errors import JobEnded, PoolError
 from infra.pools.base import KILLED
 from tasks.errors import Interrupted, ModelError, NightshiftError, Unhealthy
 
@@ -17,17 +18,31 @@ def merged(stops: list[dict[str, Any]]) -> dict[str, Any]:
     return stops[0] | ({"pairs": pairs} if "pairs" in stops[0] else {})
 
 
-def ran_out_of_memory(stops: list[dict[str, Any]], failure: str) -> str | None:
+def ran_out_of_memory(stops: list[dict[str, Any]], error: PoolError) -> str | None:
     """What was said of memory running out; None where the program ended of something else.
 
-    A program that the kernel kills for memory says nothing itself.
+    A program that the kernel kills for memory says nothing itself; a scheduler may.
     """
+    failure = error.what
     for stop in stops:
         if stop["kind"] == "out_of_memory":
             return stop["what"]
+    if isinstance(error, JobEnded) and error.kind == "out_of_memory":
+        return failure.partition("\n")[0]
     if _ONE_KILLED in failure and all(stop["kind"] == "interrupted" for stop in stops):
         return f"one of the processes was {KILLED}"
     return failure.partition("\n")[0] if not stops and KILLED in failure else None
+
+
+def ended_by_scheduler(stops: list[dict[str, Any]], error: PoolError) -> Interrupted | None:
+    """Of a training that was asked to end by its scheduler, which knows why (a time limit, a preemption); else None."""
+    if not isinstance(error, JobEnded) or error.kind == "failed" or not stops:
+        return None
+    if any(stop["kind"] != "interrupted" for stop in stops):
+        return None
+    step = max(stop.get("step", 0) for stop in stops)
+    kept = f"the checkpoint of step {step} is kept" if step else "no checkpoint was made yet"
+    return Interrupted(f"{error.what}; {kept}", do=error.do)
 
 
 def crashed(stops: list[dict[str, Any]], processes: int) -> bool:

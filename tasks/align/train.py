@@ -17,7 +17,7 @@ from infra.store import Blob, Store
 from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
-from tasks.align.ended import MEMORY_DO, crashed, error_of, merged, ran_out_of_memory
+from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
 from tasks.align.made import store_model
 from tasks.align.pairs import choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
@@ -172,9 +172,11 @@ def _run_once(
         try:
             return run_program(pool, "tasks.align.program", spec, work, on_event, distributed=True)
         except PoolError as error:
-            out_of_memory = ran_out_of_memory(stops, error.what)
+            out_of_memory = ran_out_of_memory(stops, error)
             if out_of_memory is not None:
                 return out_of_memory
+            if (asked := ended_by_scheduler(stops, error)) is not None:
+                raise asked from None
             if not stops or crashed(stops, pool.device().count):
                 raise
             raise error_of(merged(stops)) from None

@@ -5,9 +5,10 @@ from typing import Any, get_args
 
 import pytest
 
+from infra.errors import JobEnded, PoolError
 from infra.events import parse
 from infra.pools.base import KILLED
-from tasks.align.ended import crashed, error_of, merged, ran_out_of_memory
+from tasks.align.ended import crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
 from tasks.align.health import Stop
 from tasks.align.outcome import Kind, stopped
 from tasks.errors import Interrupted, ModelError, NightshiftError, Unhealthy
@@ -92,8 +93,8 @@ def test_the_pairs_that_several_processes_found_are_one_list_each_once(capsys: p
 def test_memory_ran_out_where_one_process_says_so_whatever_the_others_say(capsys: pytest.CaptureFixture[str]) -> None:
     # torchrun ends the other processes, which then say that they were asked to
     said = [sent("interrupted", capsys), sent("out_of_memory", capsys)]
-    assert ran_out_of_memory(said, "ended with exit code 1") == FIELDS["out_of_memory"]["what"]
-    assert ran_out_of_memory(said[:1], f"ended with exit code -9 ({KILLED})") is None
+    assert ran_out_of_memory(said, failed("ended with exit code 1")) == FIELDS["out_of_memory"]["what"]
+    assert ran_out_of_memory(said[:1], failed(f"ended with exit code -9 ({KILLED})")) is None
 
 
 TORCHRUN = """tasks.align.program ended with exit code 1 (its own error); its last output:
@@ -110,15 +111,18 @@ def test_one_of_several_processes_killed_is_memory_though_the_others_say_they_we
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     killed = f"one of the processes was {KILLED}"
-    assert ran_out_of_memory([], TORCHRUN) == killed
-    assert ran_out_of_memory([sent("interrupted", capsys)], TORCHRUN) == killed
-    assert ran_out_of_memory([sent("refused", capsys), sent("interrupted", capsys)], TORCHRUN) is None
+    assert ran_out_of_memory([], failed(TORCHRUN)) == killed
+    assert ran_out_of_memory([sent("interrupted", capsys)], failed(TORCHRUN)) == killed
+    assert ran_out_of_memory([sent("refused", capsys), sent("interrupted", capsys)], failed(TORCHRUN)) is None
 
 
 def test_a_program_killed_without_a_word_ran_out_of_memory_and_any_other_failure_did_not() -> None:
     killed = f"tasks.align.program ended with exit code -9 ({KILLED}); its last output:\nLoading weights"
-    assert ran_out_of_memory([], killed) == killed.partition("\n")[0]
-    assert ran_out_of_memory([], "tasks.align.program ended with exit code 1 (its own error); its last output:") is None
+    assert ran_out_of_memory([], failed(killed)) == killed.partition("\n")[0]
+    assert (
+        ran_out_of_memory([], failed("tasks.align.program ended with exit code 1 (its own error); its last output:"))
+        is None
+    )
 
 
 def test_a_process_that_crashed_is_not_hidden_by_the_others_that_were_then_asked_to_end() -> None:
@@ -127,3 +131,32 @@ def test_a_process_that_crashed_is_not_hidden_by_the_others_that_were_then_asked
     assert not crashed([asked, asked], 2)
     assert not crashed([asked], 1)
     assert not crashed([{"kind": "refused", "what": "w", "do": "d"}], 2)
+
+
+def failed(what: str) -> PoolError:
+    return PoolError(what, do="x")
+
+
+def test_a_scheduler_s_word_on_memory_counts_though_the_program_said_nothing() -> None:
+    assert ran_out_of_memory([], JobEnded("the pod was killed for memory\nlog", do="x", kind="out_of_memory")) == (
+        "the pod was killed for memory"
+    )
+    assert ran_out_of_memory([], JobEnded("the job lost a node", do="x", kind="node_failure")) is None
+
+
+def test_a_training_that_its_scheduler_ended_says_the_scheduler_s_reason_and_its_checkpoint() -> None:
+    stops = [
+        {"kind": "interrupted", "what": "SIGTERM", "step": 7},
+        {"kind": "interrupted", "what": "SIGTERM", "step": 7},
+    ]
+    error = JobEnded("job 4 reached its time limit of 6 h", do="raise hours", kind="time_limit")
+    found = ended_by_scheduler(stops, error)
+    assert found is not None
+    assert (found.what, found.do) == (
+        "job 4 reached its time limit of 6 h; the checkpoint of step 7 is kept",
+        "raise hours",
+    )
+    assert ended_by_scheduler([], error) is None  # it was killed before it could keep anything
+    assert ended_by_scheduler([{"kind": "unhealthy"}, *stops], error) is None  # that is why it ended
+    assert ended_by_scheduler(stops, JobEnded("its own error", do="x", kind="failed")) is None
+    assert ended_by_scheduler(stops, failed("a local program's error")) is None

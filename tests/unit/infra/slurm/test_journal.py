@@ -7,8 +7,9 @@ import pytest
 from infra.errors import NightLocked
 from infra.lock import folder_lock
 from infra.slurm.journal import Entry, Journal
+from tests.unit.infra.slurm.examples import launch
 
-ENTRY = Entry(flow_run="a", launch="/w/launch.json", key="ns-a-0")
+ENTRY = Entry(flow_run="a", launch=launch())
 
 
 def test_an_entry_is_found_again_until_it_is_forgotten(tmp_path: Path) -> None:
