@@ -1,4 +1,4 @@
-"""Files that are there after a power cut, and files only their owner may read."""
+"""Files that are whole and there after a power cut, and files only their owner may read."""
 
 import os
 import stat
@@ -40,6 +40,15 @@ def private_text(path: Path) -> str | None:
         raise BadSetting(f"{path} can't be read: {error}", do="put back a copy of it") from None
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write or replace a file that others may read: whole or not at all, and there after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(path, text) as temporary:
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    sync_folder(path.parent)
+
+
 def write_private(path: Path, text: str) -> None:
     """Whole or not at all, and never open to others, not even for a moment."""
     with _private(path, text) as temporary:
@@ -59,9 +68,14 @@ def create_private(path: Path, text: str) -> bool:
 
 @contextmanager
 def _private(path: Path, text: str) -> Iterator[Path]:
-    """The whole file under another name beside it, gone at the end."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # made with mode 0600
+    with _beside(path, text) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _beside(path: Path, text: str) -> Iterator[Path]:
+    """The whole file under another name beside it, on disk, made with mode 0600, gone at the end."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:

@@ -22,8 +22,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from pydantic import ValidationError
+
 from infra.digest import Record
 from infra.events import MARK
+from infra.files import write_whole
 from infra.hardware import hardware_book
 from infra.launch import Launch
 from infra.launcher import command
@@ -47,6 +50,15 @@ class Answer(Record):
     ended: float
     usage: Usage
     tail: str  # the end of its output
+
+
+def read_answer(folder: Path, key: str) -> Answer | None:
+    """What the job of this launch said of itself; None where it was killed before, or the file is another job's."""
+    try:
+        found = Answer.model_validate_json((folder / ANSWER).read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+    return found if found.key == key else None
 
 
 def main(launch_path: str) -> int:
@@ -80,7 +92,7 @@ def _first(launch: Launch) -> int:
         usage=usage,
         tail="".join(job.tail),
     )
-    _write(folder / ANSWER, answer)
+    write_whole(folder / ANSWER, answer.model_dump_json())
     return code
 
 
@@ -92,7 +104,7 @@ def _other(launch: Launch) -> int:
     # a file a node: lines that two machines append to one file of a file server may be lost
     with (folder / f"events-{rank}.jsonl").open("a") as events, (folder / f"output-{rank}.log").open("a") as log:
         code = job.run(events, log)
-    _write(folder / f"usage-{rank}.json", meter.stop())
+    write_whole(folder / f"usage-{rank}.json", meter.stop().model_dump_json())
     return code
 
 
@@ -179,12 +191,6 @@ def _sayer(events: TextIO) -> Callable[..., None]:
         events.flush()
 
     return say
-
-
-def _write(path: Path, record: Record) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(record.model_dump_json())
-    part.replace(path)
 
 
 if __name__ == "__main__":

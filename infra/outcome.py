@@ -5,6 +5,7 @@ from typing import Literal
 
 from infra.attempts import Allocation
 from infra.digest import Record
+from infra.files import write_whole
 
 Kind = Literal[
     "completed",
@@ -44,12 +45,12 @@ class Outcome(Record):
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Whole or not at all."""
-    _write(folder / FILE, outcome)
+    write_whole(folder / FILE, outcome.model_dump_json())
 
 
 def write_held(folder: Path, allocation: Allocation) -> None:
     """What the job holds now, so that a night that is killed meanwhile is billed up to its last sign of life."""
-    _write(folder / HELD, allocation)
+    write_whole(folder / HELD, allocation.model_dump_json())
 
 
 def read_held(folder: Path) -> Allocation | None:
@@ -58,12 +59,6 @@ def read_held(folder: Path) -> Allocation | None:
         return Allocation.model_validate_json((folder / HELD).read_text())
     except FileNotFoundError:
         return None
-
-
-def _write(path: Path, record: Record) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(record.model_dump_json())
-    part.replace(path)
 
 
 def read_outcome(folder: Path, key: str) -> Outcome | None:

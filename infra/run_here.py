@@ -11,7 +11,7 @@ from pathlib import Path
 
 from infra.attempts import Allocation
 from infra.errors import PoolError
-from infra.job_program import ANSWER, Answer
+from infra.job_program import read_answer
 from infra.launch import Launch
 from infra.outcome import Kind, Outcome, write_outcome
 from infra.settings import job_environment
@@ -52,7 +52,7 @@ def run_here(launch_path: str) -> Outcome:
 
 def outcome_of(launch: Launch, code: int, started: float, ended: float, *, cancelled: bool = False) -> Outcome:
     """By its exit code and its own word; without a scheduler there is nobody else to ask."""
-    answer = _answer(launch)
+    answer = read_answer(Path(launch.folder), launch.key)
     kind: Kind = "completed" if code == 0 else "out_of_memory" if code in _KILLED else "failed"
     kind = "cancelled" if cancelled else kind
     tail = f"; its last output:\n{answer.tail}" if answer and kind == "failed" else ""
@@ -76,9 +76,3 @@ def outcome_of(launch: Launch, code: int, started: float, ended: float, *, cance
         exit_code=code,
         allocations=(allocation,),
     )
-
-
-def _answer(launch: Launch) -> Answer | None:
-    path = Path(launch.folder) / ANSWER
-    found = Answer.model_validate_json(path.read_text()) if path.exists() else None
-    return found if found is not None and found.key == launch.key else None

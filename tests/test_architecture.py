@@ -44,7 +44,7 @@ HOMES = {
     "lm_eval": ("tasks/gate/foreign/",),
     "inspect_ai": ("tasks/gate/foreign/",),
     "scipy": ("tasks/gate/",),
-    "jinja2": ("tasks/cost/page.py", "tasks/gate/report.py"),
+    "jinja2": ("infra/pages.py",),
     "zeus": ("infra/energy.py",),
     "pynvml": ("infra/gauges.py",),
     "amdsmi": ("infra/gauges.py",),

@@ -10,6 +10,7 @@ import httpx
 from prefect.exceptions import PrefectHTTPStatusError
 
 from infra.attempts import Allocation
+from infra.job_program import read_answer
 from infra.kubernetes import holdings
 from infra.kubernetes.api import ApiRefused, Cluster, Look, plural
 from infra.kubernetes.ends import End, Seen, Trouble, ending, holds, running, trouble
@@ -160,7 +161,7 @@ class Follower:
     async def _close(self, end: End, seen: Seen) -> Outcome:
         if self._cancelled is None and holds(seen):
             await self._end_rest()
-        answer = holdings.answer_in(self._folder, self._launch.key)
+        answer = read_answer(self._folder, self._launch.key)
         outcome = Outcome(
             key=self._launch.key,
             job=f"{self._cluster.namespace}/{self._launch.key}",
@@ -187,7 +188,7 @@ class Follower:
         failed = [pod for pod in seen.pods if pod.get("status", {}).get("phase") == "Failed"]
         if not failed:
             return ""
-        answer = holdings.answer_in(self._folder, self._launch.key)
+        answer = read_answer(self._folder, self._launch.key)
         said = answer.tail if answer else await self._cluster.log(failed[0], _TAIL_LINES)
         return said or tail_of(self._folder)
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from infra.attempts import Allocation
-from infra.job_program import ANSWER, Answer
+from infra.files import write_whole
+from infra.job_program import Answer
 from infra.kubernetes.objects import Object, condition_of, phase_of, seconds_of, terminated_of
 from infra.launch import Launch
 from infra.usage import Usage
@@ -85,9 +86,7 @@ def _index(pod: Object) -> str | None:
 
 def keep(folder: Path, key: str, found: dict[str, Allocation]) -> None:
     """For a worker that is started anew: pods that are gone by then."""
-    part = folder / f".{FILE}.part"
-    part.write_text(json.dumps({"key": key, "allocations": [one.model_dump() for one in found.values()]}))
-    part.replace(folder / FILE)
+    write_whole(folder / FILE, json.dumps({"key": key, "allocations": [one.model_dump() for one in found.values()]}))
 
 
 def kept(folder: Path, key: str) -> dict[str, Allocation]:
@@ -98,12 +97,3 @@ def kept(folder: Path, key: str) -> dict[str, Allocation]:
     if read["key"] != key:
         return {}
     return {one["id"]: Allocation.model_validate(one) for one in read["allocations"]}
-
-
-def answer_in(folder: Path, key: str) -> Answer | None:
-    """What the job said of itself; None: nothing, or that is an earlier job's word."""
-    try:
-        found = Answer.model_validate_json((folder / ANSWER).read_text())
-    except FileNotFoundError:
-        return None
-    return found if found.key == key else None

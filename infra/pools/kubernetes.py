@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from infra.errors import PoolError
 from infra.hardware import hardware_book
+from infra.job_program import read_answer
 from infra.kubernetes import holdings, pods
 from infra.kubernetes.place import NAME, Place, Toleration
 from infra.kubernetes.setup import Setup
@@ -135,7 +136,7 @@ class KubernetesPool(RemotePool):
             what=end.what,
             do=end.do,
             exit_code=end.exit_code,
-            allocations=holdings.metered(held, seen.pods, holdings.answer_in(Path(launch.folder), launch.key)),
+            allocations=holdings.metered(held, seen.pods, read_answer(Path(launch.folder), launch.key)),
         )
 
     async def _cluster_problems(self) -> list[str]:

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from infra.attempts import Allocation
-from infra.job_program import ANSWER, Answer
+from infra.job_program import Answer, read_answer
 from infra.launch import Launch
 from infra.outcome import Outcome
 from infra.slurm.follow import Step
@@ -51,15 +49,6 @@ def held_now(job: Queued, launch: Launch) -> Allocation | None:
         devices=launch.gpus_per_node * launch.nodes or launch.nodes,
         state=job.state,
     )
-
-
-def read_answer(folder: Path, key: str) -> Answer | None:
-    """What the job said of itself; None where it was killed before, or the file is another job's."""
-    try:
-        found = Answer.model_validate_json((folder / ANSWER).read_text())
-    except (FileNotFoundError, ValidationError):
-        return None
-    return found if found.key == key else None
 
 
 def usages(folder: Path, answer: Answer | None) -> list[Usage]:

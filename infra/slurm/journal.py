@@ -5,7 +5,6 @@ that was killed between the two finds a file without a number, and asks Slurm fo
 twice, and none is forgotten.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from infra.digest import Record
+from infra.files import write_whole
 from infra.launch import Launch
 
 
@@ -35,14 +35,7 @@ class Journal:
         self.folder = folder
 
     def write(self, entry: Entry) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(entry.flow_run)
-        part = path.with_suffix(".part")
-        with part.open("w") as file:
-            file.write(entry.model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        write_whole(self._path(entry.flow_run), entry.model_dump_json())
 
     def read(self, flow_run: str) -> Entry | None:
         try:

@@ -1,8 +1,6 @@
 """Bills that are kept, also of nights that failed or were skipped: ``HOME/bills/YYYY-MM/NIGHT.json``."""
 
-import os
 import re
-import tempfile
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -10,7 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from infra.digest import Digest, Record
-from infra.files import sync_folder
+from infra.files import write_whole
 from tasks.contracts import Bill
 from tasks.errors import BillError
 
@@ -52,17 +50,7 @@ class KeptBill(Record):
 def keep(home: Path, kept: KeptBill) -> Path:
     """Write or replace a night's bill: whole or not at all, and on disk when this returns."""
     path = home / "bills" / kept.month / f"{kept.night}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(kept.model_dump_json(indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)  # gone already where it took the other's place
-    sync_folder(path.parent)
+    write_whole(path, kept.model_dump_json(indent=1) + "\n")
     return path
 
 

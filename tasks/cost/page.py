@@ -4,6 +4,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from infra.pages import page_template
 from tasks.contracts import Bill, BillLine
 from tasks.cost import words
 from tasks.cost.kept import KeptBill
@@ -81,14 +82,4 @@ def _prices(bill: Bill) -> list[dict[str, str]]:
 
 @cache
 def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["moment"] = words.moment
-    return environment.get_template("bill_page.html")
+    return page_template(Path(__file__).parent, "bill_page.html", {"moment": words.moment})

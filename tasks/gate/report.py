@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.digest import short
+from infra.pages import page_template
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -161,19 +162,9 @@ def _plain(text: str) -> str:
 
 @cache
 def _template() -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = ("signed", "number", "duration", "size", "count", "beginning")
-    environment.filters |= {name: getattr(report_numbers, name) for name in names}
-    environment.filters["coded"] = _coded
-    return environment.get_template("report.html")
+    filters = {name: getattr(report_numbers, name) for name in names} | {"coded": _coded}
+    return page_template(Path(__file__).parent, "report.html", filters)
 
 
 def _coded(text: str) -> Any:

@@ -3,14 +3,13 @@
 ``HOME/serving/NAME.json`` is what a serving layer reads. It is written whole or not at all, after the alias moved.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from infra.digest import Digest, Record
+from infra.files import write_whole
 from infra.store import Blob
 from tasks.errors import RegistryError
 
@@ -81,15 +80,5 @@ def read_manifest(home: Path, name: str) -> Manifest | None:
 def write_manifest(home: Path, manifest: Manifest) -> Path:
     """On disk, whole, when this returns."""
     path = manifest_path(home, manifest.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(manifest.model_dump_json(indent=1) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(path, manifest.model_dump_json(indent=1) + "\n")
     return path

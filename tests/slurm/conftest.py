@@ -58,31 +58,27 @@ class Shift:
         common: dict[str, Any] = {"gpus_per_node": 2, "cpus_per_node": 1, "hours": 0.5, "restarts": 1}
         return AmdSlurmPool(**{**common, **fields}, slurm=SlurmOptions(account="nightshift", **options))
 
-    def run(
-        self,
-        pool: AmdSlurmPool,
-        mode: str = "count",
-        steps: int = 3,
-        seconds: float = 0.2,
-        on_event: Any = None,
-        **program: Any,
-    ) -> dict[str, Any]:
+    def program(self, mode: str = "count", steps: int = 3, seconds: float = 0.2, **fields: Any) -> Program:
+        """A program with its spec in this shift's work folder."""
         work = self.folder / "work"
         work.mkdir(exist_ok=True)
         spec = {"mode": mode, "steps": steps, "seconds": seconds, "checkpoint": str(self.checkpoint)}
         (work / "spec.json").write_text(json.dumps(spec))
+        return Program(
+            module="tests.slurm.program", spec=str(work / "spec.json"), result=str(work / "result.json"), **fields
+        )
+
+    def run(self, pool: AmdSlurmPool, mode: str = "count", on_event: Any = None, **program: Any) -> dict[str, Any]:
+        asked = self.program(mode, **program)
 
         def handle(event: dict[str, Any]) -> None:
             self.events.append(event)
             if on_event is not None:
                 on_event(event)
 
-        asked = Program(
-            module="tests.slurm.program", spec=str(work / "spec.json"), result=str(work / "result.json"), **program
-        )
         with self.log.attempt("align", "run", pool.device()):
             pool.run(asked, handle)
-        return json.loads((work / "result.json").read_text())
+        return json.loads((self.folder / "work" / "result.json").read_text())
 
     @property
     def attempt(self) -> Any:

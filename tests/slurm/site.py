@@ -16,9 +16,10 @@ from infra.settings import ROOT, Settings, child_environment
 from tests.slurm.cluster import Cluster
 
 # the entry point that `prefect worker start` finds the type by is there only where this checkout is installed;
-# asked by SIGUSR2, the worker says where it is
+# asked by SIGUSR2, the worker says where each of its tasks is
 _WORKER = (
-    "import faulthandler, signal; faulthandler.register(signal.SIGUSR2, all_threads=True); "
+    "import asyncio, signal; "
+    "signal.signal(signal.SIGUSR2, lambda *_: [one.print_stack() for one in asyncio.all_tasks()]); "
     "import infra.slurm.worker; from prefect.cli import app; app()"
 )
 

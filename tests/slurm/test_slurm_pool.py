@@ -2,6 +2,7 @@
 
 import contextvars
 import json
+import shutil
 import threading
 import time
 from typing import Any
@@ -11,6 +12,8 @@ from prefect import get_client
 
 from infra.attempts import attempts_of
 from infra.errors import PoolError
+from infra.pools.deployed import ensure_deployed
+from infra.pools.remote_run import RemoteRun
 from tests.slurm.conftest import Shift
 from tests.slurm.site import Site
 
@@ -61,6 +64,8 @@ def test_what_the_machine_is_lies_beside_the_job_s_answer(shift: Shift) -> None:
 def test_two_nodes_meet_and_compute_together(shift: Shift) -> None:
     result = shift.run(shift.pool(nodes=2, gpus_per_node=1), mode="nodes", distributed=True)
     assert result == {"sum": 3.0, "world": 2}
+    # whichever node got rank 0, which speaks for a training, is heard
+    assert {"rank 0", "rank 1"} <= {event.get("text") for event in shift.events}
     (job,) = shift.jobs()
     assert held(shift) == shift.sacct(job)
     assert held(shift)[0][2] == 2
@@ -150,6 +155,22 @@ def test_a_killed_worker_s_jobs_are_followed_by_the_next_and_none_is_submitted_t
     (job,) = shift.jobs()
     assert result["begun"] == 0
     assert held(shift) == shift.sacct(job)
+
+
+def test_a_night_that_was_killed_and_begins_with_an_empty_folder_ends_the_job_it_left(shift: Shift) -> None:
+    pool = shift.pool()
+    launch = pool.launch(shift.program(steps=1000, seconds=0.2), "ns-left-0")
+    RemoteRun(launch, ensure_deployed(pool), pool.job_variables(launch), print, lambda: None).start()
+    events, end = shift.folder / "work" / "events.jsonl", time.monotonic() + 60
+    while not (events.exists() and '"done": 3' in events.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.5)
+    left = shift.site.slurm.command("squeue", "-h", "-n", "ns-left-0", "-o", "%i")
+    shutil.rmtree(shift.folder / "work")  # as a step does that begins anew
+    result = shift.run(pool)
+    assert result["begun"] >= 3  # from the checkpoint that the other kept when it was asked to end
+    assert shift.sacct(left)[0][0] in ("FAILED", "CANCELLED by 0")
+    assert shift.site.slurm.command("squeue", "-h", "--me", "-t", "R", "-o", "%i") == ""
 
 
 def test_a_job_that_is_held_says_why_it_waits(shift: Shift) -> None:

@@ -1,6 +1,6 @@
 """What every pool promises, whatever starts its jobs. A pool's file gives a fixture ``rig`` and inherits the tests:
 
-    class TestSlurm(PoolContract): ...
+    class TestSlurm(SchedulerContract): ...
 
 The program is tests/pool_program.py, a real process; the rig does to the job what its scheduler would.
 """
@@ -124,8 +124,11 @@ class PoolContract:
             assert rig.jobs() == 0
             assert len(self.billed) == 1
 
+
+class SchedulerContract(PoolContract):
+    """And what is true of every pool that has a scheduler."""
+
     def test_memory_that_ran_out_is_named_and_not_tried_again(self, rig: Rig) -> None:
-        self._scheduled(rig)
         once(rig.folder / "running", rig.out_of_memory)
         with pytest.raises(PoolError, match="memory") as raised:
             self.run(rig, rig.pool, "wait")
@@ -133,7 +136,6 @@ class PoolContract:
         assert len(self.billed) == 1
 
     def test_a_lost_node_is_made_up_for_by_another_start_and_both_are_billed(self, rig: Rig) -> None:
-        self._scheduled(rig)
 
         def lose() -> None:
             rig.lose_node()
@@ -147,23 +149,17 @@ class PoolContract:
         assert "started again from its last checkpoint" in events.texts()
 
     def test_a_node_that_is_lost_too_often_is_an_error_that_says_so(self, rig: Rig) -> None:
-        self._scheduled(rig)
         once(rig.folder / "running", rig.lose_node)
         with pytest.raises(PoolError, match="node"):
             self.run(rig, rig.with_(restarts=0), "wait")
 
     def test_a_pool_without_devices_is_busy_not_broken_and_its_job_is_taken_back(self, rig: Rig) -> None:
-        self._scheduled(rig)
         rig.fill()
         with pytest.raises(PoolBusy, match="has waited") as raised:
             self.run(rig, rig.with_(queue_hours=8 / 3600), "succeed")
         assert "fallback_pools" in raised.value.do
         assert rig.jobs() == 0
         assert self.billed == []
-
-    def _scheduled(self, rig: Rig) -> None:
-        if not rig.scheduled:
-            pytest.skip("this pool has no scheduler: its program is a child of the night")
 
 
 def _interrupt() -> None:

@@ -22,7 +22,7 @@ from infra.pools.kubernetes import TYPE, KubernetesPool, NvidiaKubernetesPool
 from infra.servers import prefect_command
 from infra.settings import ROOT, Settings, child_environment
 from tests.fake_kubernetes import FakeKubernetes, kubeconfig, wait_until
-from tests.infra.pools.contract import PoolContract, Rig, once, program
+from tests.infra.pools.contract import Rig, SchedulerContract, once, program
 from tests.outside import http_server
 
 pytestmark = pytest.mark.slow
@@ -161,7 +161,7 @@ def rig(world: World, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     return KubernetesRig(world, folder)
 
 
-class TestKubernetes(PoolContract):
+class TestKubernetes(SchedulerContract):
     """The contract, and what is Kubernetes' own."""
 
     def test_a_worker_that_is_killed_and_started_anew_follows_its_job_to_the_end(self, rig: KubernetesRig) -> None:

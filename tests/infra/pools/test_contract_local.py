@@ -1,4 +1,4 @@
-"""The pools' contract on this machine: what needs a scheduler is skipped."""
+"""The pools' contract on this machine, which has no scheduler."""
 
 from pathlib import Path
 from typing import Any

@@ -32,7 +32,7 @@ def test_a_write_that_fails_leaves_the_bill_that_was_there(tmp_path: Path, monke
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("infra.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         keep(tmp_path, kept("one", line(amount=5.0)))
     assert path.read_text() == before
