@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.cost import kept as module
 from tasks.cost.kept import keep, read_bills
 from tasks.errors import BillError
 from tests.unit.cost.bills import kept, line
