@@ -237,6 +237,8 @@ class Run:
         out = Path(self.spec["out"])
         try:
             self.trainer.save_model(str(out))
+            # the Trainer leaves its arguments as a pickle, which no reader of a model may open
+            (out / "training_args.bin").unlink(missing_ok=True)
             if self.phase.adapter == "full" and self.trainer.accelerator.is_main_process:
                 self.trainer.processing_class.save_pretrained(out)
         except (OSError, RuntimeError, SafetensorError) as error:

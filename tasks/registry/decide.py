@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.ledger import append, ledger_path, read_ledger
-from tasks.errors import NotPromotable
+from tasks.errors import NotPromotable, RegistryError
 from tasks.registry.approval import approvals_missing, refuse_approval
 from tasks.registry.client import Registry
 from tasks.release import POLICY_TAG, release_policy
@@ -23,6 +23,7 @@ def approve(registry: Registry, number: int, waiver: str = "") -> str:
     Raises:
         NotPromotable: its verdict or state doesn't allow it.
         Refused, RegistryRefused: the guard doesn't allow it.
+        RegistryError: nobody wrote down who approves, so no approval counts there.
     """
     tags = registry.version(number).tags
     policy = release_policy(registry.model_tag(POLICY_TAG)).approval
@@ -37,6 +38,11 @@ def approve(registry: Registry, number: int, waiver: str = "") -> str:
         registry.set_tag(number, "waiver", waiver.strip())
     registry.set_tag(number, "approval", "approved")
     tags = registry.version(number).tags
+    if not tags.get("approval.by"):
+        raise RegistryError(
+            f"MLflow wrote down nobody as the approver of version {number}: it runs without Nightshift's guard",
+            do="serve it with `nightshift up` or `mlflow server --app-name nightshift`, and approve again",
+        )
     missing = approvals_missing(tags, policy)
     told = f"; it has {missing}, and awaits the next" if missing else ""
     return f"version {number} of {registry.name} approved by {tags.get('approval.by')}{told}"

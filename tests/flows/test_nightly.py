@@ -24,6 +24,7 @@ from flows.planning import plan_night
 from flows.promotion import approve, reject, rollback
 from infra.errors import NightshiftError
 from infra.orphans import SERVER
+from infra.registry_guard.embedded import Refused
 from infra.settings import child_environment, load_settings
 from infra.store import Store
 from tasks.align import made as align_made
@@ -213,7 +214,8 @@ def test_an_unreadable_suite_blocks_and_an_overridden_gate_is_not_promotable(sta
     assert waived["awaits"] == "recorded"
     with pytest.raises(NotPromotable, match="overridden"):
         call_flow(approve, version=waived["version"], name="tiny")
-    assert "rejected" in call_flow(reject, version=waived["version"], reason="a try", name="tiny")
+    with pytest.raises(Refused, match="does not await a decision"):
+        call_flow(reject, version=waived["version"], reason="a try", name="tiny")
     # validate's result is the other night's; this one has its pages all the same
     third = run(started, "gate.alpha=0.3")
     assert steps(third)["validate"]
@@ -345,6 +347,6 @@ def test_a_night_killed_during_align_goes_on_where_it_was(started: Path, home: P
     entries = [json.loads(line) for line in (folder / "attempts.jsonl").read_text().splitlines()]
     assert sum(entry["event"] == "start" and entry["step"] == "align" for entry in entries) == 2
     bill = json.loads(next((home / "mlartifacts").rglob("bill.json")).read_text())
-    align = next(line for line in bill["lines"] if line["step"] == "align")
+    align = next(line for line in bill["bill"]["lines"] if line["step"] == "align")
     assert align["attempts"] == 2
     assert align["seconds"] > summary["steps"][3]["seconds"]

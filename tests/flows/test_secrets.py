@@ -22,10 +22,13 @@ from urllib.parse import quote
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
+from infra.registry_guard.bootstrap import bootstrap, set_account, users_database
+from infra.registry_guard.roles import credentials_path, read_private
 from infra.settings import ROOT, child_environment, load_settings
 
-USER = "nightwatch"
+USER = "nightwatch"  # a person with a trainer's account
 
 # where a secret may legally be, each with a word of its own
 PLANTED = {
@@ -108,23 +111,32 @@ def test_a_planted_secret_is_found_in_every_kind_of_file(tmp_path: Path) -> None
 class Servers(NamedTuple):
     mlflow: str  # host:port
     prefect: str
+    made: dict[str, str]  # account → the password that was made for it
 
 
 @pytest.fixture
 def servers(home: Path) -> Iterator[Servers]:
-    """A real MLflow and a real Prefect server, with an auth string, over the test's own files."""
+    """A real MLflow with the guard and a real Prefect server, with an auth string, over the test's own files."""
     mlflow, prefect = free_port(), free_port()
+    ready = bootstrap(home, users_database(home))
+    set_account(home, users_database(home), USER, "trainer")
+    users = SqlAlchemyStore()
+    users.init_db(users_database(home))
+    users.update_user(USER, password=PLANTED["MLFLOW_TRACKING_PASSWORD"])
+    made = ready.passwords | {name: one["password"] for name, one in read_private(credentials_path(home)).items()}
     stores = ["--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}"]
     stores += ["--artifacts-destination", (home / "mlartifacts").as_uri(), "--workers", "1"]
     here = ["--host", "127.0.0.1", "--port"]
     started = [
-        start(home, "mlflow", ["mlflow", "server", *here, mlflow, *stores]),
+        start(
+            home, "mlflow", ["mlflow", "server", "--app-name", "nightshift", *here, mlflow, *stores], **ready.variables
+        ),
         start(home, "prefect", ["prefect", "server", "start", *here, prefect]),
     ]
     try:
         for process, url in zip(started, (f"{mlflow}/health", f"{prefect}/api/health"), strict=True):
             wait_for(process, f"http://127.0.0.1:{url}", home)
-        yield Servers(f"127.0.0.1:{mlflow}", f"127.0.0.1:{prefect}")
+        yield Servers(f"127.0.0.1:{mlflow}", f"127.0.0.1:{prefect}", made)
     finally:
         # MLflow's job runners have sessions of their own: all that carry this HOME, not only the two groups
         for process in processes_of(home):
@@ -148,14 +160,14 @@ def free_port() -> str:
         return str(free.getsockname()[1])
 
 
-def start(home: Path, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+def start(home: Path, name: str, arguments: list[str], **variables: str) -> subprocess.Popen[bytes]:
     auth = {"PREFECT_SERVER_API_AUTH_STRING": PLANTED["PREFECT_API_AUTH_STRING"]}
     with (home / f"{name}-server.log").open("w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
             stdout=log,
             stderr=log,
-            env=child_environment(load_settings()) | auth,
+            env=child_environment(load_settings()) | auth | variables,
             start_new_session=True,
         )
 
@@ -199,14 +211,22 @@ def nightshift(home: Path, *arguments: str, **variables: str) -> subprocess.Comp
 @pytest.mark.timeout(2400)
 def test_no_file_of_a_night_holds_a_secret(home: Path, tiny_recipe: Path, servers: Servers) -> None:
     secrets = PLANTED | {"the URL's password": URL_PASSWORD}
+    secrets |= {f"the password of {name}": password for name, password in servers.made.items()}
     where = {
         "NIGHTSHIFT_MLFLOW_TRACKING_URI": f"http://{USER}:{URL_PASSWORD}@{servers.mlflow}",
         "NIGHTSHIFT_PREFECT_API_URL": f"http://{servers.prefect}/api",
         "PREFECT_API_URL": f"http://{servers.prefect}/api",
         "PREFECT_LOGGING_LEVEL": "DEBUG",
     }
-    for arguments in (("init", str(tiny_recipe)), ("run", str(tiny_recipe)), ("approve", "2", "--name", "tiny")):
-        done = nightshift(home, *arguments, **where)
+    for who, arguments in (
+        ("service", ("init", str(tiny_recipe))),
+        (USER, ("run", str(tiny_recipe))),
+        ("approver", ("approve", "2", "--name", "tiny")),
+        ("service", ("promote", "2", "--name", "tiny")),
+    ):
+        password = servers.made.get(who, PLANTED["MLFLOW_TRACKING_PASSWORD"])
+        login = {"MLFLOW_TRACKING_USERNAME": who, "MLFLOW_TRACKING_PASSWORD": password}
+        done = nightshift(home, *arguments, **where | login)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
     # and nights that fail: no server there, a password on the command line
@@ -225,4 +245,8 @@ def test_no_file_of_a_night_holds_a_secret(home: Path, tiny_recipe: Path, server
     assert {"mlflow.db", "prefect/prefect.db", "last-night", "serving/tiny.json", "printed.log"} <= files
     for name in ("report.html", "summary.json", "spec.json", "output.log", "bill.json"):
         assert any(file.endswith(name) for file in files), f"no {name} was written"
+    # the one place for them, readable by its owner alone
+    kept = credentials_path(home)
+    assert kept.stat().st_mode & 0o77 == 0
+    kept.unlink()
     assert leaks(home, secrets) == []
