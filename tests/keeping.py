@@ -1,4 +1,4 @@
-"""A state folder of made-up nights for tests of `nightshift clean`: real records and a real store, an imagined registry.
+"""A state folder of made-up nights for tests of `nightshift clean`: real records, a real store, an imagined registry.
 
 What must stay is noted here by structure, as each thing is made; the code under test finds it by marking.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.digest import Digest, digest_of, short
-from infra.store import Blob, Store
+from infra.store import Blob, Store, Tree
 from tasks.contracts import Candidate, Evidence, Inputs, Model, Plan, Preferences, ScorecardRef, Snapshot, Verdict
 from tasks.registry.client import ModelSeen, VersionSeen, model_tags
 from tasks.retained import DAY, Policy
@@ -48,7 +48,7 @@ class Kept:
     def seen(self) -> dict[str, ModelSeen]:
         return {"shop": self.model}
 
-    def tree(self, name: str, files: dict[str, bytes]):  # noqa: ANN201
+    def tree(self, name: str, files: dict[str, bytes]) -> Tree:
         folder = self.home / "made" / name
         for file, data in files.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,8 @@ class Kept:
         self, id_: Digest, one: Spec, snapshot: Snapshot, preferences: Preferences, candidate: Candidate, card: Blob
     ) -> list[Digest]:
         plan = Plan(
-            train=True, reason="", new_pairs=1, pairs=1, steps=1, memory_bytes=1, seconds=1.0, amount=0.0, currency="EUR"
+            train=True, reason="", new_pairs=1, pairs=1, steps=1, memory_bytes=1, seconds=1.0, amount=0.0,
+            currency="EUR",
         )  # fmt: skip
         recipe = self.put(b'{"recipe": 1}' + id_.encode()[-8:], one.age)
         inputs = Inputs(

@@ -12,18 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import tasks.retention as retention
 from infra.errors import NightLocked, PoolError, StoreError
 from infra.launch import Launch
 from infra.lock import night_lock, no_night
 from infra.mark import digests_in_file, reachable
 from infra.slurm.journal import Entry, Journal
 from infra.store import Store
+from tasks import retention
 from tasks.registry.pinned import Pinned, pinned
 from tasks.retained import DAY
 from tasks.retention import Cleaned, clean, in_words
 from tests.keeping import NOW, POLICY, Kept, Spec, age_file, some_nights
-
 
 Folders = Callable[[], Path]
 
@@ -125,7 +124,7 @@ def test_killed_anywhere_nothing_needed_is_gone_and_the_next_time_ends_it(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**9), after=st.integers(0, 80))
 def test_both_hold_for_many_histories(folders: Folders, seed: int, after: int) -> None:
     holds_what_it_promises(folders(), seed)
