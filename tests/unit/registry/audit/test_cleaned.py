@@ -17,11 +17,6 @@ from tests.audited import SERVICE, TRAINER, World
 from tests.keeping import Kept, Spec
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("template")).build()
-
-
 @pytest.fixture
 def world(home: Path, template: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr("tasks.registry.auditing._PAUSE", 0.0)
