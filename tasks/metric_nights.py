@@ -100,7 +100,8 @@ def check_times(kept: KeptBill) -> KeptBill:
     Raises:
         ValueError: its times are none.
     """
-    _at(kept.started), _at(kept.ended)
+    for text in (kept.started, kept.ended):
+        _at(text)
     return kept
 
 

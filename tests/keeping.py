@@ -138,6 +138,7 @@ class Kept:
         }
         reference = Blob.model_validate_json(tags["nightshift.model_ref"]).digest_
         self.aged.setdefault(reference, one.age)
+        number = ""
         for age in (one.age, *([1.5] if one.rejudged else [])):
             number = str(len(self.model.versions) + 1)
             self.model.versions[number] = VersionSeen(str(int((NOW - age * DAY) * 1000)), tags, "", "None")
