@@ -131,6 +131,22 @@ def test_both_hold_for_many_histories(folders: Folders, seed: int, after: int) -
     survives_a_kill(folders(), seed, after)
 
 
+def test_a_nights_folder_is_whole_or_gone_wherever_its_removal_is_cut_off(folders: Folders) -> None:
+    found = set()
+    for after in range(9):
+        kept = Kept(folders())
+        kept.night(1, Spec(age=500, used=1, registered=False))
+        kept.settle()
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+            killed_after(after, patch)
+            cleaned(kept)
+        (folder,) = list((kept.home / "nights").iterdir()) or [None]
+        found.add(None if folder is None else len(list(folder.iterdir())))
+        cleaned(kept)
+        assert not (kept.home / "trash").exists() or not list((kept.home / "trash").iterdir())
+    assert found == {None, 4}
+
+
 def test_the_rows_behind_an_old_version_that_serves_no_more_go_and_the_rest_of_its_evidence_stays(kept: Kept) -> None:
     kept.night(1, Spec(age=120, used=120, registered=True))
     kept.settle()
