@@ -32,10 +32,15 @@ def ran(up: Up, deployment: str, **parameters: Any) -> dict[str, Any]:
     """The state in which a run of a deployment ended."""
     api = f"{up.prefect}/api"
     id_ = httpx.get(f"{api}/deployments/name/{deployment}", timeout=60).raise_for_status().json()["id"]
-    made = httpx.post(f"{api}/deployments/{id_}/create_flow_run", json={"parameters": parameters}, timeout=60)
-    assert made.status_code == 201, made.text
-    run = made.json()["id"]
     end = time.monotonic() + 200
+    while True:  # on a loaded machine SQLite is locked for a moment now and then
+        made = httpx.post(f"{api}/deployments/{id_}/create_flow_run", json={"parameters": parameters}, timeout=60)
+        if made.status_code == 201:
+            break
+        assert made.status_code >= 500, made.text
+        assert time.monotonic() < end, made.text
+        time.sleep(1)
+    run = made.json()["id"]
     while time.monotonic() < end:
         state = httpx.get(f"{api}/flow_runs/{run}", timeout=60).raise_for_status().json()["state"]
         if state["type"] in {"COMPLETED", "FAILED", "CRASHED"}:

@@ -109,7 +109,7 @@ def survives_a_kill(home: Path, seed: int, after: int) -> None:
     assert kept.files() == whole.files()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_what_is_needed_stays_what_is_not_goes_and_a_second_time_frees_nothing(folders: Folders, seed: int) -> None:
     holds_what_it_promises(folders(), seed)
