@@ -8,11 +8,11 @@ folder; a job whose night is gone keeps a checkpoint and ends, so that no orphan
 
 import sys
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from prefect.workers.base import BaseWorker
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from infra.attempts import Device, record_allocation, record_scheduled
 from infra.errors import JobEnded, PoolError
@@ -56,6 +56,12 @@ class RemotePool(Pool):
         if kind is not None:
             hardware_book().of(kind)
         return kind
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if self.gpus_per_node and self.gpu is None:
+            raise ValueError(f"gpus_per_node is {self.gpus_per_node} without gpu: name its kind, or set 0 for CPUs")
+        return self
 
     def hardware(self) -> Hardware | None:
         return hardware_book().of(self.gpu) if self.gpu else None
