@@ -69,8 +69,8 @@ class RemotePool(Pool):
     def device(self) -> Device:
         """All accelerators of a training's allocation, or its nodes' CPUs where it asks for none."""
         if self.gpu is None or not self.gpus_per_node:
-            return Device(pool=self.KIND, kind="cpu", count=self.nodes, accelerator=False)
-        return Device(pool=self.KIND, kind=self.gpu, count=self.nodes * self.gpus_per_node, accelerator=True)
+            return Device(pool=self.name(), kind="cpu", count=self.nodes, accelerator=False)
+        return Device(pool=self.name(), kind=self.gpu, count=self.nodes * self.gpus_per_node, accelerator=True)
 
     def memory_bytes(self) -> int:
         """Of one accelerator, by the hardware book; of a node where the pool has none."""
