@@ -80,12 +80,15 @@ def promotion(promote: UUID) -> AutomationCore:
     )
 
 
-def watches(flows: Iterable[str], silent: timedelta = SILENT) -> list[AutomationCore]:
+def watches(
+    flows: Iterable[str], silent: timedelta = SILENT, to_begin: timedelta = TO_BEGIN, to_end: timedelta = TO_END
+) -> list[AutomationCore]:
     """Those over all runs of the flows, with and without a deployment: zombies, runs that never began or never ended.
 
     Args:
         flows: names. A remote pool's ``gpu-step`` is none of them: its run stands for a job, which sends no heartbeats.
-        silent: after which a run that sent heartbeats is taken for dead.
+        silent: after which a run that sent heartbeats is taken for dead; ``to_begin``: one that a worker took,
+            ``to_end``: one that was cancelled.
     """
     ours = {"prefect.resource.role": "flow", "prefect.resource.name": sorted(flows)}
     again = "look at the worker's and the machine's logs, then run it again: finished steps are reused"
@@ -97,7 +100,7 @@ def watches(flows: Iterable[str], silent: timedelta = SILENT) -> list[Automation
             expect={HEARTBEAT, *ENDS},
             related=ours,
             within=silent,
-            actions=[_crash(f"no heartbeat for {silent.total_seconds():.0f} s: its process is gone; {again}")],
+            actions=[_crash(f"no heartbeat for {_said(silent)}: its process is gone; {again}")],
         ),
         _watch(
             NEVER_BEGAN,
@@ -105,8 +108,8 @@ def watches(flows: Iterable[str], silent: timedelta = SILENT) -> list[Automation
             after={"prefect.flow-run.Pending"},
             expect={"prefect.flow-run.Running", *ENDS},
             related=ours,
-            within=TO_BEGIN,
-            actions=[_crash(f"a worker took it and did not start it in {_minutes(TO_BEGIN)}; {again}")],
+            within=to_begin,
+            actions=[_crash(f"a worker took it and did not start it in {_said(to_begin)}; {again}")],
         ),
         _watch(
             NEVER_ENDED,
@@ -114,8 +117,8 @@ def watches(flows: Iterable[str], silent: timedelta = SILENT) -> list[Automation
             after={"prefect.flow-run.Cancelling"},
             expect=set(ENDS),
             related=ours,
-            within=TO_END,
-            actions=[_crash(f"it was cancelled and has not ended in {_minutes(TO_END)}; {again}")],
+            within=to_end,
+            actions=[_crash(f"it was cancelled and has not ended in {_said(to_end)}; {again}")],
         ),
     ]
 
@@ -128,7 +131,9 @@ def late_name(night: str) -> str:
     return f"nightshift: a night of {night} is late"
 
 
-def night_watches(night: str, deployment: UUID, hours: float, tell: Iterable[UUID] = ()) -> list[AutomationCore]:
+def night_watches(
+    night: str, deployment: UUID, hours: float, tell: Iterable[UUID] = (), late: timedelta = LATE
+) -> list[AutomationCore]:
     """Those over one nightly deployment: stuck and late nights.
 
     Args:
@@ -136,10 +141,11 @@ def night_watches(night: str, deployment: UUID, hours: float, tell: Iterable[UUI
         hours: after which a night that has begun is cancelled, whatever it does.
         tell: notification blocks (their documents' ids) through which people hear of a late night. Without any the
             server's event ``prefect.automation.triggered`` of this automation is all there is.
+        late: after which a night that should have begun is.
     """
     mine = {"prefect.resource.role": "deployment", "prefect.resource.id": f"prefect.deployment.{deployment}"}
     waits = (
-        f"A night of {night} has waited {_minutes(LATE)} for its start. Does `nightshift up` run, with its worker? "
+        f"A night of {night} has waited {_said(late)} for its start. Does `nightshift up` run, with its worker? "
         "Does another night still run? `nightshift schedule` shows what is paused."
     )
     return [
@@ -165,7 +171,7 @@ def night_watches(night: str, deployment: UUID, hours: float, tell: Iterable[UUI
             after={"prefect.flow-run.Late", "prefect.flow-run.AwaitingConcurrencySlot"},
             expect={"prefect.flow-run.Pending", "prefect.flow-run.Running", *ENDS},
             related=mine,
-            within=LATE,
+            within=late,
             actions=[
                 SendNotification(block_document_id=block, subject=f"Nightshift: {night} is late", body=waits)
                 for block in tell
@@ -212,8 +218,9 @@ def _crash(message: str) -> ChangeFlowRunState:
     return ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
 
 
-def _minutes(span: timedelta) -> str:
-    return f"{span.total_seconds() / 60:.0f} minutes"
+def _said(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} minutes"
 
 
 # --- thin: ask Prefect ---

@@ -30,7 +30,8 @@ def scheduled_time() -> datetime | None:
     run = context.flow_run if context is not None else None
     if run is None or not run.auto_scheduled or run.run_count > 1:
         return None
-    return run.expected_start_time
+    # Prefect's own kind of datetime forgets its zone when hours are added
+    return datetime.fromtimestamp(run.expected_start_time.timestamp(), UTC) if run.expected_start_time else None
 
 
 def refuse(recipe: Recipe, scheduled: datetime | None, now: datetime) -> None:

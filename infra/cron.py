@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 
 def checked(cron: str) -> str:
@@ -21,7 +22,9 @@ def times(cron: str, zone: str, after: datetime) -> Iterator[datetime]:
     from prefect.server.schemas.schedules import CronSchedule
 
     schedule = CronSchedule(cron=cron, timezone=zone)
-    yield from schedule._get_dates_generator(n=1000, start=after)
+    for found in schedule._get_dates_generator(n=1000, start=after):
+        # Prefect's own kind of datetime forgets its zone when hours are added
+        yield datetime.fromtimestamp(found.timestamp(), ZoneInfo(zone))
 
 
 __all__ = ["checked", "times"]
