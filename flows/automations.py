@@ -33,12 +33,12 @@ ZOMBIE, NEVER_BEGAN, NEVER_ENDED = (
 )
 SILENT = timedelta(seconds=6 * HEARTBEAT_SECONDS)
 TO_BEGIN = timedelta(minutes=30)  # a process on this machine does it in seconds
-TO_END = timedelta(hours=1)
+TO_END = timedelta(minutes=15)  # Prefect gives a process half a minute
 LATE = timedelta(minutes=30)
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
-# Names of final states: Prefect's and ours. One that is missing here does no harm, as Prefect refuses to crash or to
-# cancel what has ended; it only asks in vain.
+# Names of final states: Prefect's and ours. One that is missing here does no harm: Prefect refuses to crash or to
+# cancel what has ended, and what is Cancelling ends as Cancelled only.
 ENDS = frozenset(
     f"prefect.flow-run.{name}"
     for name in (
@@ -118,7 +118,14 @@ def watches(
             expect=set(ENDS),
             related=ours,
             within=to_end,
-            actions=[_crash(f"it was cancelled and has not ended in {_said(to_end)}; {again}")],
+            # from Cancelling, Prefect allows no other end: nor can the first of these end such a run
+            actions=[
+                _end(
+                    StateType.CANCELLED,
+                    "Cancelled",
+                    f"it was cancelled and has not ended in {_said(to_end)}; {again}",
+                )
+            ],
         ),
     ]
 
@@ -157,11 +164,10 @@ def night_watches(
             related=mine,
             within=timedelta(hours=hours),
             actions=[
-                ChangeFlowRunState(
-                    state=StateType.CANCELLING,
-                    name="Cancelling",
-                    message=f"still going after {hours:g} h; look at its logs, then run it again: what it finished is "
-                    "reused",
+                _end(
+                    StateType.CANCELLING,
+                    "Cancelling",
+                    f"still going after {hours:g} h; look at its logs, then run it again: what it finished is reused",
                 )
             ],
         ),
@@ -213,9 +219,13 @@ def _watch(
     )
 
 
-def _crash(message: str) -> ChangeFlowRunState:
+def _crash(message: str) -> ActionTypes:
+    return _end(StateType.CRASHED, "Crashed", message)
+
+
+def _end(state: StateType, name: str, message: str) -> ActionTypes:
     # not forced: Prefect then refuses it for a run that has ended meanwhile
-    return ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=message)
+    return ChangeFlowRunState(state=state, name=name, message=message, force=False)
 
 
 def _said(span: timedelta) -> str:

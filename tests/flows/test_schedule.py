@@ -69,7 +69,12 @@ def run_of(moment: datetime) -> FlowRun:
     with get_client(sync_client=True) as client:
         made = deployment().id
         span = {"start_time": moment.isoformat(), "end_time": (moment + timedelta(minutes=1)).isoformat()}
-        client.request("POST", f"/deployments/{made}/schedule", json=span | {"min_runs": 1, "max_runs": 1})
+        client.request(
+            "POST",
+            "/deployments/{id}/schedule",  # pyright: ignore[reportArgumentType]  the list of routes lacks it
+            path_params={"id": made},
+            json=span | {"min_runs": 1, "max_runs": 1},
+        )
         answer = client.request("POST", "/flow_runs/filter", json={"deployments": {"id": {"any_": [str(made)]}}})
         (run,) = [one for one in answer.json() if datetime.fromisoformat(one["expected_start_time"]) == moment]
         return client.read_flow_run(UUID(run["id"]))

@@ -172,7 +172,7 @@ def test_a_live_run_is_no_zombie_and_a_stuck_one_is_cancelled_with_its_process(p
         os.kill(pid, 0)
 
 
-def test_a_run_that_was_taken_and_never_begun_or_never_ended_is_crashed(place: Place) -> None:
+def test_a_run_that_was_taken_and_never_begun_or_cancelled_and_never_ended_is_ended(place: Place) -> None:
     _, never_began, never_ended = automations.watches(
         ["sleeper"], to_begin=timedelta(seconds=10), to_end=timedelta(seconds=10)
     )
@@ -187,5 +187,5 @@ def test_a_run_that_was_taken_and_never_begun_or_never_ended_is_crashed(place: P
         client.set_flow_run_state(asked, Cancelling(), force=True)
     ended = wait_for(lambda: (s := place.state(taken))["type"] == "CRASHED" and s, 90)
     assert "a worker took it and did not start it" in ended["message"]
-    ended = wait_for(lambda: (s := place.state(asked))["type"] == "CRASHED" and s, 90)
+    ended = wait_for(lambda: (s := place.state(asked))["type"] == "CANCELLED" and s, 90)
     assert "it was cancelled and has not ended" in ended["message"]
