@@ -14,6 +14,7 @@ from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
 from flows.life_commands import LIFE, add_life_commands
 from flows.release_commands import RELEASE, add_release_commands
+from flows.schedule_commands import SCHEDULE, add_schedule_commands
 from flows.serving_commands import SERVING, add_serving_commands
 from infra.errors import NightshiftError
 
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     add_serving_commands(command)
     add_cost_commands(command)
     add_life_commands(command)
+    add_schedule_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -194,11 +196,11 @@ GATE = {"plan": _gate_plan, "rotate": _gate_rotate, "reanchor": _gate_reanchor}
 
 
 def _up(_: argparse.Namespace) -> int:
-    from flows.deployments import deploy
+    from flows.schedules import deploy_all
     from infra.servers import up
     from infra.settings import load_settings
 
-    return up(load_settings(), deploy)
+    return up(load_settings(), deploy_all)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -223,6 +225,7 @@ COMMANDS = {
     **SERVING,
     **COST,
     **LIFE,
+    **SCHEDULE,
 }
 
 if __name__ == "__main__":

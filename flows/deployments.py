@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
@@ -15,14 +14,14 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.events.actions import RunDeployment
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic.fields import FieldInfo
 
+from flows import automations
+from flows.automations import PROMOTE
 from infra.approver import ApproverLogin
+from infra.digest import digest_of, short
 from infra.errors import ServerError
 from infra.notify import BLOCKS as NOTIFIERS
 from infra.pools import POOLS
@@ -31,8 +30,9 @@ from infra.pools.deployed import ensure_deployed
 from infra.pools.remote import RemotePool
 from infra.servers import SERVICE_POOL, WORK_POOL
 from infra.service_worker import TYPE, ServiceWorker
-from infra.settings import ROOT, Settings, prefect_api_url
+from infra.settings import HEARTBEAT_SECONDS, ROOT, Settings, prefect_api_url
 from infra.targets import TARGETS
+from tasks.schedule import ScheduleSpec
 
 
 class Deployed(NamedTuple):
@@ -44,6 +44,8 @@ class Deployed(NamedTuple):
     cron: str | None = None
     one_at_a_time: bool = False
     pool: str = WORK_POOL
+    schedule: ScheduleSpec | None = None  # a recipe's own, in place of ``cron``
+    pinned: frozenset[str] = frozenset()  # parameters that are the row's, whatever somebody set in the UI
 
 
 DEPLOYMENTS = (
@@ -59,6 +61,7 @@ DEPLOYMENTS = (
     Deployed("flows.clean:clean", "clean", {}, "29 5 * * 1", one_at_a_time=True),
     Deployed("flows.audit:drill", "drill", {"name": "demo"}, "43 3 * * 0", one_at_a_time=True),
 )
+NIGHTLY = "nightly/nightly"
 # what the promotion service runs in its own process
 SERVED = tuple(row for row in DEPLOYMENTS if row.pool == SERVICE_POOL)
 
@@ -83,13 +86,12 @@ def deploy(
         Full names, e.g. ``nightly/nightly``, in the order of ``rows``.
     """
     zone = known_zone(timezone) if timezone else None
-    with temporary_settings({PREFECT_API_URL: _api(settings)}):
-        _ensure_work_pools()
+    with temporary_settings({PREFECT_API_URL: api_url(settings)}):
+        ensure_work_pools()
         _ensure_blocks()
-        names = [_apply(row, zone, code) for row in rows]
-        if PROMOTE in names:
-            ensure_automation()
-        return names
+        ids = dict(apply(row, zone, code) for row in rows)
+        _ensure_automations(rows, ids)
+        return list(ids)
 
 
 # --- pure: from a row to what Prefect is told ---
@@ -114,24 +116,38 @@ def zone_of(localtime: Path) -> str:
 
 
 def schedules_for(row: Deployed, before: DeploymentResponse | None, zone: str | None) -> list[DeploymentScheduleCreate]:
-    """New schedules for a new deployment or a given zone; else those it has, active or not."""
-    if before is not None and zone is None:
+    """New schedules for a new deployment, a given zone or a recipe whose own has changed since; else those it has.
+
+    A new one is paused where those before were.
+    """
+    spec = row.schedule
+    if before is not None and zone is None and (spec is None or before.version == version_of(row)):
         return [
             DeploymentScheduleCreate(
                 schedule=kept.schedule, active=kept.active, parameters=kept.parameters, slug=kept.slug
             )
             for kept in before.schedules
         ]
+    if spec is not None:
+        paused = before is not None and before.schedules != [] and not any(kept.active for kept in before.schedules)
+        cron = CronSchedule(cron=spec.cron, timezone=zone or spec.timezone)
+        return [DeploymentScheduleCreate(schedule=cron, active=not paused)]
     if row.cron is None:
         return []
     cron = CronSchedule(cron=row.cron, timezone=zone or zone_of(Path("/etc/localtime")))
     return [DeploymentScheduleCreate(schedule=cron, active=True)]
 
 
+def version_of(row: Deployed) -> str | None:
+    """What a deployment remembers a recipe's schedule by: Prefect's free-text ``version``, shown in the UI."""
+    return None if row.schedule is None else f"schedule {short(digest_of(row.schedule.starts))}"
+
+
 def parameters_for(row: Deployed, before: DeploymentResponse | None, known: set[str]) -> dict[str, Any]:
     """The row's parameters under those a person set before, less those the flow has no more."""
     kept = before.parameters if before is not None else {}
-    return {name: value for name, value in {**row.parameters, **kept}.items() if name in known}
+    pinned = {name: row.parameters[name] for name in row.pinned}
+    return {name: value for name, value in {**row.parameters, **kept, **pinned}.items() if name in known}
 
 
 def described_schema(flow: Flow[..., Any]) -> dict[str, Any]:
@@ -150,21 +166,25 @@ def described_schema(flow: Flow[..., Any]) -> dict[str, Any]:
 
 
 def job_variables(code: Path) -> dict[str, Any]:
-    """Where a flow run's process works. The rest of its environment is the worker's."""
-    return {"working_dir": str(code), "env": {"PYTHONPATH": str(code)}}
+    """Where a flow run's process works. The rest of its environment is the worker's.
+
+    Heartbeats are what we say also where somebody else started the worker: slower ones would be taken for death.
+    """
+    env = {"PYTHONPATH": str(code), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
+    return {"working_dir": str(code), "env": env}
 
 
 # --- thin: ask Prefect ---
 
 
-def _api(settings: Settings) -> str:
+def api_url(settings: Settings) -> str:
     url = prefect_api_url(settings)
     if url is None:
         raise ServerError("deployments live on a Prefect server, and none runs", do="start one: `nightshift up`")
     return url
 
 
-def _ensure_work_pools() -> None:
+def ensure_work_pools() -> None:
     pools = (
         WorkPoolCreate(name=WORK_POOL, type="process", description="Flow runs of Nightshift on this machine"),
         WorkPoolCreate(
@@ -182,50 +202,19 @@ def _ensure_work_pools() -> None:
                 client.create_work_pool(pool)
 
 
-PROMOTE, AUTOMATION = "promote/promote", "nightshift: promote what was approved"
-APPROVED = "nightshift.version.approved"
+def ensure_watches(rows: tuple[Deployed, ...] = ()) -> None:
+    """Those over the runs of all our flows, and of the rows'."""
+    for wanted in automations.watches({load(row.entrypoint).name for row in (*DEPLOYMENTS, *rows)}):
+        automations.ensure(wanted)
 
 
-def ensure_automation() -> None:
-    """An event about an approved version runs ``promote``. A person may have paused it: that stays."""
-    with get_client(sync_client=True) as client:
-        wanted = automation(client.read_deployment_by_name(PROMOTE).id)
-        found = client.read_automations_by_name(AUTOMATION)
-        for extra in found[1:]:
-            client.delete_automation(extra.id)
-        if found:
-            client.update_automation(found[0].id, wanted.model_copy(update={"enabled": found[0].enabled}))
-        else:
-            client.create_automation(wanted)
-
-
-def automation(promote: UUID) -> AutomationCore:
-    """From the event to a run of this deployment."""
-
-    def of_event(field: str) -> dict[str, Any]:
-        template = {"__prefect_kind": "jinja", "template": "{{ event.payload." + field + " | tojson }}"}
-        return {"__prefect_kind": "json", "value": template}
-
-    return AutomationCore(
-        name=AUTOMATION,
-        description="Versions that an approver approved become champion, after their evidence is checked again.",
-        trigger=EventTrigger(
-            expect={APPROVED},
-            match=ResourceSpecification({"prefect.resource.id": "nightshift.version.*"}),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Reactive,
-            threshold=1,
-            within=timedelta(0),
-        ),
-        actions=[
-            RunDeployment(
-                source="selected",
-                deployment_id=promote,
-                parameters={"name": of_event("name"), "version": of_event("version")},
-                job_variables=None,
-            )
-        ],
-    )
+def _ensure_automations(rows: tuple[Deployed, ...], ids: dict[str, UUID]) -> None:
+    ensure_watches(rows)
+    if PROMOTE in ids:
+        automations.ensure(automations.promotion(ids[PROMOTE]))
+    if NIGHTLY in ids:
+        for wanted in automations.night_watches("nightly", ids[NIGHTLY], automations.stuck_hours(0.0)):
+            automations.ensure(wanted)
 
 
 def _ensure_blocks() -> None:
@@ -253,15 +242,17 @@ def _saved(pool: type[Pool]) -> list[str]:
     return sorted(block.name for block in found if block.name)
 
 
-def _apply(row: Deployed, zone: str | None, code: Path) -> str:
+def apply(row: Deployed, zone: str | None, code: Path) -> tuple[str, UUID]:
+    """Create or update one deployment; its full name and id."""
     flow = load(row.entrypoint)
     full = f"{flow.name}/{row.name}"
-    before = _read(full)
+    before = read(full)
     schema = described_schema(flow)
     with get_client(sync_client=True) as client:
-        client.create_deployment(  # creates or updates
+        made = client.create_deployment(  # creates or updates
             flow_id=client.create_flow(flow),
             name=row.name,
+            version=version_of(row),
             description=flow.description,
             entrypoint=entrypoint_of(row),
             parameters=parameters_for(row, before, set(schema["properties"])),
@@ -269,11 +260,18 @@ def _apply(row: Deployed, zone: str | None, code: Path) -> str:
             enforce_parameter_schema=True,
             schedules=schedules_for(row, before, zone),
             concurrency_limit=1 if row.one_at_a_time else None,
-            concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+            concurrency_options=ConcurrencyOptions(collision_strategy=strategy_of(row)),
             work_pool_name=row.pool,
             job_variables=job_variables(code) if row.pool == WORK_POOL else {},
         )
-    return full
+    return full, made
+
+
+def strategy_of(row: Deployed) -> ConcurrencyLimitStrategy:
+    """What becomes of a run that comes while the one before it still goes on."""
+    if row.schedule is not None and row.schedule.overlap == "skip":
+        return ConcurrencyLimitStrategy.CANCEL_NEW
+    return ConcurrencyLimitStrategy.ENQUEUE
 
 
 def entrypoint_of(row: Deployed) -> str:
@@ -286,7 +284,7 @@ def load(entrypoint: str) -> Flow[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def _read(full: str) -> DeploymentResponse | None:
+def read(full: str) -> DeploymentResponse | None:
     with get_client(sync_client=True) as client:
         try:
             return client.read_deployment_by_name(full)

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.scheduled import deadline, refuse, scheduled_time, turn
 from infra.digest import digest_of, short
 from infra.errors import NightshiftError
-from infra.lock import night_lock
 from infra.orphans import mark_crashed, stop_servers, temporary_servers
 from infra.quiet import quiet_our_errors
 from infra.step import attempt_log
@@ -24,7 +24,7 @@ from tasks.contracts import Baselines, Bill, Inputs, Model, Night, Plan, Prefere
 from tasks.cost.steps import keep_bill, meter
 from tasks.data.readers import fingerprint
 from tasks.data.validate import leave_for_reading
-from tasks.errors import Interrupted, OverBudget, Unhealthy
+from tasks.errors import Interrupted, NotTonight, OverBudget, PastDeadline, Unhealthy
 from tasks.gate.report import report_markdown
 from tasks.gate.steps import suites_of
 from tasks.lm.base import base_model
@@ -37,16 +37,23 @@ END_NAMES: dict[type[BaseException], str] = {
     Unhealthy: "Unhealthy",
     Interrupted: "Interrupted",
     OverBudget: "OverBudget",
+    PastDeadline: "PastDeadline",
 }
 
 
 def ends_by_name(flow_function: Callable[..., Any]) -> Callable[..., Any]:
-    """Under ``@flow``: a night that ends by one of ``END_NAMES`` shows that name as its state, in the UI as well."""
+    """Under ``@flow``: a night that ends by one of ``END_NAMES`` shows that name as its state, in the UI as well.
+
+    One that its schedule leaves out is completed, named Skipped: no night, no bill, nothing to look into.
+    """
 
     @functools.wraps(flow_function)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
             return flow_function(*args, **kwargs)
+        except NotTonight as error:
+            get_run_logger().warning("skipped: %s", error.what)
+            return Completed(name="Skipped", message=error.what, data={"state": "Skipped", "reason": error.what})
         except tuple(END_NAMES) as error:
             return Failed(name=END_NAMES[type(error)], message=str(error), data=error)
 
@@ -75,9 +82,13 @@ def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[
     finished, it goes on in the same folder and MLflow run.
     """
     quiet_our_errors()
-    place.tracking().check()
     recipe = load_recipe(place.ROOT / recipe_path, tuple(overrides))
-    frozen = Frozen(fingerprint(recipe.sources, place.ROOT), not overrides_gate(tuple(overrides)))
+    refuse(recipe, scheduled_time(), datetime.now(UTC))
+    place.tracking().check()
+
+    def frozen() -> Frozen:
+        return Frozen(fingerprint(recipe.sources, place.ROOT), not overrides_gate(tuple(overrides)))
+
     with _open(recipe, frozen, fresh) as tonight:
         yield tonight
 
@@ -89,18 +100,21 @@ def open_rejudgement(name: str, version: int) -> Iterator[tuple[Tonight, Inputs]
     place.tracking().check()
     recipe, inputs, promotable = inputs_of(name, version)
     # its own snapshot stands for the sources, which may have changed since
-    with _open(recipe, Frozen(["judged again", inputs.snapshot, inputs.candidate], promotable), fresh=False) as tonight:
+    frozen = Frozen(["judged again", inputs.snapshot, inputs.candidate], promotable)
+    with _open(recipe, lambda: frozen, fresh=False) as tonight:
         yield tonight, inputs
 
 
 @contextmanager
-def _open(recipe: Recipe, frozen: Frozen, fresh: bool) -> Iterator[Tonight]:
+def _open(recipe: Recipe, frozen: Callable[[], Frozen], fresh: bool) -> Iterator[Tonight]:
     settings = place.settings()
     run = str(flow_run.get_id())
-    with night_lock(settings.home, {"run": run, "servers": temporary_servers()}) as killed:
+    scheduled, holder = scheduled_time(), {"run": run, "servers": temporary_servers()}
+    with turn(settings.home, holder, recipe, scheduled, get_run_logger().warning) as killed:
         if killed is not None:
             _end_killed(killed)
-        tonight = _identify(recipe, frozen, fresh, run)
+        # only now: who waited for another night takes the sources as they are after it
+        tonight = _identify(recipe, frozen(), fresh, run, deadline(recipe, scheduled, datetime.now(UTC)))
         try:
             yield tonight
         except BaseException as error:
@@ -115,7 +129,7 @@ def _end_killed(killed: dict[str, Any]) -> None:
         get_run_logger().warning("stopped %d temporary Prefect server(s) that the killed night left", stopped)
 
 
-def _identify(recipe: Recipe, frozen: Frozen, fresh: bool, run: str) -> Tonight:
+def _identify(recipe: Recipe, frozen: Frozen, fresh: bool, run: str, until: str | None) -> Tonight:
     store, home, tracker = place.store(), place.home(), place.tracking()
     base = base_model(recipe.model.source, place.ROOT, home, store, place.pool(recipe.pool), lambda event: None)
     baselines = baselines_of(recipe.name, "")
@@ -140,6 +154,7 @@ def _identify(recipe: Recipe, frozen: Frozen, fresh: bool, run: str) -> Tonight:
         mlflow_run=mlflow_run,
         promotable=frozen.promotable,
         fresh=fresh,
+        ends_by=until,
     )
     get_run_logger().info("night %s (%s)", name, short(id_))
     return Tonight(night, recipe, base, suites, baselines)

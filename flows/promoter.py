@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from prefect.events import emit_event
 
-from flows.deployments import APPROVED, SERVED, entrypoint_of, load
+from flows.automations import APPROVED
+from flows.deployments import SERVED, entrypoint_of, load
 from flows.observed import Looks, pages
 from infra.errors import NightshiftError
 from infra.registry_guard.bootstrap import keys_path

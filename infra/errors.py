@@ -69,6 +69,10 @@ class PriceError(NightshiftError):
     """The price book has no usable price for a device."""
 
 
+class MeterError(NightshiftError):
+    """What a meter wrote can't be used."""
+
+
 class HardwareError(NightshiftError):
     """The hardware book has no usable figures for an accelerator."""
 

@@ -19,6 +19,7 @@ from infra.errors import BadSetting
 from infra.redact import redact
 
 _SAME_PROCESS_SECONDS = 2.0
+HEARTBEAT_SECONDS = 30  # of flow runs; the least that Prefect allows
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -179,6 +180,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # a run that is silent for long is taken for dead (flows/automations.py)
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PYTHONUNBUFFERED": "1",
     }

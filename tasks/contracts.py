@@ -30,7 +30,7 @@ class Night(Record):
     """One night's identity and the places it writes to. Two nights with the same id have the same inputs."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"name", "folder", "flow_run", "mlflow_run", "promotable", "fresh", "core"}
+        {"name", "folder", "flow_run", "mlflow_run", "promotable", "fresh", "core", "ends_by"}
     )
 
     id: Digest
@@ -40,6 +40,7 @@ class Night(Record):
     mlflow_run: str
     promotable: bool  # False when the gate was overridden on the command line
     fresh: bool = False
+    ends_by: str | None = None  # the schedule's deadline: a moment, ISO with its offset
     core: str = ""  # the id less the gate's items, which rotate: what the ledger knows a replayed night by
 
 

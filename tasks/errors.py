@@ -49,6 +49,14 @@ class OverBudget(NightshiftError):
     """A step was asked to end because the night, or its month, has spent its budget; it can be gone on with."""
 
 
+class PastDeadline(NightshiftError):
+    """A step was asked to end because the schedule's deadline came; it can be gone on with."""
+
+
+class NotTonight(NightshiftError):
+    """A scheduled night must not run: a blackout day, too late, or another night still runs."""
+
+
 class Interrupted(NightshiftError):
     """A training was asked to end before its last step; it can be gone on with."""
 

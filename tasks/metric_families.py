@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from infra.exposition import Family
 
-STATES = ("Completed", "Skipped", "Failed", "Unhealthy", "Interrupted", "OverBudget", "other")
+STATES = ("Completed", "Skipped", "Failed", "Unhealthy", "Interrupted", "OverBudget", "PastDeadline", "other")
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "BLOCK", "none")
 STEPS = ("collect", "validate", "decide", "align", "score", "judge", "register", "other")
 

@@ -13,6 +13,7 @@ from tasks.errors import RecipeError
 from tasks.judged import Measure
 from tasks.phases import Phase
 from tasks.release import ApprovalSpec, DeploySpec
+from tasks.schedule import ScheduleSpec
 
 
 class ModelSpec(Record):
@@ -161,8 +162,8 @@ class BudgetSpec(Record):
     )
 
 
-# where it runs, what it may cost and what comes after it don't change what a night makes
-_NO_RESULT = {"pool", "fallback_pools", "tenant", "sources", "budget", "approval", "deploy"}
+# where and when it runs, what it may cost and what comes after it don't change what a night makes
+_NO_RESULT = {"pool", "fallback_pools", "tenant", "sources", "budget", "schedule", "approval", "deploy"}
 
 
 class Recipe(Record):
@@ -184,6 +185,9 @@ class Recipe(Record):
     gate: GateSpec = Field(description="how the candidate is judged")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
+    schedule: ScheduleSpec | None = Field(
+        default=None, description="when nights start by themselves, once `nightshift schedule RECIPE` said so"
+    )
     approval: ApprovalSpec = Field(
         default_factory=ApprovalSpec, description="who decides on a version; counts once recorded (`nightshift policy`)"
     )

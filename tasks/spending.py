@@ -1,6 +1,7 @@
 """What may still be spent tonight: the recipe's budget against what was billed. For the steps that hold a pool."""
 
 import time
+from datetime import datetime
 from decimal import Decimal
 
 from infra.attempts import Device
@@ -26,7 +27,11 @@ def month_left(night: Night, recipe: Recipe) -> Decimal | None:
 
 
 def watch(night: Night, recipe: Recipe, device: Device) -> Watch:
-    """A watch over a step that is about to hold ``device``."""
+    """A watch over a step that is about to hold ``device``.
+
+    Raises:
+        PastDeadline: it is too late to begin it.
+    """
     bill = price_attempts(night)
     book = load_price_book(place.settings().price_book)
     a_second = book.all_in(device.kind, device.pool).per_hour * device.count / 3600
@@ -39,7 +44,11 @@ def watch(night: Night, recipe: Recipe, device: Device) -> Watch:
         limits.append(Limit("budget.max_month_amount", most, before, a_second, bill.currency))
     seconds = exact(recipe.budget.max_hours) * 3600
     limits.append(Limit("budget.max_hours", seconds, _held(bill), Decimal(1), "s"))
-    return Watch(LiveMeter(tuple(limits)), time.monotonic)
+    found = Watch(
+        LiveMeter(tuple(limits)), time.monotonic, datetime.fromisoformat(night.ends_by) if night.ends_by else None
+    )
+    found.look_at_deadline()
+    return found
 
 
 def _held(bill: Bill) -> Decimal:

@@ -8,14 +8,14 @@ folder; a job whose night is gone keeps a checkpoint and ends, so that no orphan
 
 import sys
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from uuid import uuid4
 
 from prefect.workers.base import BaseWorker
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from infra.attempts import Device, record_allocation, record_scheduled
-from infra.errors import JobEnded, PoolError
+from infra.attempts import Allocation, Device, record_allocation, record_scheduled
+from infra.errors import JobEnded, MeterError, PoolError
 from infra.hardware import Hardware, hardware_book
 from infra.launch import Launch, Mount
 from infra.lease import leased
@@ -23,6 +23,7 @@ from infra.outcome import LOST, Outcome
 from infra.pools.base import OnEvent, Pool, Program
 from infra.pools.deployed import ensure_deployed
 from infra.pools.remote_run import RemoteRun
+from infra.rack_meter import RackMeter, await_readings, by_rack
 from infra.settings import ROOT, load_settings, program_variables
 
 _GB = 1_000_000_000
@@ -48,6 +49,7 @@ class RemotePool(Pool):
     root: str | None = Field(default=None, description="Checkout in the job; unset: this one's path.")
     mounts: tuple[Mount, ...] = Field(default=(), description="Places the job sees beside the shared file system.")
     secrets: tuple[str, ...] = Field(default=(), description="Names of secrets the job gets from the pool's own store.")
+    rack: RackMeter | None = Field(default=None, description="The racks' energy meter, where the site has one.")
     work_pool: str = Field(min_length=1, description="Prefect work pool whose worker starts the jobs.")
 
     @field_validator("gpu")
@@ -57,14 +59,20 @@ class RemotePool(Pool):
             hardware_book().of(kind)
         return kind
 
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if self.gpus_per_node and self.gpu is None:
+            raise ValueError(f"gpus_per_node is {self.gpus_per_node} without gpu: name its kind, or set 0 for CPUs")
+        return self
+
     def hardware(self) -> Hardware | None:
         return hardware_book().of(self.gpu) if self.gpu else None
 
     def device(self) -> Device:
         """All accelerators of a training's allocation, or its nodes' CPUs where it asks for none."""
         if self.gpu is None or not self.gpus_per_node:
-            return Device(pool=self.KIND, kind="cpu", count=self.nodes, accelerator=False)
-        return Device(pool=self.KIND, kind=self.gpu, count=self.nodes * self.gpus_per_node, accelerator=True)
+            return Device(pool=self.name(), kind="cpu", count=self.nodes, accelerator=False)
+        return Device(pool=self.name(), kind=self.gpu, count=self.nodes * self.gpus_per_node, accelerator=True)
 
     def memory_bytes(self) -> int:
         """Of one accelerator, by the hardware book; of a node where the pool has none."""
@@ -138,16 +146,32 @@ class RemotePool(Pool):
         if outcome.kind != "completed":
             raise JobEnded(outcome.what, do=outcome.do, kind=outcome.kind)
 
+    def _metered(self, allocations: tuple[Allocation, ...], on_event: OnEvent, *, wait: bool) -> list[Allocation]:
+        """With the rack's energy, where the pool has such a meter. No bill fails for its meter."""
+        ended = [one.ended for one in allocations if one.ended is not None]
+        if self.rack is None or not ended:
+            return list(allocations)
+        found: list[Allocation] = []
+        for one in allocations:
+            try:
+                found.append(by_rack(one, self.rack, await_readings(self.rack, max(ended), wait=wait)))
+            except MeterError as error:
+                on_event({"event": "log", "text": f"{error.what} -> {error.do}"})
+                found.append(one)
+        return found
+
     def _one(self, launch: Launch, on_event: OnEvent) -> Outcome:
         """One job, from the queue to its end; asked to end where the night is."""
         run = RemoteRun(launch, ensure_deployed(self), self.job_variables(launch), on_event, lambda: self.lost(launch))
         run.start()
+        ended = False
         try:
             outcome = run.wait(queue_seconds=self.queue_hours * 3600)
+            ended = True
         except BaseException:  # also when the night is stopped: the job must not go on without it
             run.cancel(launch.grace_seconds + 60)
             raise
         finally:
-            for allocation in run.allocations():
+            for allocation in self._metered(run.allocations(), on_event, wait=ended):
                 record_allocation(allocation)
         return outcome

@@ -43,10 +43,9 @@ def to_csv(bills: Sequence[KeptBill], pool: str | None = None) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow((*COLUMNS, *CUSTOM))
     for kept in bills:
-        for line in kept.bill.lines:
-            if pool is None or line.pool == pool:
-                row = _row(kept, line)
-                writer.writerow([_plain(row[name]) for name in (*COLUMNS, *CUSTOM)])
+        for line in kept.lines_on(pool):
+            row = _row(kept, line)
+            writer.writerow([_plain(row[name]) for name in (*COLUMNS, *CUSTOM)])
     return text.getvalue()
 
 

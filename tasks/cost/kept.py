@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from infra.digest import Digest, Record
 from infra.files import write_whole
-from tasks.contracts import Bill
+from tasks.contracts import Bill, BillLine
 from tasks.errors import BillError
 
 MONTH = r"\d{4}-(0[1-9]|1[0-2])"
@@ -47,6 +47,12 @@ class KeptBill(Record):
     @property
     def day(self) -> date:
         return datetime.fromisoformat(self.started).date()
+
+    def lines_on(self, pool: str | None) -> list[BillLine]:
+        """Its lines on a pool: of a pool's kind, those of all its blocks; all where none is named."""
+        return [
+            line for line in self.bill.lines if pool is None or line.pool == pool or line.pool.startswith(f"{pool}/")
+        ]
 
 
 def keep(home: Path, kept: KeptBill) -> Path:

@@ -1,12 +1,17 @@
-"""What a step that runs has cost so far, and when that is more than the night or its month may cost. Pure."""
+"""What a step that runs has cost so far, and when that is more than the night or its month may cost. Pure.
 
+The schedule's deadline ends a step in the same way: it is looked at where the budget is.
+"""
+
+import time
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
 from infra.price_book import exact
 from tasks.cost.money import rounded
-from tasks.errors import OverBudget
+from tasks.errors import OverBudget, PastDeadline
 
 
 class Limit(NamedTuple):
@@ -47,10 +52,21 @@ class Watch:
     """A ``LiveMeter`` with a clock: from a job's first word to its last. Waiting in a queue comes before the first.
 
     A job that its scheduler starts again waits in between, which is counted: the watch errs on the cheap side.
+
+    Args:
+        clock: seconds that only grow. ``wall``: seconds since 1970.
+        ends_by: the schedule's deadline.
     """
 
-    def __init__(self, meter: LiveMeter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        meter: LiveMeter,
+        clock: Callable[[], float],
+        ends_by: datetime | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._meter, self._clock = meter, clock
+        self._ends_by, self._wall = ends_by, wall
         self._began: float | None = None
 
     def look(self) -> None:
@@ -58,7 +74,9 @@ class Watch:
 
         Raises:
             OverBudget: a limit is used up. Whoever runs the job then asks it to keep a checkpoint and end.
+            PastDeadline: likewise, at the schedule's deadline.
         """
+        self.look_at_deadline()
         if self._began is None:
             self._began = self._clock()
         over = self._meter.over(max(self._clock() - self._began, 0.0))
@@ -66,6 +84,18 @@ class Watch:
             raise OverBudget(
                 f"the budget is spent: {over}",
                 do="raise that limit and run the night again: it goes on from what was kept",
+            )
+
+    def look_at_deadline(self) -> None:
+        """Before a job, too: none is begun that would have to end.
+
+        Raises:
+            PastDeadline: it has come.
+        """
+        if self._ends_by is not None and not self._wall() < self._ends_by.timestamp():
+            raise PastDeadline(
+                f"the night's deadline has come: {self._ends_by:%Y-%m-%d %H:%M} {self._ends_by:%z} (schedule.deadline)",
+                do="run the night again, or leave it to the next one: with the same data it goes on from what was kept",
             )
 
 

@@ -47,7 +47,7 @@ def report(
         one for one in bills if (month is None or one.month == month) and (tenant is None or one.tenant == tenant)
     ]
     if pool is not None:
-        nights = [one for one in nights if _lines(one, pool)]
+        nights = [one for one in nights if one.lines_on(pool)]
     currencies = sorted({one.bill.currency for one in nights})
     return {
         "month": month,
@@ -67,13 +67,9 @@ def _local_month(moment: str) -> str:
     return f"{datetime.fromisoformat(moment).astimezone():%Y-%m}"
 
 
-def _lines(kept: KeptBill, pool: str | None) -> list[BillLine]:
-    return [line for line in kept.bill.lines if pool is None or line.pool == pool]
-
-
 def _currency(nights: list[KeptBill], fates: Sequence[Fate], currency: str, pool: str | None) -> dict[str, Any]:
     """Amounts of several currencies are never added."""
-    rows = [(one, line) for one in nights for line in _lines(one, pool)]
+    rows = [(one, line) for one in nights for line in one.lines_on(pool)]
     became = {one.night: outcome(one, fates) for one in nights}
     whole = _sum(rows)
     models = {(one.recipe, one.version) for one in nights if became[one.night] == "promoted"}

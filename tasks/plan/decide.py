@@ -26,7 +26,7 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     """
     phase, steps, devices = recipe.phase[0], steps_of(recipe, facts), facts.device.count
     held = on_devices(recipe, facts, devices)
-    cost = money(prices, facts.device.kind, held.seconds / 3600, devices, facts.hardware)
+    cost = money(prices, facts.device, held.seconds / 3600, devices, facts.hardware)
     plan = Plan(
         train=True,
         reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs",

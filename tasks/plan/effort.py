@@ -6,6 +6,7 @@ token of a batch reads all weights once.
 
 from typing import NamedTuple
 
+from infra.attempts import Device
 from infra.hardware import Hardware
 from infra.price_book import PriceBook
 from tasks.lm.flops import Work, forward_flops, training_flops
@@ -119,15 +120,16 @@ class Money(NamedTuple):
     example: bool
 
 
-def money(prices: PriceBook, kind: str, hours: float, devices: int, hardware: Hardware | None) -> Money:
-    """What so many hours of so many devices cost; their power is the hardware book's, of a CPU the price book's.
+def money(prices: PriceBook, device: Device, hours: float, devices: int, hardware: Hardware | None) -> Money:
+    """What so many hours of so many of these devices cost on their pool, as the bill counts it.
+
+    Their power is the hardware book's, of a CPU the price book's.
 
     Raises:
         PriceError: the book has no price for the device.
     """
-    price = prices.price(kind)
+    price, power = prices.price(device.kind, device.pool), prices.power(device.pool)
     watts = price.watts if hardware is None else hardware.board_watts
     kwh = hours * devices * watts / 1000
-    power = kwh * prices.tariff_per_kwh if price.pays_power else 0.0
-    # a price that doesn't say what kind it is counts as an example
-    return Money(kwh, hours * devices * price.per_hour + power, getattr(price, "kind", "example") == "example")
+    paid = kwh * power.pue * power.tariff_per_kwh if price.pays_power else 0.0
+    return Money(kwh, hours * devices * price.per_hour + paid, prices.marks(price))

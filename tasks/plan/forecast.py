@@ -201,7 +201,7 @@ def cannot_run(facts: Facts) -> tuple[str, str] | None:
 
 def _priced(prices: PriceBook, facts: Facts, shown: Held, whole: Held) -> dict[str, float | bool]:
     def cost(held: Held, devices: int):
-        return money(prices, facts.device.kind, held.seconds / 3600, devices, facts.hardware)
+        return money(prices, facts.device, held.seconds / 3600, devices, facts.hardware)
 
     one = cost(shown, shown.devices)
     # as many as its block asks for hold the whole time, also those that the batch leaves idle

@@ -17,11 +17,9 @@ from prefect import flow
 from prefect.client.schemas.responses import DeploymentResponse
 from pydantic import Field
 
+from flows.automations import APPROVED, AUTOMATION, PROMOTE
 from flows.deployments import (
-    APPROVED,
-    AUTOMATION,
     DEPLOYMENTS,
-    PROMOTE,
     SERVED,
     Deployed,
     deploy,
@@ -57,9 +55,9 @@ import sys
 from infra.settings import apply_environment, load_settings
 settings = load_settings()
 apply_environment(settings)
-from flows.deployments import deploy
+from flows.schedules import deploy_all
 from infra.servers import up
-sys.exit(up(settings, deploy))
+sys.exit(up(settings, deploy_all))
 """
 
 EMBEDDED = """
@@ -75,7 +73,7 @@ before()
 
 
 def before_with(**values: Any) -> DeploymentResponse:
-    return cast(DeploymentResponse, SimpleNamespace(**{"schedules": [], "parameters": {}, **values}))
+    return cast(DeploymentResponse, SimpleNamespace(**{"schedules": [], "parameters": {}, "version": None, **values}))
 
 
 NIGHT = Deployed("flows.nightly:nightly", "nightly", {"recipe": "recipes/demo.toml"}, "0 2 * * *")

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from flows import observed
 from flows.cli import main
+from flows.frame import END_NAMES
 from flows.observed import Looks, app_of, collect, metrics_text, pages, readiness
 from infra.digest import short
 from infra.errors import ServerError
@@ -208,6 +209,10 @@ def test_an_empty_home_has_metrics_too(tmp_path: Path) -> None:
 def test_what_prometheus_would_refuse_is_refused_here(sample: Sample, what: str) -> None:
     with pytest.raises(ServerError, match=what):
         exposition([Family("x", "an x", ("y",))], [Sample("x", 1.0, ("b",)), sample])
+
+
+def test_every_name_under_which_a_night_ends_has_a_series_of_its_own() -> None:
+    assert set(END_NAMES.values()) <= set(STATES)
 
 
 # --- the guide ---

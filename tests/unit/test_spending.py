@@ -12,7 +12,7 @@ from infra.settings import ROOT
 from infra.step import attempt_log
 from tasks.contracts import Night, Plan
 from tasks.cost.kept import keep
-from tasks.errors import OverBudget
+from tasks.errors import OverBudget, PastDeadline
 from tasks.recipe import Recipe, load_recipe
 from tasks.spending import month_left, watch
 from tests.unit.cost.bills import bill, kept, line
@@ -67,3 +67,9 @@ def test_a_step_is_ended_by_what_this_night_and_this_month_have_spent_before(hom
     spent(home, 100.0)
     with pytest.raises(OverBudget, match=r"100\.00 EUR \(budget\.max_month_amount\)"):
         watch(night, recipe(max_month_amount=100.0), GPU).look()
+
+
+def test_no_step_begins_to_hold_a_pool_after_the_night_s_deadline(home: Path, night: Night) -> None:
+    watch(night.model_copy(update={"ends_by": "2999-01-01T06:00:00+01:00"}), recipe(), GPU).look()
+    with pytest.raises(PastDeadline, match="2026-01-01 06:00"):
+        watch(night.model_copy(update={"ends_by": "2026-01-01T06:00:00+01:00"}), recipe(), GPU)

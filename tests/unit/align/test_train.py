@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from tasks.align.program import check_history
 from tasks.align.quarantine import quarantine_file, send_to_quarantine
 from tasks.contracts import Candidate, Model, Plan, Preferences
 from tasks.cost.meter_live import Limit, LiveMeter, Watch
-from tasks.errors import Interrupted, ModelError, OverBudget, Unhealthy
+from tasks.errors import Interrupted, ModelError, OverBudget, PastDeadline, Unhealthy
 from tasks.recipe import load_recipe
 
 
@@ -268,6 +269,18 @@ def test_a_training_over_its_budget_keeps_a_checkpoint_and_ends_by_name(training
     step = int((tmp_path / "checkpoint").read_text().removeprefix("checkpoint-"))
     assert 5 < step < 1000
     assert len(training.events) < 1000
+
+
+def test_a_training_at_its_deadline_keeps_a_checkpoint_and_ends_by_name(training: Training, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(ENDLESS)
+    spec = {"max_tokens": 1, "checkpoints": str(tmp_path / "checkpoint"), "phase": {"max_steps": 2000}}
+    soon = datetime.now(UTC) + timedelta(seconds=2)
+    with pytest.raises(PastDeadline, match=r"deadline has come: .* \(schedule\.deadline\)"):
+        train.run_training(
+            ScriptPool(), spec, tmp_path, lambda values, step: None, Watch(LiveMeter(()), time.monotonic, soon)
+        )
+    assert datetime.now(UTC) > soon
+    assert (tmp_path / "checkpoint").read_text().startswith("checkpoint-")
 
 
 def test_both_runs_of_a_training_that_ran_out_of_memory_count_against_one_budget(

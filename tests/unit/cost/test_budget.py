@@ -1,5 +1,6 @@
 """Budgets of a night and of a month, and the watch that ends a step that runs over."""
 
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from infra.digest import digest_of
 from infra.settings import ROOT
 from tasks.cost.budget import money_left
 from tasks.cost.meter_live import Limit, LiveMeter, Watch
-from tasks.errors import BillError, OverBudget
+from tasks.errors import BillError, OverBudget, PastDeadline
 from tasks.recipe import Recipe, load_recipe
 from tests.unit.cost.bills import bill, kept, line
 
@@ -93,3 +94,17 @@ def test_a_night_that_has_spent_its_budget_before_ends_at_the_first_word() -> No
     spent = MONEY._replace(before=Decimal("10.01"))
     with pytest.raises(OverBudget):
         Watch(LiveMeter((spent,)), lambda: 0.0).look()
+
+
+def test_the_watch_ends_a_step_at_the_deadline_and_begins_none_after_it() -> None:
+    ends_by = datetime(2026, 11, 28, 6, 0, tzinfo=timezone(timedelta(hours=1)))
+    wall = [ends_by.timestamp() - 1]
+    watch = Watch(LiveMeter((MONEY,)), lambda: 0.0, ends_by, lambda: wall[0])
+    watch.look()
+    watch.look_at_deadline()
+    wall[0] += 1.0
+    with pytest.raises(PastDeadline, match=r"2026-11-28 06:00 \+0100 \(schedule\.deadline\)") as ended:
+        watch.look()
+    assert "goes on from what was kept" in ended.value.do
+    with pytest.raises(PastDeadline):
+        watch.look_at_deadline()

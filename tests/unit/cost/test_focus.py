@@ -97,3 +97,9 @@ def test_a_text_that_a_spreadsheet_would_compute_stays_a_text() -> None:
 def test_a_line_that_never_held_anything_begins_with_its_night() -> None:
     (row,) = rows(kept("n", line(started=None, ended=None)))
     assert row["ChargePeriodStart"] == row["ChargePeriodEnd"] == "2026-11-03T01:00:00Z"
+
+
+def test_a_pool_s_kind_names_all_its_blocks() -> None:
+    night = kept("n", line("a", pool="cloud/spot"), line("b", pool="cloud"), line("c", pool="cloudy"))
+    assert [row["x_Step"] for row in rows(night, pool="cloud")] == ["a", "b"]
+    assert [row["x_Step"] for row in rows(night, pool="cloud/spot")] == ["a"]

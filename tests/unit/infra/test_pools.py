@@ -12,6 +12,7 @@ from infra.errors import PoolError
 from infra.pools import default_pool
 from infra.pools.base import Program
 from infra.pools.local import LocalPool
+from infra.pools.slurm import AmdSlurmPool
 from infra.programs import run_program
 
 PROGRAM = """
@@ -107,3 +108,9 @@ def test_a_pool_that_asks_for_more_than_the_machine_has_says_so(monkeypatch: pyt
     assert LocalPool(processes=2).check() == []
     held = LocalPool(processes=2).device()
     assert (held.count, held.kind, held.accelerator) == (2, "nvidia-h200", True)
+
+
+def test_a_pool_of_accelerators_of_no_kind_is_refused_when_it_is_made() -> None:
+    with pytest.raises(ValueError, match="gpus_per_node is 8 without gpu: name its kind, or set 0 for CPUs"):
+        AmdSlurmPool(gpu=None)
+    assert not AmdSlurmPool(gpu=None, gpus_per_node=0).device().accelerator

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.attempts import Device
+from infra.price_book import DevicePrice, PoolPrices
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.errors import PlanError
@@ -16,7 +17,7 @@ from tasks.plan.decide import decide_plan
 from tasks.plan.facts import count_new
 from tasks.plan.forecast import on_devices
 from tasks.recipe import load_recipe
-from tests.unit.plan.plan_facts import PRICES, facts, speed
+from tests.unit.plan.plan_facts import PRICES, facts, on_gpus, speed
 
 RECIPE = load_recipe(ROOT / "recipes" / "demo.toml")
 
@@ -27,6 +28,18 @@ def test_the_demo_trains_all_its_steps() -> None:
     assert (plan.steps, plan.pairs) == (24, 96)
     hours = plan.seconds / 3600
     assert plan.amount == pytest.approx(hours * 2.0 + hours * 0.1 * 0.5)
+
+
+def test_a_pool_s_own_prices_and_its_site_s_power_are_planned_as_they_are_billed() -> None:
+    own = PoolPrices(tariff_per_kwh=0.3, pue=1.5, device={"mi300x": DevicePrice(rate=1.0, watts=700, pays_power=True)})
+    prices = PRICES.model_copy(update={"kind": "list", "pool": {"slurm/night": own}})
+    device = Device(pool="slurm/night", kind="mi300x", count=4, accelerator=True)
+    elsewhere = device.model_copy(update={"pool": "slurm"})
+    cheap, plain = (decide_plan(RECIPE, on_gpus("mi300x", device=one), prices) for one in (device, elsewhere))
+    hours = 4 * cheap.seconds / 3600
+    assert cheap.amount == pytest.approx(hours * 1.0 + hours * 0.75 * 1.5 * 0.3)
+    assert plain.amount == pytest.approx(hours * 2.0 + hours * 0.75 * 0.5)
+    assert not cheap.example
 
 
 def test_fewer_pairs_make_fewer_steps_and_a_last_batch_is_never_half_full() -> None:

@@ -145,3 +145,28 @@ def test_whatever_a_job_goes_through_its_end_is_told_and_each_poll_is_one_call(c
     follower.remove("7")
     assert len(over) == 1
     assert follower.poll() == []
+
+
+def test_a_job_that_is_requeued_before_its_books_were_read_is_not_over() -> None:
+    slurm = Written()
+    follower = Follower(slurm)
+    follower.add("7")
+    follower.add("8")
+    slurm.queue = {"7": queued_job(state="NODE_FAIL"), "8": queued_job(job="8", state="COMPLETED")}
+    slurm.account["8"] = [row(job="8", ended=None)]
+    assert polls(follower, 2) == []  # the books of neither are closed
+    slurm.queue["7"] = queued_job(state="PENDING", restarts=1)
+    slurm.account["7"] = [row(state="NODE_FAIL")]  # of its first start
+    (again,) = polls(follower, 2)
+    assert (again.job, again.over) == ("7", False)
+
+
+def test_looks_in_which_a_job_was_missing_are_counted_from_its_last_appearance() -> None:
+    slurm = Written()
+    follower = Follower(slurm)
+    follower.add("7")
+    for _ in range(12):
+        slurm.queue.clear()
+        assert not any(step.over for step in polls(follower, 3))
+        slurm.queue["7"] = queued_job()
+        assert not any(step.over for step in polls(follower, 2))

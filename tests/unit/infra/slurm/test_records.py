@@ -29,6 +29,15 @@ def test_a_job_that_waits_holds_nothing() -> None:
     assert allocations([one for one in accounted(SACCT) if one.job == "5"], 1) == ()
 
 
+def test_a_job_that_was_suspended_held_its_nodes_for_the_seconds_that_sacct_counts() -> None:
+    (held,) = allocations([row(started=1000.0, ended=2000.0, seconds=600)], 1)
+    assert held.ended == 1600.0
+
+
+def test_a_job_that_was_cancelled_in_the_queue_held_nothing() -> None:
+    assert allocations([row(state="CANCELLED", started=1200.0, ended=1200.0, seconds=0, nodes=0, gpus=0)], 1) == ()
+
+
 def test_a_job_that_runs_is_held_without_an_end() -> None:
     (held,) = allocations([row(state="RUNNING", ended=None)], 1)
     assert held.ended is None
