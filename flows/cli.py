@@ -12,6 +12,7 @@ from flows.audit_commands import AUDIT, add_audit_commands
 from flows.cost_commands import COST, add_cost_commands
 from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
+from flows.life_commands import LIFE, add_life_commands
 from flows.release_commands import RELEASE, add_release_commands
 from flows.schedule_commands import SCHEDULE, add_schedule_commands
 from flows.serving_commands import SERVING, add_serving_commands
@@ -66,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add_export_command(command)
     add_serving_commands(command)
     add_cost_commands(command)
+    add_life_commands(command)
     add_schedule_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
@@ -222,6 +224,7 @@ COMMANDS = {
     **EXPORT,
     **SERVING,
     **COST,
+    **LIFE,
     **SCHEDULE,
 }
 

@@ -58,6 +58,7 @@ DEPLOYMENTS = (
     Deployed("flows.promotion:reanchor", "reanchor", pool=SERVICE_POOL),
     Deployed("flows.promotion:rotate", "rotate"),
     Deployed("flows.audit:audit", "audit", {"name": "all"}, "17 * * * *", one_at_a_time=True),
+    Deployed("flows.clean:clean", "clean", {}, "29 5 * * 1", one_at_a_time=True),
     Deployed("flows.audit:drill", "drill", {"name": "demo"}, "43 3 * * 0", one_at_a_time=True),
 )
 NIGHTLY = "nightly/nightly"

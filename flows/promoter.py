@@ -16,6 +16,7 @@ from prefect.events import emit_event
 
 from flows.automations import APPROVED
 from flows.deployments import SERVED, entrypoint_of, load
+from flows.observed import Looks, pages
 from infra.errors import NightshiftError
 from infra.registry_guard.bootstrap import keys_path
 from infra.registry_guard.roles import read_private
@@ -78,13 +79,14 @@ def seldom(
     return told
 
 
-def look_for_ever(settings: Settings, woken: threading.Event) -> None:
+def look_for_ever(settings: Settings, woken: threading.Event, looks: Looks) -> None:
     """Look, sleep until a webhook or the clock says so, look again. An error ends one look, never the service."""
     ask, say = Asked(emit_approved), seldom(log.info)
     while True:
         woken.clear()
         try:
             registry.look_at_all(ask, say)
+            looks.done()
         except NightshiftError as error:
             log.error("%s", error)
         except Exception:  # whatever a library below raises: a server that restarts answers again later
@@ -97,14 +99,13 @@ def main() -> None:
     apply_environment(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     secret = read_private(keys_path(settings.home))["receiver"]
-    woken = threading.Event()
+    woken, looks = threading.Event(), Looks()
+    deliveries = Deliveries(settings.home / "guard" / "deliveries.json")
     serve(
-        receiver(secret, Deliveries(settings.home / "guard" / "deliveries.json"), time.time, woken.set),
-        "127.0.0.1",
-        settings.promoter_port,
+        receiver(secret, deliveries, time.time, woken.set, pages(settings, looks)), "127.0.0.1", settings.promoter_port
     )
     registry.keep_webhook(settings.promoter_port, secret)
-    threading.Thread(target=look_for_ever, args=(settings, woken), name="registry", daemon=True).start()
+    threading.Thread(target=look_for_ever, args=(settings, woken, looks), name="registry", daemon=True).start()
     flows = {entrypoint_of(row): load(row.entrypoint) for row in SERVED}
     worker = ServiceWorker(
         flows, work_pool_name=SERVICE_POOL, name="nightshift-service", create_pool_if_not_found=False

@@ -221,6 +221,7 @@ def status_page(settings: Settings, prefect: str, mlflow: str, names: list[str],
         "Prefect": f"{prefect}/dashboard",
         "MLflow": f"{mlflow}/",
         "Reports and registry": f"{mlflow}/#/models",
+        "Health, metrics": f"http://127.0.0.1:{settings.promoter_port}/readyz, /metrics",
         "State": str(settings.home),
         "Logs": str(settings.home / "logs"),
     }

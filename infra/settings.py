@@ -68,6 +68,20 @@ class Settings(BaseSettings):
         None,
         description="S3 server of `s3://` places, e.g. `https://host:8333`; unset: Amazon's. Keys: as boto3 finds them",
     )
+    keep_nights_days: int = Field(
+        400,
+        ge=32,  # a month's budget counts attempts of its nights that are in their folders
+        description="how long `nightshift clean` keeps the folder of a night that has ended; its bill stays",
+    )
+    keep_checkpoints_days: float = Field(
+        7.0, ge=1, description="how long a training's checkpoints stay that no night goes on from, and its work folder"
+    )
+    keep_snapshots_days: int = Field(
+        90,
+        ge=1,
+        description="how long `nightshift clean` keeps what nights read and made and no registered version needs, "
+        "and the raw rows behind versions that were decided on and serve no more",
+    )
     price_book: Path = Field(ROOT / "infra" / "prices" / "2026-11.toml", description="dated price book (TOML)")
 
     @field_validator("home", "price_book")

@@ -4,8 +4,10 @@ Prefect's own cache key hashes the source of the wrapped function only, and its 
 digest of what decides its result plus the revision of its area's code (docs/design/steps.md).
 """
 
+import contextlib
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -48,6 +50,17 @@ def attempt_log(night: AnyNight) -> AttemptLog:
     return AttemptLog(Path(night.folder) / "attempts.jsonl")
 
 
+def _renew(key: str) -> None:
+    """A result that is about to be reused is as good as new: it is cleaned away by its age (``tasks.retention``)."""
+    with contextlib.suppress(OSError):  # there is none yet, or results are kept elsewhere
+        os.utime(results_folder(load_settings().home) / key)
+
+
+def results_folder(home: Path) -> Path:
+    """Where Prefect keeps steps' results, a file a key (PREFECT_HOME is ``HOME/prefect``)."""
+    return home / "prefect" / "storage"
+
+
 def step(
     *, area: str, key: Callable[..., Any] | None, device: Callable[..., Device] | None = None
 ) -> Callable[[Callable[..., Result]], Step[Result]]:
@@ -73,7 +86,9 @@ def step(
             assert key is not None
             # a result refers to objects of the store beside it: it is worth nothing to a night with another store
             store = str(load_settings().home)
-            return f"{name}-{short(digest_of([name, revision(area), store, key(**parameters)]), 32)}"
+            found = f"{name}-{short(digest_of([name, revision(area), store, key(**parameters)]), 32)}"
+            _renew(found)
+            return found
 
         prefect_task = task(
             name=name,

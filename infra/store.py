@@ -18,6 +18,8 @@ from infra.digest import Digest, Record, digest_bytes, digest_file, digest_of
 from infra.errors import StoreError
 from infra.file_names import link_in_the_way, refuse_file_name, refuse_file_names
 
+WRITING = ".writing-"  # what an object is called until it is whole
+
 
 class Blob(Record):
     """Reference to one immutable file."""
@@ -69,7 +71,7 @@ class Store:
 
     def put_bytes(self, data: bytes, media: str = "application/octet-stream") -> Blob:
         digest = digest_bytes(data)
-        if not self.has(digest):
+        if not self._renewed(digest):
             with self._writing(digest) as temporary:
                 temporary.write_bytes(data)
         return Blob(digest_=digest, size=len(data), media=media)
@@ -79,7 +81,7 @@ class Store:
 
     def put_file(self, source: Path, media: str = "application/octet-stream") -> Blob:
         digest = digest_file(source)
-        if not self.has(digest):
+        if not self._renewed(digest):
             with self._writing(digest) as temporary:
                 shutil.copyfile(source, temporary)
         return Blob(digest_=digest, size=source.stat().st_size, media=media)
@@ -166,13 +168,24 @@ class Store:
                 shutil.copyfile(source, target)
         return folder
 
+    def _renewed(self, digest: Digest) -> bool:
+        """Whether it is there; from now on it counts as new: who relies on it may not have written down yet that it
+        does, and what nothing refers to is cleaned away (``tasks.retention``)."""
+        try:
+            os.utime(self.path(digest))
+        except FileNotFoundError:
+            return False
+        except PermissionError:  # another account's file; there it is
+            return self.has(digest)
+        return True
+
     @contextmanager
     def _writing(self, digest: Digest) -> Iterator[Path]:
         """A temporary file that becomes the object on success, and leaves nothing behind on failure."""
         target = self.path(digest)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=WRITING)
             os.close(descriptor)
         except OSError as error:
             raise _unwritable(target, error) from error

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 SIGNATURE, TIMESTAMP, DELIVERY = "x-mlflow-signature", "x-mlflow-timestamp", "x-mlflow-delivery-id"
 PATH = "/webhooks/mlflow"
@@ -83,8 +83,18 @@ class Deliveries:
             return {}
 
 
-def receiver(secret: str, deliveries: Deliveries, clock: Callable[[], float], woken: Callable[[], Any]) -> Starlette:
-    """The app: a delivery that holds wakes whoever looks into the registry; any other is refused with its reason."""
+def receiver(
+    secret: str,
+    deliveries: Deliveries,
+    clock: Callable[[], float],
+    woken: Callable[[], Any],
+    more: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The app: a delivery that holds wakes whoever looks into the registry; any other is refused with its reason.
+
+    Args:
+        more: pages that this process shows besides.
+    """
 
     async def receive(request: Request) -> JSONResponse:
         body = b""
@@ -104,7 +114,7 @@ def receiver(secret: str, deliveries: Deliveries, clock: Callable[[], float], wo
     async def health(_: Request) -> JSONResponse:
         return JSONResponse({"status": "ok"})
 
-    return Starlette(routes=[Route(PATH, receive, methods=["POST"]), Route("/health", health)])
+    return Starlette(routes=[Route(PATH, receive, methods=["POST"]), Route("/health", health), *more])
 
 
 def serve(app: Starlette, host: str, port: int) -> uvicorn.Server:

@@ -53,6 +53,7 @@ HOMES = {
     "securesystemslib": ("infra/signing.py",),
     "cryptography": ("infra/signing.py",),
     "psutil": ("infra/",),
+    "prometheus_client": ("infra/exposition.py",),
     "kubernetes_validate": ("infra/targets/kubernetes.py",),
     "kubernetes_asyncio": ("infra/kubernetes/",),
     "prefect_kubernetes": ("infra/kubernetes/",),

@@ -151,15 +151,19 @@ def sweep(courses: Path, but: Path, days: float = SWEPT_AFTER_DAYS) -> list[Path
     """
     swept = []
     try:
-        stale = time.time() - days * 86_400
-        for folder in sorted(path for path in courses.glob("*") if path.is_dir() and path != but):
-            # saving a checkpoint renews the folder's own time: it is a new name in there
-            if folder.stat().st_mtime < stale:
+        for folder in stale_courses(courses, time.time() - days * 86_400):
+            if folder != but:
                 clear(folder)
                 swept.append(folder)
     except OSError as error:
         raise _unremovable(courses, error) from error
     return swept
+
+
+def stale_courses(courses: Path, before: float) -> list[Path]:
+    """The folders of courses that nothing was saved in since ``before`` (seconds since the epoch)."""
+    # saving a checkpoint renews the folder's own time: it is a new name in there
+    return sorted(path for path in courses.glob("*") if path.is_dir() and path.stat().st_mtime < before)
 
 
 def _newest_first(folder: Path) -> list[Path]:

@@ -49,14 +49,15 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     )
     context = course(recipe, plan, preferences, base)
     checkpoints = home / "checkpoints" / short(context, 32)
-    swept = sweep(checkpoints.parent, but=checkpoints)
+    days = place.settings().keep_checkpoints_days
+    swept = sweep(checkpoints.parent, but=checkpoints, days=days)
     if night.fresh:
         clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
     if swept:
         names = ", ".join(folder.name for folder in swept)
-        spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from these checkpoints for a week"
+        spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
     try:
         budget = watch(night, recipe, pool.device())
         result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)

@@ -22,6 +22,7 @@ class KeptBill(Record):
         state, verdict: as in the night's summary; a night that failed has no verdict.
         version: what it registered.
         started, ended: ISO times with their offset: of the first step's start, and of this bill.
+        month_budget: the recipe's ``budget.max_month_amount`` then; bills of before it was kept have none.
     """
 
     form: Literal["nightshift/bill/1"] = "nightshift/bill/1"
@@ -36,6 +37,7 @@ class KeptBill(Record):
     started: str
     ended: str
     bill: Bill
+    month_budget: float | None = None
 
     @property
     def month(self) -> str:
@@ -68,11 +70,21 @@ def read_bills(home: Path, month: str | None = None) -> list[KeptBill]:
     """
     if month is not None and not re.fullmatch(MONTH, month):
         raise BillError(f"{month!r} is no month", do="write it like 2026-11")
-    found = [_read(path) for path in (home / "bills").glob(f"{month or '*'}/[!.]*.json")]
+    found = [read_bill(path) for path in bill_files(home, month or "*")]
     return sorted(found, key=lambda kept: (datetime.fromisoformat(kept.started), kept.night))
 
 
-def _read(path: Path) -> KeptBill:
+def bill_files(home: Path, month: str = "*") -> list[Path]:
+    """Every kept bill's file, readable or not."""
+    return sorted((home / "bills").glob(f"{month}/[!.]*.json"))
+
+
+def read_bill(path: Path) -> KeptBill:
+    """One of them.
+
+    Raises:
+        BillError: it can't be read.
+    """
     try:
         return KeptBill.model_validate_json(path.read_text())
     except (OSError, UnicodeDecodeError, ValidationError) as error:

@@ -68,6 +68,7 @@ def keep_bill(night: Night, recipe: Recipe, bill: Bill, summary: dict[str, Any])
         started=began(night).isoformat(timespec="seconds"),
         ended=datetime.now().astimezone().isoformat(timespec="seconds"),
         bill=bill,
+        month_budget=recipe.budget.max_month_amount,
     )
     keep(place.home(), kept)
     page, data = Path(night.folder) / "bill.html", Path(night.folder) / "bill.json"

@@ -6,6 +6,7 @@ are noted, and a rename puts it in its place. Nobody but this module writes ther
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,10 +73,18 @@ def merged_folder(
         note = _read_note(folder)
         if note is not None and note.revision == _revision() and folder.is_dir():
             check_folder(folder, note.tree)
+            os.utime(folder)  # in use: it is removed by its age (tasks.retention)
         else:
             spec = {"dtype": dtype, "quantise": quantise}
             _make(model, folder, home, store, pool, on_event, spec)
     return folder
+
+
+def drop_merged(folder: Path) -> None:
+    """Remove a merged model, once nobody makes or checks it; cut off in the middle, it counts as not made."""
+    with _alone(folder):
+        _note(folder).unlink(missing_ok=True)
+        shutil.rmtree(folder)
 
 
 def check_folder(folder: Path, tree: Tree) -> None:

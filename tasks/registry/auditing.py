@@ -1,6 +1,6 @@
 """An audit: look at the registry, its records and the files, name what differs, open incidents, hold what serves.
 
-It repairs nothing. What it writes is its own: incidents, holds, and how far every ledger went.
+It repairs nothing. What it writes is its own: incidents, holds, how far every ledger went, and when it ended.
 """
 
 import time
@@ -13,6 +13,7 @@ from infra.ledger import Entry
 from infra.store import Store
 from tasks.errors import RegistryError
 from tasks.registry.audit import differences, names_of
+from tasks.registry.audited import note_audit
 from tasks.registry.client import ModelSeen, read_all
 from tasks.registry.expected import expected_state
 from tasks.registry.file_audit import Chains, chain_findings, keep_heads, object_findings, open_files, read_chains
@@ -76,7 +77,7 @@ def run_audit(client: Any, home: Path, store: Store, name: str = "", exported: E
         hold(home, model, finding, served.version if isinstance(served, Manifest) else None)
     keep_heads(home, look.chains, findings, noted.accepted)
     incidents, _ = read_incidents(home)
-    return Report(
+    report = Report(
         name=name,
         findings=findings,
         accepted=tuple(sorted(noted.accepted)),
@@ -88,6 +89,9 @@ def run_audit(client: Any, home: Path, store: Store, name: str = "", exported: E
         versions=sum(len(look.seen[model].versions) for model in look.names if model in look.seen),
         lines=sum(len(chain.lines) for chain in look.chains.values()),
     )
+    if not name:
+        note_audit(home, clean=not report.critical)
+    return report
 
 
 def close_incident(home: Path, id_: str, who: str, reason: str) -> str:

@@ -1,10 +1,12 @@
 """A step: metered, reused for the same inputs by the same code, run again when asked, never reused after a failure."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
 
 from infra import step as step_module
 from infra.attempts import attempts_of
@@ -54,6 +56,22 @@ def night(tmp_path: Path) -> SmallNight:
 
 def events(night: SmallNight) -> list[str]:
     return [entry["event"] for entry in attempt_log(night).entries() if entry["event"] != "beat"]
+
+
+def test_reusing_a_result_renews_its_time_as_it_is_cleaned_away_by_its_age(
+    night: SmallNight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(PREFECT_LOCAL_STORAGE_PATH.value())
+    monkeypatch.setattr(step_module, "results_folder", lambda home: folder)
+    before = set(folder.glob("*"))
+    one(night, add, 70, 1)
+    (result,) = set(folder.glob("add-*")) - before
+    os.utime(result, (5, 5))
+    one(night, add, 70, 2)
+    assert result.stat().st_mtime == 5
+    one(night, add, 70, 1)
+    assert events(night)[-1] == "reused"
+    assert result.stat().st_mtime > 1e9
 
 
 def test_a_step_with_the_same_inputs_is_reused_and_its_result_is_a_record_again(night: SmallNight) -> None:

@@ -298,8 +298,8 @@ def test_what_went_around_the_guard_is_found_in_one_run_named_and_not_repaired(
 
 
 def untouched(home: Path) -> dict[str, bytes]:
-    """Every file but the audit's own: it writes incidents, holds and heads."""
-    own = {"incidents", "head.json", "shop.hold.json", "forged.hold.json", "holds.jsonl", "mlflow.db"}
+    """Every file but the audit's own: it writes incidents, holds, heads and when it ended."""
+    own = {"incidents", "head.json", "audited.json", "shop.hold.json", "forged.hold.json", "holds.jsonl", "mlflow.db"}
     return {
         str(path): path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file() and not own & set(path.parts)
     }
