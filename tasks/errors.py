@@ -49,6 +49,10 @@ class OverBudget(NightshiftError):
     """A step was asked to end because the night, or its month, has spent its budget; it can be gone on with."""
 
 
+class ReceiptError(NightshiftError):
+    """A portability receipt can't be made or read."""
+
+
 class Interrupted(NightshiftError):
     """A training was asked to end before its last step; it can be gone on with."""
 
