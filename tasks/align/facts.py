@@ -19,7 +19,7 @@ _LIBRARIES = ("transformers", "trl", "peft", "accelerate")
 
 
 def facts_of(trainer: Any, spec: dict[str, Any]) -> dict[str, Any]:
-    """What decides the numbers (``pairs``, ``code``, ``libraries``), and the ``machine`` (``tasks.receipts.Machine``)."""
+    """What decides the numbers (``pairs``, ``code``, ``libraries``) and the machine (``tasks.receipts.Machine``)."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     accelerated = trainer.accelerator.device.type == "cuda"
     weights = _name(model.dtype)

@@ -52,7 +52,8 @@ def train_first(night: Night, recipe: Recipe, preferences: Preferences, base: Mo
         ReceiptError: what it logged isn't whole. Others: as a night's training does.
     """
     pool, tracker = place.pool(recipe.pool), place.tracking()
-    work = fresh_folder(place.home() / "work" / f"receipt-{short(night.id, 16)}-{short(digest_of(recipe.pool), 8)}")
+    # one a pool, not one a receipt: the next takes the place of what this one leaves
+    work = fresh_folder(place.home() / "work" / f"receipt-{recipe.name}-{short(digest_of(recipe.pool), 8)}")
     spec = first_spec(make_spec(recipe, whole(recipe, preferences), preferences, base, work), recipe.phase[0], steps)
     run = tracker.nested_run(night.mlflow_run, f"first {spec['first']} steps on {recipe.pool}")
     try:
