@@ -32,23 +32,23 @@ def phase_digest(phase: Phase) -> Digest:
 
 
 class Tolerance(Record):
-    """How far two devices may lie apart in one quantity: a share of what its rounding grows with (``_scale``).
+    """How far two devices may lie apart in one quantity: a share of what its rounding grows with (``scale_of``).
 
     Attributes:
-        first: share at step 1, where both have the same weights: the forward pass alone.
-        later: share at step 2, after an update from gradients that differ by rounding.
-        growth: of that share, a step: differences go through the optimizer once more each time.
+        first: of the forward pass, at every step; at step 1, where both have the same weights, it is all there is.
+        later: added at step 2, after an update from gradients that differ by rounding.
+        growth: factor of what is added, a step: a difference of weights makes another one of gradients.
         why: where the figures are from.
     """
 
     first: float = Field(ge=0)
     later: float = Field(ge=0)
-    growth: float = Field(default=0.0, ge=0)
+    growth: float = Field(default=1.0, ge=1)
     why: str = Field(min_length=10)
 
     def share(self, step: int) -> float:
         """At a step, which is counted from 1."""
-        return self.first if step == 1 else self.later * (1 + self.growth * (step - 2))
+        return self.first if step == 1 else self.first + self.later * self.growth ** (step - 2)
 
 
 class Machine(Record):
@@ -255,14 +255,14 @@ def _worst(name: Quantity, sides: tuple[Side, Side], tolerance: Tolerance) -> Wo
             step=step,
             values=pair,
             difference=abs(pair[0] - pair[1]),
-            tolerance=tolerance.share(step) * _scale(name, sides, step - 1),
+            tolerance=tolerance.share(step) * scale_of(name, sides, step - 1),
         )
         for step, pair in enumerate(values, start=1)
     ]
     return max(found, key=lambda one: (one.ratio, -one.step))
 
 
-def _scale(name: Quantity, sides: tuple[Side, Side], index: int) -> float:
+def scale_of(name: Quantity, sides: tuple[Side, Side], index: int) -> float:
     """What the rounding of a quantity grows with, at one step.
 
     That of a log-probability with its own size; that of a reward, which is beta times the difference of two such, with

@@ -4,12 +4,16 @@ from tasks.errors import ReceiptError
 from tasks.receipts import Quantity, Tolerance
 
 _EXACT = Tolerance(first=0.0, later=0.0, why="counted, not computed: no rounding goes into it")
-_RATE = Tolerance(first=1e-12, later=1e-12, why="computed on the host in double precision, from the recipe alone")
+_RATE = Tolerance(first=1e-12, later=0.0, why="computed on the host in double precision, from the recipe alone")
 
 
-def _nats(first: float, later: float, growth: float, norm: tuple[float, float], why: str) -> dict[Quantity, Tolerance]:
-    forward = Tolerance(first=first, later=later, growth=growth, why=why)
-    gradient = Tolerance(first=norm[0], later=norm[1], growth=growth, why=f"a gradient's norm: {why}")
+_GROWTH = 1.25  # a step: about what 20 steps of an unstable training showed, in fp32 and in bf16; a stable one has none
+
+
+def _nats(answers: tuple[float, float], gradient: tuple[float, float], why: str) -> dict[Quantity, Tolerance]:
+    """Tolerances of a dtype: shares of the forward pass, and of what an update adds."""
+    forward = Tolerance(first=answers[0], later=answers[1], growth=_GROWTH, why=why)
+    norm = Tolerance(first=gradient[0], later=gradient[1], growth=_GROWTH, why=why)
     return {
         "loss": forward,
         "logps_chosen": forward,
@@ -17,7 +21,7 @@ def _nats(first: float, later: float, growth: float, norm: tuple[float, float], 
         "rewards_chosen": forward,
         "rewards_rejected": forward,
         "rewards_margins": forward,
-        "grad_norm": gradient,
+        "grad_norm": norm,
         "learning_rate": _RATE,
         "num_tokens": _EXACT,
     }
@@ -25,18 +29,15 @@ def _nats(first: float, later: float, growth: float, norm: tuple[float, float], 
 
 TOLERANCES: dict[str, dict[Quantity, Tolerance]] = {
     "float32": _nats(
-        1e-5,
-        2e-5,
-        0.2,
-        (1e-4, 2e-4),
-        "ten times what another order of additions made of it on a CPU: 1e-6 before an update, 2e-6 after",
+        (1e-5, 2e-6),
+        (2e-5, 2e-5),
+        "another order of additions made 1e-6 of an answer's log-probability, 1e-5 of a gradient's norm after 8 updates",
     ),
     "bfloat16": _nats(
-        5e-3,
-        1e-2,
-        0.05,
-        (5e-2, 5e-2),
-        "another batch shape made 3e-3 of one answer's log-probability in bf16, less of a batch's mean",
+        (5e-3, 5e-4),
+        (3e-2, 2e-2),
+        "another batch shape made 3e-3 of one answer's log-probability, another packing 0.2 of a gradient's norm "
+        "after 20 updates of a small model at a high learning rate",
     ),
 }
 

@@ -42,14 +42,15 @@ def series(steps: int = STEPS) -> dict[Quantity, tuple[float, ...]]:
     }
 
 
-def side(pool: str = "one", device: str = "mi355x", *, computed: str = "float32", **changes: Any) -> Side:
+def side(pool: str = "one", device: str = "mi355x", /, **changes: Any) -> Side:
     """A half; ``changes``: fields of it, of its subject, its machine, or whole quantities."""
     fields: dict[str, Any] = {"pool": pool, "device": device, "doctor": None}
-    subject, machine, values = SUBJECT.model_dump(), MACHINE.model_dump() | {"computed": computed}, series()
+    values: dict[Any, Any]
+    subject, machine, values = SUBJECT.model_dump(), MACHINE.model_dump(), series()
     for name, value in changes.items():
         for part in (subject, machine, values, fields):
             if name in part:
-                part[name] = value  # type: ignore[index]
+                part[name] = value
                 break
         else:
             raise KeyError(name)

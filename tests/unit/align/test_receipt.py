@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -25,7 +25,7 @@ from tasks.receipts import Quantity, Receipt, Side, phase_digest
 from tests.unit.align.receipts import STEPS, SUBJECT, found, moved, series, side
 
 NOW = datetime(2026, 11, 26, 2, tzinfo=UTC)
-COMPUTED = [name for name in QUANTITIES if name not in ("learning_rate", "num_tokens")]
+COMPUTED: list[Quantity] = [name for name in QUANTITIES if name not in ("learning_rate", "num_tokens")]
 
 
 def receipt(one: Side | None = None, other: Side | None = None, now: datetime = NOW) -> Receipt:
@@ -43,6 +43,7 @@ def test_the_same_numbers_agree_and_the_worst_of_each_quantity_is_told() -> None
     assert all(one.difference == 0 for one in finding.worst)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(COMPUTED), st.integers(1, STEPS), st.sampled_from(sorted(TOLERANCES)), st.floats(0, 3))
 def test_a_difference_agrees_exactly_when_it_is_within_its_tolerance(
     name: Quantity, step: int, computed: str, share: float
@@ -60,6 +61,7 @@ def test_a_difference_agrees_exactly_when_it_is_within_its_tolerance(
         assert (finding.worst[0].quantity, finding.worst[0].step) == (name, step)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(QUANTITIES), st.integers(1, STEPS), st.floats(1e-9, 10), st.booleans())
 def test_it_does_not_matter_which_half_comes_first(name: Quantity, step: int, by: float, up: bool) -> None:
     one, other = side(), side("two", **{name: moved(name, step, by if up else -by)})

@@ -23,7 +23,7 @@ from tasks.recipe import Recipe, load_recipe
 from tests.conftest import Never, training_spec, write_pairs
 from tests.unit.align.test_receipt import NOW
 
-OF, FIRST, BATCH = 24, 6, 4
+OF, FIRST, BATCH = 24, 4, 4
 PHASE = {"batch_size": BATCH, "learning_rate": 5e-3}
 _FILE = TreeFile(path="model.safetensors", digest_="sha256:" + "a" * 64, size=1)
 BASE = Model(base=Tree(digest_="sha256:" + "b" * 64, files=(_FILE,)))
