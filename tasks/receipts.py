@@ -268,18 +268,19 @@ def scale_of(name: Quantity, sides: tuple[Side, Side], index: int) -> float:
     That of a log-probability with its own size; that of a reward, which is beta times the difference of two such, with
     theirs, and so with none of its own at step 1, where it is 0. A loss moves with the margin as steeply as its form.
     """
-    size = _largest(name, sides, index)
+    size = _smaller(name, sides, index)
     if not name.startswith("rewards") and name != "loss":
         return size
     answers = {"rewards_chosen": ("logps_chosen",), "rewards_rejected": ("logps_rejected",)}.get(
         name, ("logps_chosen", "logps_rejected")
     )
-    nats = sum(_largest(one, sides, index) for one in answers if one in sides[0].series)
+    nats = sum(_smaller(one, sides, index) for one in answers if one in sides[0].series)
     subject = sides[0].subject
     if name == "loss" and _QUADRATIC.intersection(subject.losses):
         return max(size, 2 * size**0.5 * nats)
     return max(size, subject.beta * nats)
 
 
-def _largest(name: Quantity | str, sides: Sequence[Side], index: int) -> float:
-    return max(abs(side.series[name][index]) for side in sides)  # pyright: ignore[reportArgumentType]
+def _smaller(name: Quantity | str, sides: Sequence[Side], index: int) -> float:
+    # not the larger: a half that is far off would widen its own tolerance
+    return min(abs(side.series[name][index]) for side in sides)  # pyright: ignore[reportArgumentType]

@@ -31,7 +31,8 @@ TOLERANCES: dict[str, dict[Quantity, Tolerance]] = {
     "float32": _nats(
         (1e-5, 2e-6),
         (2e-5, 2e-5),
-        "another order of additions made 1e-6 of an answer's log-probability, 1e-5 of a gradient's norm after 8 updates",
+        "another order of additions made 1e-6 of an answer's log-probability, and 1e-5 of a gradient's norm "
+        "after 8 updates",
     ),
     "bfloat16": _nats(
         (5e-3, 5e-4),

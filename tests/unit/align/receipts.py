@@ -1,5 +1,6 @@
 """Halves of receipts for tests: a small training as TRL logs it, and what a fault makes of it."""
 
+import math
 from typing import Any
 
 from infra.digest import digest_of
@@ -58,9 +59,9 @@ def side(pool: str = "one", device: str = "mi355x", /, **changes: Any) -> Side:
 
 
 def moved(name: Quantity, step: int, by: float) -> tuple[float, ...]:
-    """A quantity of ``series`` that differs at one step, counted from 1."""
+    """A quantity of ``series`` that is larger by so much at one step, counted from 1."""
     values = list(series()[name])
-    values[step - 1] += by
+    values[step - 1] += math.copysign(by, values[step - 1])
     return tuple(values)
 
 

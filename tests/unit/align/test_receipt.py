@@ -55,7 +55,7 @@ def test_a_difference_agrees_exactly_when_it_is_within_its_tolerance(
     ).tolerance  # fmt: skip
     by = share * tolerance
     finding = found(one, side("two", computed=computed, **{name: moved(name, step, by)}))
-    if abs(share - 1) > 1e-3:  # the moved value's own size is part of its tolerance
+    if abs(share - 1) > 1e-6:
         assert finding.agrees == (share < 1)
     if share > 1e-6:
         assert (finding.worst[0].quantity, finding.worst[0].step) == (name, step)
@@ -79,6 +79,13 @@ def test_step_1_before_any_update_is_held_tighter_than_step_20_and_tolerance_nev
         assert shares == sorted(shares), name
         if name in COMPUTED:
             assert shares[0] < shares[-1], name
+
+
+def test_a_half_that_is_far_off_does_not_widen_its_own_tolerance() -> None:
+    one = side(computed="bfloat16")
+    for by in (5.0, 1e3, 1e9):
+        assert not found(one, side("two", computed="bfloat16", grad_norm=moved("grad_norm", STEPS, by))).agrees
+        assert not found(one, side("two", computed="bfloat16", logps_chosen=moved("logps_chosen", 1, by))).agrees
 
 
 def test_bf16_is_held_looser_than_fp32() -> None:
