@@ -1,6 +1,7 @@
 """Call a flow from the command line: its result, or one readable error."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -8,7 +9,16 @@ from pydantic import ValidationError
 from infra.errors import NightshiftError
 from infra.quiet import quiet_our_errors
 from infra.redact import holds_password
+from infra.settings import ROOT
 from tasks.errors import RecipeError
+
+
+def recipe_path(recipe: str) -> str:
+    """As a flow takes it: relative to the checkout's root, or absolute."""
+    path = Path(recipe)
+    if path.is_file() and not (ROOT / path).is_file():
+        return str(path.resolve())
+    return recipe
 
 
 def call_flow(flow: Any, **parameters: Any) -> Any:

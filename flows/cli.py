@@ -5,7 +5,6 @@ import functools
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from flows.audit_commands import AUDIT, add_audit_commands
@@ -13,6 +12,7 @@ from flows.cost_commands import COST, add_cost_commands
 from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
 from flows.life_commands import LIFE, add_life_commands
+from flows.receipt_commands import RECEIPT, add_receipt_command
 from flows.release_commands import RELEASE, add_release_commands
 from flows.schedule_commands import SCHEDULE, add_schedule_commands
 from flows.serving_commands import SERVING, add_serving_commands
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add_cost_commands(command)
     add_life_commands(command)
     add_schedule_commands(command)
+    add_receipt_command(command, DEMO)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -141,13 +142,9 @@ def _night(flow: Any, options: argparse.Namespace) -> int:
 
 
 def _path(recipe: str) -> str:
-    """As the flow takes it: relative to the checkout's root, or absolute."""
-    from infra.settings import ROOT
+    from flows.calls import recipe_path
 
-    path = Path(recipe)
-    if path.is_file() and not (ROOT / path).is_file():
-        return str(path.resolve())
-    return recipe
+    return recipe_path(recipe)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -226,6 +223,7 @@ COMMANDS = {
     **COST,
     **LIFE,
     **SCHEDULE,
+    **RECEIPT,
 }
 
 if __name__ == "__main__":

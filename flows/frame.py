@@ -81,6 +81,19 @@ def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[
     A night is known by its inputs: recipe, sources' bytes, suites, baselines. Started again with the same, killed or
     finished, it goes on in the same folder and MLflow run.
     """
+    with _open(*_frozen(recipe_path, overrides), fresh) as tonight:
+        yield tonight
+
+
+@contextmanager
+def open_beside(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[Tonight]:
+    """As ``open_night``, for work beside it: however that ends, a night with these inputs stays as it is."""
+    with _open(*_frozen(recipe_path, overrides), fresh, _leave) as tonight:
+        yield tonight
+        _leave(tonight)
+
+
+def _frozen(recipe_path: str, overrides: list[str]) -> tuple[Recipe, Callable[[], Frozen]]:
     quiet_our_errors()
     recipe = load_recipe(place.ROOT / recipe_path, tuple(overrides))
     refuse(recipe, scheduled_time(), datetime.now(UTC))
@@ -89,8 +102,7 @@ def open_night(recipe_path: str, overrides: list[str], fresh: bool) -> Iterator[
     def frozen() -> Frozen:
         return Frozen(fingerprint(recipe.sources, place.ROOT), not overrides_gate(tuple(overrides)))
 
-    with _open(recipe, frozen, fresh) as tonight:
-        yield tonight
+    return recipe, frozen
 
 
 @contextmanager
@@ -105,8 +117,25 @@ def open_rejudgement(name: str, version: int) -> Iterator[tuple[Tonight, Inputs]
         yield tonight, inputs
 
 
+def _leave(tonight: Tonight, _: BaseException | None = None) -> None:
+    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+
+
+def _close_failed(tonight: Tonight, error: BaseException) -> None:
+    place.tracking().end(tonight.night.mlflow_run, "FAILED")
+    try:
+        _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
+    except NightshiftError as other:  # a bill that can't be made must not hide why the night failed
+        get_run_logger().error("the failed night has no bill and no summary: %s", other)
+
+
 @contextmanager
-def _open(recipe: Recipe, frozen: Callable[[], Frozen], fresh: bool) -> Iterator[Tonight]:
+def _open(
+    recipe: Recipe,
+    frozen: Callable[[], Frozen],
+    fresh: bool,
+    failed: Callable[[Tonight, BaseException], None] = _close_failed,
+) -> Iterator[Tonight]:
     settings = place.settings()
     run = str(flow_run.get_id())
     scheduled, holder = scheduled_time(), {"run": run, "servers": temporary_servers()}
@@ -118,7 +147,7 @@ def _open(recipe: Recipe, frozen: Callable[[], Frozen], fresh: bool) -> Iterator
         try:
             yield tonight
         except BaseException as error:
-            _close_failed(tonight, error)
+            failed(tonight, error)
             raise
 
 
@@ -205,14 +234,6 @@ def close_compared(tonight: Tonight, comparison: dict[str, Any]) -> dict[str, An
     """End a comparison of pools: like a look at tonight, it leaves a night with these inputs as it is."""
     place.tracking().end(tonight.night.mlflow_run, "FINISHED")
     return comparison
-
-
-def _close_failed(tonight: Tonight, error: BaseException) -> None:
-    place.tracking().end(tonight.night.mlflow_run, "FAILED")
-    try:
-        _close(tonight, END_NAMES.get(type(error), "Failed"), reason=str(error) or type(error).__name__)
-    except NightshiftError as other:  # a bill that can't be made must not hide why the night failed
-        get_run_logger().error("the failed night has no bill and no summary: %s", other)
 
 
 def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:

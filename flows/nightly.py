@@ -17,6 +17,7 @@ from tasks.data.steps import collect, validate
 from tasks.gate.steps import judge, probe_set, report, score
 from tasks.plan.steps import decide
 from tasks.recipe import Recipe
+from tasks.registry.portability import portability
 from tasks.registry.steps import make_evidence, register
 from tasks.turns import in_turn
 
@@ -73,8 +74,11 @@ def nightly(
         # PASS, FAIL, INCONCLUSIVE or BLOCK, with the evidence a person decides from
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
         probe = probe_set(spec, suites, preferences, candidate, scores)
-        evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict, probe)
+        moved = portability(spec, candidate, baselines, base)
+        evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict, probe, moved)
         bill = meter(night, plan)
-        page = report(night, spec, snapshot, suites, preferences, plan, candidate, baselines, scores, verdict, bill)
+        page = report(
+            night, spec, snapshot, suites, preferences, plan, candidate, baselines, scores, verdict, bill, moved
+        )
         release = register(night, spec, evidence, preferences, bill, page)
         return close_finished(tonight, plan, preferences, verdict, release)

@@ -8,6 +8,7 @@ from flows.frame import close_finished, ends_by_name, open_rejudgement
 from flows.promotion import Name, Version
 from tasks.cost.steps import meter
 from tasks.gate.steps import judge, probe_set, report, score
+from tasks.registry.portability import portability
 from tasks.registry.steps import make_evidence, register
 
 
@@ -21,10 +22,24 @@ def rejudge(version: Version, name: Name = "demo") -> dict[str, Any]:
         scores = score(night, spec, preferences, suites, candidate, baselines)
         verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
         probe = probe_set(spec, suites, preferences, candidate, scores)
-        evidence = make_evidence(night, spec, kept.snapshot, preferences, kept.plan, candidate, scores, verdict, probe)
+        moved = portability(spec, candidate, baselines, tonight.base)
+        evidence = make_evidence(
+            night, spec, kept.snapshot, preferences, kept.plan, candidate, scores, verdict, probe, moved
+        )
         bill = meter(night, kept.plan)
         page = report(
-            night, spec, kept.snapshot, suites, preferences, kept.plan, candidate, baselines, scores, verdict, bill
+            night,
+            spec,
+            kept.snapshot,
+            suites,
+            preferences,
+            kept.plan,
+            candidate,
+            baselines,
+            scores,
+            verdict,
+            bill,
+            moved,
         )
         release = register(night, spec, evidence, preferences, bill, page)
         return close_finished(tonight, kept.plan, preferences, verdict, release)

@@ -22,6 +22,7 @@ from tasks.judged import (
     VerdictName,
     WearState,
 )
+from tasks.receipts import Portability
 
 Role = Literal["candidate", "champion", "anchor"]
 
@@ -144,7 +145,7 @@ class Plan(Record):
 class Candidate(Record):
     """Tonight's model, bound to what it was made from."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device"})
 
     model: Model
     preferences: Digest
@@ -152,6 +153,7 @@ class Candidate(Record):
     history: Blob  # JSON: metrics by step
     mlflow_run: str
     machine: Blob | None = None  # JSON: what the doctor found inside the job; None where it ran beside the night
+    device: str | None = None  # the kind it was trained on (``Pool.device_kind``); None before that was kept
 
 
 class ScorecardRef(Record):
@@ -224,7 +226,7 @@ class Inputs(Record):
 class Evidence(Record):
     """Everything a version's verdict rests on. Stored as one blob; ``promote`` checks every digest again."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"inputs", "probe"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"inputs", "probe", "portability"})
 
     night: Digest
     recipe: Digest
@@ -239,6 +241,9 @@ class Evidence(Record):
     promotable: bool
     inputs: Blob | None = None  # JSON of Inputs; None in evidence of before it was kept
     probe: Blob | None = None  # JSON of a tasks.probes.ProbeSet; None where the candidate answered nothing
+    portability: Portability | None = (
+        None  # None where the champion was trained on the same kind of device, or not at all
+    )
 
     @property
     def key(self) -> Digest:
@@ -275,6 +280,7 @@ __all__ = [
     "PastNight",
     "PastSuite",
     "Plan",
+    "Portability",
     "Preferences",
     "Reanchored",
     "Release",

@@ -57,6 +57,10 @@ class NotTonight(NightshiftError):
     """A scheduled night must not run: a blackout day, too late, or another night still runs."""
 
 
+class ReceiptError(NightshiftError):
+    """A portability receipt can't be made or read."""
+
+
 class Interrupted(NightshiftError):
     """A training was asked to end before its last step; it can be gone on with."""
 

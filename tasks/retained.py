@@ -23,6 +23,7 @@ _RECORDS = (
     "serving/.*",
     "incidents/*.json",
     "bills/*/*.json",
+    "receipts/**/*.json",
     "aa/*.json",
     "drills.jsonl",
     "models/*-licence.json",

@@ -22,7 +22,10 @@ ARROWS = {
 }
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
-SHARED = {"contracts", "errors", "recipe", "phases", "place", "probes", "lm", "release", "spending", "turns"}
+SHARED = {
+    "contracts", "errors", "recipe", "phases", "place", "portability", "probes", "lm", "receipts", "release",
+    "spending", "turns",
+}  # fmt: skip
 
 # one home a library: folders (or files) that may import it
 HOMES = {

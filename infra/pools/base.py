@@ -49,6 +49,10 @@ class Pool(Block):
         """Its accelerators by the hardware book; None where it has none, or none that the book knows."""
         return None
 
+    def device_kind(self) -> str:
+        """What its devices are called wherever pools are compared: by the hardware book, where that knows them."""
+        return self.device().kind
+
     def shares_weights(self) -> bool:
         """Whether its training processes share a model's weights (FSDP2) rather than hold all of them each (DDP)."""
         return False

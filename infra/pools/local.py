@@ -43,9 +43,16 @@ class LocalPool(Pool):
         return Device(pool="local", kind=found.kind, count=count, accelerator=bool(found.names))
 
     def hardware(self) -> Hardware | None:
-        book, names = hardware_book(), probe().names
-        kind = book.kind_of(names[0]) if names else None
-        return None if kind is None else book.of(kind)
+        kind = self._known()
+        return None if kind is None else hardware_book().of(kind)
+
+    def device_kind(self) -> str:
+        return self._known() or self.device().kind
+
+    def _known(self) -> str | None:
+        """Its accelerator in the hardware book, by the driver's name."""
+        names = probe().names
+        return hardware_book().kind_of(names[0]) if names else None
 
     def memory_bytes(self) -> int:
         found = probe()

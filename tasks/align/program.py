@@ -1,6 +1,7 @@
 """Program: train one phase with TRL. ``python -m tasks.align.program SPEC RESULT``, by torchrun on several devices.
 
-Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context}.
+Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context},
+and ``first`` where only so many of its steps are to be taken, to be compared with another machine's: no model is kept.
 Writes the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Killed
 at any step and started again with the same spec, it goes on from its last checkpoint and ends with the same bytes.
 What ends it early is one event ``stopped`` with a kind (``tasks.align.outcome``). Imports neither Prefect nor MLflow.
@@ -20,6 +21,7 @@ from infra.events import die_with_parent, emit
 from infra.jsonl import load_lines
 from infra.settings import launched_processes
 from tasks.align import checkpoints
+from tasks.align.facts import facts_of
 from tasks.align.faults import explain_unwritable, is_io_error, out_of_memory, refuse_unwritable
 from tasks.align.methods import Setting, build, quantisation
 from tasks.align.outcome import EXIT, stopped
@@ -60,7 +62,7 @@ def main(spec_path: str, result_path: str) -> None:
         stopped("out_of_memory", what=str(error).partition("\n")[0] or type(error).__name__)
     else:
         if run.trainer.accelerator.is_main_process:
-            result = {"history": history, "steps": spec["steps"], **run.effort()}
+            result = {"history": history, "steps": spec["steps"], "facts": facts_of(run.trainer, spec), **run.effort()}
             Path(result_path).write_text(json.dumps(result, allow_nan=False))
         return
     sys.exit(EXIT)
@@ -75,11 +77,12 @@ class Run:
         self.phase = Phase.model_validate(spec["phase"])
         self.pairs = load_lines(Path(spec["pairs"]).read_bytes())
         self.folder = Path(spec["checkpoints"])
-        refuse_too_few(len(self.pairs), spec["steps"], self.phase.batch_size)
+        self.last: int = spec.get("first", spec["steps"])
+        refuse_too_few(len(self.pairs), self.last, self.phase.batch_size)
         self.found = checkpoints.newest(self.folder, spec["context"])
         refuse_unwritable(self.folder)
         history = [dict(step) for step in self.found.history] if self.found else []
-        self.watch = Watch(self.phase, spec["steps"], self.folder, spec["context"], history, None)
+        self.watch = Watch(self.phase, self.last, self.folder, spec["context"], history, None)
         self.trainer = self._build()
 
     def names(self, rows: list[int]) -> list[str]:
@@ -110,10 +113,11 @@ class Run:
         except Interrupted:
             self._keep_checkpoint()
             raise
-        if self.requests() and self.trainer.state.global_step < self.spec["steps"]:
+        if self.requests() and self.trainer.state.global_step < self.last:
             raise Interrupted
-        check_history(self.watch.history, self.spec["steps"])
-        self._save()
+        check_history(self.watch.history, self.last)
+        if "first" not in self.spec:
+            self._save()
         return self.watch.history
 
     def _build(self) -> Any:
@@ -203,7 +207,7 @@ class Run:
             rows: Any = trainer.train_dataset
             documents = [_document(row) for row in rows]
             size = phase.batch_size
-            watch.work = [work_of(documents[step * size : (step + 1) * size]) for step in range(self.spec["steps"])]
+            watch.work = [work_of(documents[step * size : (step + 1) * size]) for step in range(self.last)]
             watch.sizes = model_sizes(model)
             device = trainer.accelerator.device.type
             watch.rate = launched_processes() * matmul_rate(device, model.dtype)

@@ -79,6 +79,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         history=store.put_json(result["history"]),
         mlflow_run=run,
         machine=machine_of(work, store),
+        device=pool.device_kind(),
     )
 
 

@@ -35,7 +35,7 @@ class Watch(TrainerCallback):
 
     Args:
         phase: with its limits.
-        steps: of the whole training.
+        steps: that are taken: of the whole training, or the first of them.
         folder: where checkpoints lie, with ``context`` in their seals.
         history: metrics of the steps before a resume.
         work: of each step's batch over all processes, by step from 0; None where the method isn't packed.
@@ -73,7 +73,9 @@ class Watch(TrainerCallback):
         self._begun = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step < self.steps and self.asked():
+        if state.global_step >= self.steps:
+            control.should_training_stop = True
+        elif self.asked():
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:

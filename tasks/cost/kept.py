@@ -12,6 +12,7 @@ from infra.files import write_whole
 from tasks.contracts import Bill, BillLine
 from tasks.errors import BillError
 
+RECEIPT = "Receipt"  # the state of a bill that is of a portability receipt, not of a night
 MONTH = r"\d{4}-(0[1-9]|1[0-2])"
 
 

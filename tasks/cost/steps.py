@@ -2,17 +2,20 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from infra.attempts import Attempt, attempts_of
+from infra.digest import digest_of, short
 from infra.price_book import load_price_book
 from infra.step import attempt_log
 from tasks import place
 from tasks.contracts import Bill, Night, Plan
 from tasks.cost.bill import bill_metrics, make_bill
-from tasks.cost.kept import KeptBill, keep
+from tasks.cost.kept import RECEIPT, KeptBill, keep
 from tasks.cost.words import marks
 from tasks.recipe import Recipe
 
@@ -50,6 +53,26 @@ def _attempts(night: Night) -> list[Attempt]:
         one.model_copy(update={"state": "Killed"}) if one.state == "Running" and one.run != night.flow_run else one
         for one in found
     ]
+
+
+@contextmanager
+def billed_apart(night: Night, recipe: Recipe, pools: tuple[str, ...]) -> Iterator[Night]:
+    """A place for work that holds pools but is no night's: with a bill of its own, kept however the work ends."""
+    id_ = digest_of([RECEIPT, night.id, list(pools), time.time_ns()])
+    name = f"{recipe.name}-receipt-{datetime.now().astimezone():%Y-%m-%d-%H%M}-{short(id_, 4)}"
+    folder = place.home() / "receipts" / "bills" / name
+    folder.mkdir(parents=True)
+    tracker = place.tracking()
+    run = tracker.nested_run(night.mlflow_run, name)
+    apart = night.model_copy(update={"id": id_, "name": name, "folder": str(folder), "mlflow_run": run})
+    ended = "FAILED"
+    try:
+        yield apart
+        ended = "FINISHED"
+    finally:
+        on = recipe.model_copy(update={"pool": ",".join(pools)})
+        keep_bill(apart, on, meter(apart), {"state": RECEIPT, "verdict": None, "version": None})
+        tracker.end(run, ended)
 
 
 def keep_bill(night: Night, recipe: Recipe, bill: Bill, summary: dict[str, Any]) -> Path:

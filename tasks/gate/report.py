@@ -18,6 +18,7 @@ from tasks.contracts import (
     Flip,
     PastNight,
     Plan,
+    Portability,
     Preferences,
     Reanchored,
     Snapshot,
@@ -51,6 +52,7 @@ def report_html(
     flip_counts: Sequence[FlipCount],
     past: Sequence[PastNight],
     reanchored: Sequence[Reanchored],
+    portability: Portability | None = None,
 ) -> str:
     """The report as one HTML page.
 
@@ -63,6 +65,7 @@ def report_html(
         flip_counts: of all suites, by topic.
         past: judged decisions from day one, oldest first; tonight's may be among them.
         reanchored: re-anchorings, oldest first.
+        portability: where the candidate was trained on another kind of device than the champion.
     """
     money = partial(amount, digits=bill.digits)  # as they were rounded: so the lines shown add up to the whole
     hours, energy = (partial(amount, digits=digits_for(total)) for total in (bill.device_hours, bill.kwh))
@@ -76,6 +79,8 @@ def report_html(
         mark=report_rows.MARKS[verdict.verdict],
         status=report_next.status(verdict, promotable),
         stopped=report_next.stopped_early(verdict),
+        cautions=report_next.cautions(verdict, portability),
+        portability=portability,
         steps_next=report_next.next_steps(
             verdict, recipe, promotable, report_history.since_anchor(past, reanchored, night)
         ),

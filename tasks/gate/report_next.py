@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.contracts import SuiteResult, Verdict
+from tasks.contracts import Portability, SuiteResult, Verdict
 from tasks.gate.report_numbers import count, limit, signed
 
 # below this share of the anchor's planned decisions, the report says that they run out
@@ -41,6 +41,12 @@ def status(verdict: Verdict, promotable: bool) -> str:
     if verdict.waivable:
         return "Recorded. What serves stays as it is, unless a person answers for this candidate with a waiver."
     return "Recorded, not promotable. What serves stays as it is."
+
+
+def cautions(verdict: Verdict, portability: Portability | None) -> list[str]:
+    """The verdict's warnings, and that a move to another kind of device isn't shown to change nothing."""
+    moved = [] if portability is None or portability.finding == "agrees" else [portability.told]
+    return [*verdict.warnings, *moved]
 
 
 def no_waiver(verdict: Verdict, promotable: bool) -> str:

@@ -21,6 +21,7 @@ from tasks.contracts import (
     Engine,
     Night,
     Plan,
+    Portability,
     Preferences,
     Scores,
     Snapshot,
@@ -158,6 +159,7 @@ def report(
     scores: Scores,
     verdict: Verdict,
     bill: Bill,
+    portability: Portability | None,
 ) -> Blob:
     """The report a person decides from, beside the night and in the store. Not a step: it is drawn anew each time."""
     from tasks.gate.report import report_html  # jinja: only when a report is drawn
@@ -184,6 +186,7 @@ def report(
         flip_counts=flip_counts,
         past=past_nights(entries),
         reanchored=reanchorings(entries),
+        portability=portability,
     )
     (Path(night.folder) / "report.html").write_text(html)
     return store.put_bytes(html.encode(), "text/html")

@@ -203,6 +203,8 @@ def _objects(tags: Mapping[str, str], store: Store) -> Iterator[Digest | str]:
         if isinstance(found, Evidence):
             yield from (ref.card.digest_ for ref in found.cards)
             yield found.trained_on.digest_
+            if found.portability is not None and found.portability.receipt is not None:
+                yield found.portability.receipt.digest_
 
 
 def _tree(tree: Tree) -> Iterator[Digest | str]:

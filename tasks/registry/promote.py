@@ -231,7 +231,7 @@ def read_evidence(tags: dict[str, str], number: int, store: Store) -> Evidence:
 
 
 def check_objects(evidence: Evidence, number: int, store: Store) -> None:
-    """Every object the evidence names is there and is what its digest says: model, scorecards, training pairs.
+    """Every object the evidence names is there and is what its digest says: model, scorecards, pairs, receipt.
 
     Raises:
         NotPromotable: one is missing or changed, or the model holds a file that could run code where it is loaded.
@@ -242,6 +242,8 @@ def check_objects(evidence: Evidence, number: int, store: Store) -> None:
         _check_trees(_trees(evidence.model), store)
         for digest in [ref.card.digest_ for ref in evidence.cards] + [evidence.trained_on.digest_]:
             store.open_path(digest)
+        if evidence.portability is not None and evidence.portability.receipt is not None:
+            store.open_path(evidence.portability.receipt.digest_)
     except StoreError as error:
         raise NotPromotable(
             f"version {number}: {error.what}", do="run a new night; this version can't be trusted any more"

@@ -75,6 +75,7 @@ def version_tags(
         "nightshift.anchor": evidence.anchor or "",
         "nightshift.quantise": quantise or "",
         "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{_marks(bill)}",
+        **({"nightshift.portability": evidence.portability.finding} if evidence.portability else {}),
         **model_tags(evidence.model, evidence.trained_on, store),
     }
     return tags
@@ -114,6 +115,8 @@ def upload(
             "data/quarantine.jsonl": preferences.quarantine.digest_,
             "data/profile.json": preferences.profile.digest_,
         }
+        if evidence.portability is not None and evidence.portability.receipt is not None:
+            files["evidence/receipt.json"] = evidence.portability.receipt.digest_
         files |= {f"evidence/scorecards/{ref.role}-{ref.suite}.json": ref.card.digest_ for ref in evidence.cards}
         for name, digest in files.items():
             if store.has(digest):  # a blocked night may lack a card; its evidence says so

@@ -26,6 +26,7 @@ from tasks.contracts import (
     Model,
     Night,
     Plan,
+    Portability,
     Preferences,
     Release,
     Scores,
@@ -96,6 +97,7 @@ def make_evidence(
     scores: Scores,
     verdict: Verdict,
     probe: Blob | None,
+    portability: Portability | None,
 ) -> Evidence:
     store = place.store()
     inputs = Inputs(
@@ -119,6 +121,7 @@ def make_evidence(
         trained_on=preferences.train,
         promotable=night.promotable,
         probe=probe,
+        portability=portability,
         inputs=store.put_bytes(inputs.model_dump_json().encode(), "application/json"),
     )
 

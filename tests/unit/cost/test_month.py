@@ -57,6 +57,15 @@ def test_a_month_adds_up_by_outcome_day_tenant_and_pool() -> None:
         assert sum(Decimal(row["amount"]) for row in found[table]) == Decimal("20.51")
 
 
+def test_what_a_receipt_held_is_no_failed_night_and_is_in_the_total() -> None:
+    one = kept("r", line("train_first", 1.5), version=None, verdict=None, state="Receipt")
+    (found,) = report([*NIGHTS, one], FATES, month="2026-11")["currencies"]
+    assert outcome(one, FATES) == "receipt"
+    assert amounts(found["by_outcome"])["receipt"] == "1.5"
+    assert amounts(found["by_outcome"])["failed"] == "0.5"
+    assert found["total"]["amount"] == "22.01"
+
+
 def test_a_promoted_model_costs_everything_that_was_spent_for_it() -> None:
     (found,) = november()["currencies"]
     assert (found["promoted"], found["per_promoted_model"]) == (1, "20.51")

@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from infra.settings import ROOT
-from tasks.contracts import Baselines, FixedLimit, Noise, PastNight, PastSuite, Reanchored, Snapshot, VerdictName
+from tasks.contracts import (
+    Baselines,
+    FixedLimit,
+    Noise,
+    PastNight,
+    PastSuite,
+    Portability,
+    Reanchored,
+    Snapshot,
+    VerdictName,
+)
 from tasks.gate import report_history, report_next, report_numbers, report_rows
 from tasks.gate.flips import FlipCount
 from tasks.gate.report import report_html, report_markdown
@@ -559,3 +569,18 @@ def test_importing_the_report_imports_nothing_heavy() -> None:
     loaded = "bool({'matplotlib', 'jinja2', 'scipy', 'torch'} & set(sys.modules))"
     code = f"import sys, tasks.gate.report; sys.exit({loaded})"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("finding", ["agrees", "disagrees", "none", "unknown"])
+def test_a_training_that_moved_to_another_kind_of_device_is_shown_and_warned_of_unless_a_receipt_agrees(
+    finding: Any,
+) -> None:
+    told = "The candidate was trained on mi355x, the champion on <h100>: `nightshift receipt` & so on."
+    moved = Portability(trained="mi355x", champion="h100", finding=finding, receipt=None, told=told)
+    html = page(portability=moved)
+    training = text_of(html[html.index('id="training"') : html.index('id="bill"')])
+    assert told.replace("`", "") in training.replace("nightshift receipt", "nightshift receipt")
+    assert "<h100>" not in html
+    verdict_section = text_of(html[html.index('id="verdict"') : html.index('class="tiles"')])
+    assert ("the champion on <h100>" in verdict_section) == (finding != "agrees")
+    assert 'id="portability"' not in page()
