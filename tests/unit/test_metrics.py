@@ -29,7 +29,7 @@ from infra.store import Blob, Store
 from infra.webhooks import Deliveries, receiver
 from tasks.cost.kept import KeptBill, keep
 from tasks.metric_families import FAMILIES, NAMES, STATES
-from tasks.metric_nights import night_samples
+from tasks.metric_nights import last_ids, night_samples
 from tasks.registry.audited import audited_path, note_audit, read_audited
 from tasks.registry.hold import Hold
 from tasks.registry.manifest import Manifest, Share, write_manifest
@@ -110,6 +110,20 @@ def test_a_night_that_failed_does_not_count_as_done_and_a_new_month_has_cost_not
     assert of(found, "done_timestamp_seconds") == {("support",): 1793674800.0}
     assert [labels for labels, value in of(found, "night_state").items() if value] == [("support", "Failed")]
     assert of(found, "month_amount") == {("support", "shop", "EUR", "quoted"): 0.0}
+
+
+def test_a_receipt_s_comparison_is_the_month_s_cost_and_no_night() -> None:
+    now = datetime.fromisoformat("2026-11-10T08:00:00+01:00")
+    compared = kept("compared", line(amount=2.0), state="Receipt", verdict=None, version=None,
+                    started="2026-11-09T09:00:00+01:00", ended="2026-11-09T09:10:00+01:00")  # fmt: skip
+    found = list(night_samples([kept("a", line(amount=10.0)), compared], {}, now))
+    assert of(found, "night_amount") == {("support", "EUR", "quoted"): 10.0}
+    assert of(found, "month_amount") == {("support", "shop", "EUR", "quoted"): 12.0}
+    assert of(found, "nights")["support", "Completed"] == 1
+    assert not any(value for (_, state), value in of(found, "nights").items() if state != "Completed")
+    alone = list(night_samples([compared], {}, now))
+    assert {one.name for one in alone} == {"nightshift_month_amount"}
+    assert last_ids([compared]) == []
 
 
 def test_an_amount_of_example_prices_is_never_among_those_of_real_ones() -> None:
