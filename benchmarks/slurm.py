@@ -100,7 +100,7 @@ def _follow(site: Site, slurm: Cluster, home: Path, calls: Path) -> dict[str, fl
             tags=["bench"],
             as_subflow=False,
         )
-    while _called(calls, "sbatch") < JOBS:
+    while _called(calls, "sbatch") < JOBS and time.monotonic() - begun < 900:  # those that are lost are counted below
         time.sleep(1)
     submitting = time.monotonic() - begun
     at_once = len(slurm.command("squeue", "-h", "--me", "-t", "PD", "-o", "%i").split())

@@ -31,12 +31,13 @@ from infra.kubernetes.states import States
 from infra.kubernetes.template import base_job_template
 from infra.launch import Launch
 from infra.settings import load_settings
+from infra.worker_labels import Labelling
 
 TYPE = "nightshift-kubernetes"
 _ADOPTED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
-class NightshiftKubernetesWorker(KubernetesWorker):
+class NightshiftKubernetesWorker(Labelling, KubernetesWorker):
     """Follows its jobs rather than leaving that to the flow in them."""
 
     type = TYPE

@@ -39,6 +39,7 @@ from infra.slurm.follow import Follower, Step
 from infra.slurm.journal import Entry, Journal
 from infra.slurm.said import ended_state, waiting_state
 from infra.slurm.script import WORKER_TYPE, SlurmOptions, batch_script
+from infra.worker_labels import Labelling
 
 _SUBMIT_AT_ONCE = 4  # calls of sbatch beside each other
 _AGAIN_SECONDS = 15.0
@@ -58,7 +59,7 @@ class SlurmResult(BaseWorkerResult):
     """A job that is over, or that the next worker follows. Its flow run's state is set already."""
 
 
-class SlurmWorker(BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
+class SlurmWorker(Labelling, BaseWorker[SlurmConfiguration, SlurmVariables, SlurmResult]):
     type = WORKER_TYPE
     job_configuration = SlurmConfiguration
     job_configuration_variables = SlurmVariables

@@ -1,10 +1,14 @@
 """No job is submitted twice and none is forgotten, wherever a worker was killed. Slurm is a list here, and named so."""
 
 from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
 
 import anyio
+import httpx
 import pytest
 
+from infra.kubernetes.worker import NightshiftKubernetesWorker
 from infra.outcome import read_outcome
 from infra.slurm import commands, worker
 from infra.slurm.journal import Entry
@@ -89,3 +93,25 @@ def test_a_refusal_is_the_job_s_outcome_and_is_not_tried_again_after_a_restart(
     assert outcome is not None
     assert (outcome.kind, outcome.what) == ("refused", slurm.refuses)
     assert list(SlurmWorker("slurm")._journal) == []
+
+
+class Busy:
+    """A Prefect server that has no time for labels; no server."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def update_flow_run_labels(self, flow_run_id: UUID, labels: dict[str, str]) -> None:
+        self.asked += 1
+        raise httpx.HTTPStatusError("503 Service Unavailable", request=httpx.Request("PATCH", "http://x"), response=_NO)
+
+
+_NO = httpx.Response(503)
+
+
+@pytest.mark.parametrize("kind", [SlurmWorker, NightshiftKubernetesWorker])
+def test_a_server_too_busy_for_labels_ends_no_flow_run(home: Path, kind: type[Any]) -> None:
+    made, server = kind("slurm"), Busy()
+    made._client = server
+    anyio.run(made._give_worker_labels_to_flow_run, uuid4())
+    assert server.asked == 1
