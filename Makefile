@@ -57,7 +57,7 @@ test: setup          ## the fast tests, at most 15 minutes on two cores
 test-slow: test-slow-tiny test-model  ## both of the next two: half an hour to an hour
 
 test-slow-tiny: setup ## killed, damaged and rotated nights of tiny models, real servers
-	$(PYTEST) -m 'slow and not real_model'
+	$(PYTEST) -m 'slow and not real_model' $(SLOW)
 
 test-model: setup    ## nights of the 135M model with planted faults; lm-evaluation-harness beside it
 	$(BIN)/python -m pytest -q -m 'real_model'

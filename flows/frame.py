@@ -222,18 +222,11 @@ def close_skipped(tonight: Tonight, plan: Plan, preferences: Preferences) -> Sta
 
 
 def close_planned(tonight: Tonight, plan: Plan, preferences: Preferences) -> State[Any]:
-    """End a look at tonight: nothing is kept, so that a night with these inputs that has finished stays as it is."""
-    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    """End a look at tonight (``open_beside``): nothing of it is kept."""
     summary = _summary(
         tonight, meter(tonight.night, plan), "Planned", reason=plan.reason, plan=plan, preferences=preferences
     )
     return Completed(name="Planned", message=plan.reason, data=summary)
-
-
-def close_compared(tonight: Tonight, comparison: dict[str, Any]) -> dict[str, Any]:
-    """End a comparison of pools: like a look at tonight, it leaves a night with these inputs as it is."""
-    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
-    return comparison
 
 
 def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
-from flows.frame import close_compared, close_planned, open_night
+from flows.frame import close_planned, open_beside
 from flows.nightly import Fresh, Overrides, RecipePath
 from tasks import place
 from tasks.data.steps import collect, validate
@@ -22,7 +22,7 @@ Pools = Annotated[
 @flow(name="plan", description=__doc__)
 def plan_night(recipe: RecipePath = "recipes/demo.toml", overrides: Overrides = [], fresh: Fresh = False) -> State[Any]:  # noqa: B006
     """Run the first three steps and return the summary with the plan."""
-    with open_night(recipe, overrides, fresh) as tonight:
+    with open_beside(recipe, overrides, fresh) as tonight:
         snapshot = collect(tonight.night, tonight.recipe)
         preferences = validate(tonight.night, snapshot, tonight.recipe, tonight.base, tonight.suites)
         plan = decide(tonight.night, tonight.recipe, preferences, tonight.base, tonight.baselines, tonight.suites)
@@ -38,11 +38,11 @@ def plan_pools(
 ) -> dict[str, Any]:
     """Run the first two steps and return the comparison as one object. Nothing is held and nothing is spent."""
     asked = place.pools(tuple(pools))  # a wrong name is found before a night is opened
-    with open_night(recipe, overrides, fresh) as tonight:
+    with open_beside(recipe, overrides, fresh) as tonight:
         snapshot = collect(tonight.night, tonight.recipe)
         preferences = validate(tonight.night, snapshot, tonight.recipe, tonight.base, tonight.suites)
         found = compare_pools(tonight.recipe, preferences, tonight.base, tonight.baselines, tonight.suites, asked)
         create_markdown_artifact(
             f"```\n{comparison_in_words(found)}```", key="pools", description=f"{found.recipe} tonight, pool by pool"
         )
-        return close_compared(tonight, found.model_dump(mode="json"))
+        return found.model_dump(mode="json")

@@ -28,7 +28,7 @@ from infra.registry_guard.embedded import Refused
 from infra.settings import child_environment, load_settings
 from infra.store import Store
 from tasks.align import made as align_made
-from tasks.errors import DataBreach, NotPromotable, RegistryError
+from tasks.errors import DataBreach, NotPromotable, PlanError, RegistryError
 from tasks.gate import score as gate_score
 from tasks.nights import read_summary
 from tasks.registry.steps import registry_of
@@ -75,6 +75,10 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
     planned = call_flow(plan_night, recipe=str(started), overrides=[], fresh=False)
     assert planned["state"] == "Planned"
     assert planned["plan"]["train"]
+    assert read_summary(home, "last") == again
+    # nor does one that finds it too dear
+    with pytest.raises(PlanError, match="budget"):
+        call_flow(plan_night, recipe=str(started), overrides=["budget.max_amount=1e-9"], fresh=True)
     assert read_summary(home, "last") == again
 
     # everything a person needs lies in MLflow
