@@ -71,6 +71,7 @@ def test_each_new_try_spends_a_decision_until_there_are_none_and_re_anchoring_be
     assert kinds(home).count("decision") == 3
 
 
+@pytest.mark.slow
 def test_an_open_night_is_promoted_by_a_waiver_only_and_the_ledger_keeps_why(started: Path, home: Path) -> None:
     summary = run(started, "phase.0.learning_rate=1e-30", "phase.0.max_steps=1")
     assert summary["verdict"] == "INCONCLUSIVE"

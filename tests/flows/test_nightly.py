@@ -163,6 +163,7 @@ def test_a_candidate_whose_weights_were_damaged_before_scoring_fails(
     assert registry_of("tiny").alias("champion") == 2
 
 
+@pytest.mark.slow
 def test_a_candidate_equal_to_the_champion_is_never_fail(started: Path) -> None:
     summary = run(started, "phase.0.learning_rate=1e-30", "phase.0.max_steps=1")
     assert summary["verdict"] == "INCONCLUSIVE"

@@ -106,11 +106,13 @@ def test_two_processes_train_as_one(phase: dict[str, Any], shard: bool, spec: di
     assert all(torch.allclose(weights[key], others[key], atol=1e-4) for key in weights)
 
 
+@pytest.mark.slow
 def test_a_loss_that_compares_all_pairs_is_refused_on_two_processes(spec: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"2 processes would each compare their own"):
         train(tmp_path / "aot", spec | {"phase": spec["phase"] | {"loss": "aot"}, "max_tokens": 10_000}, 2)
 
 
+@pytest.mark.slow
 def test_a_batch_that_processes_cannot_share_is_refused(spec: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"batch_size 7 can't be shared by 2 processes"):
         train(tmp_path / "odd", spec | {"phase": spec["phase"] | {"batch_size": 7}}, 2)

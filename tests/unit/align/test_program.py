@@ -89,7 +89,7 @@ def adapter(made: dict[str, Any]) -> bytes:
 # ---- resume --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("questions", [slow(1), 14, slow(33), slow(47), 59])
+@pytest.mark.parametrize("questions", [slow(1), 14, slow(33), slow(47), slow(59)])
 def test_a_training_ended_between_any_two_parts_of_a_step_goes_on_to_the_same_bytes(questions: int, spec: Any) -> None:
     whole = spec("whole")
     true = Run(whole, Never()).train()
@@ -102,6 +102,7 @@ def test_a_training_ended_between_any_two_parts_of_a_step_goes_on_to_the_same_by
     assert adapter(cut) == adapter(whole)
 
 
+@pytest.mark.slow
 def test_dropout_draws_the_same_numbers_after_a_resume(spec: Any) -> None:
     phase = {"lora": {"dropout": 0.3}}
     whole, cut = spec("whole", phase), spec("cut", phase)
@@ -114,6 +115,7 @@ def test_dropout_draws_the_same_numbers_after_a_resume(spec: Any) -> None:
     assert Run(plain, Never()).train() != true  # the recipe's dropout does something
 
 
+@pytest.mark.slow
 def test_full_training_goes_on_to_the_same_bytes(spec: Any) -> None:
     whole, cut = spec("whole", {"adapter": "full"}), spec("cut", {"adapter": "full"})
     true = Run(whole, Never()).train()
@@ -137,6 +139,7 @@ def test_other_methods_end_after_the_step_and_go_on_to_the_same_bytes(method: st
     assert adapter(cut) == adapter(whole)
 
 
+@pytest.mark.slow
 def test_a_truncated_newest_checkpoint_is_passed_over_and_said(spec: Any, capsys: pytest.CaptureFixture[str]) -> None:
     whole, cut = spec("whole"), spec("cut")
     true = Run(whole, Never()).train()
@@ -179,6 +182,7 @@ def test_a_checkpoint_of_another_course_is_refused_not_started_over(spec: Any) -
     assert "--fresh" in refused.value.do
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_checkpoint_time_keeps_the_checkpoint_before(spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     cut = spec("cut")
     run = Run(cut, Never())
@@ -380,6 +384,7 @@ def test_a_pair_that_makes_the_gradient_not_finite_is_named(
     assert [rows[row]["id"] for row in found.value.rows] == ["pair-27"]
 
 
+@pytest.mark.slow
 def test_an_unhealthy_training_stops_with_its_last_good_checkpoint_kept(spec: Any) -> None:
     made = spec(phase={"learning_rate": 5e-3, "probe_every": 6, "probe_prompts": 8, "probe_tokens": 8,
                        "health": {"max_kl": 1e-6}})  # fmt: skip
@@ -399,6 +404,7 @@ def test_an_unhealthy_training_stops_with_its_last_good_checkpoint_kept(spec: An
 
 
 @pytest.mark.parametrize("phase", [{"method": "kto"}, {"packing": False}], ids=str)
+@pytest.mark.slow
 def test_a_look_at_a_model_that_is_not_packed_sees_the_same_divergence(phase: dict[str, Any], spec: Any) -> None:
     look = {"probe_every": 12, "probe_prompts": 8, "probe_tokens": 6}
     history = Run(spec("plain", phase | look), Never()).train()
@@ -417,6 +423,7 @@ def test_kto_compares_with_answers_to_other_prompts(spec: Any) -> None:
         Run(spec(phase={"method": "kto", "batch_size": 1}), Never())
 
 
+@pytest.mark.slow
 def test_a_look_at_the_answers_changes_no_training(spec: Any) -> None:
     plain, looked = spec("plain"), spec("looked", {"probe_every": 4, "probe_prompts": 4, "probe_tokens": 6})
     Run(plain, Never()).train()
@@ -433,6 +440,7 @@ def test_a_look_at_the_answers_changes_no_training(spec: Any) -> None:
     [(10, {}, True), (1000, {}, False), (1000, {"gradient_checkpointing": True}, True)],
     ids=["pairs longer than a part", "pairs within it", "as the recipe asks"],
 )
+@pytest.mark.slow
 def test_parts_that_must_save_memory_are_recomputed_and_give_it_back(
     max_tokens: int, phase: dict[str, Any], saves: bool, spec: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,6 +466,7 @@ def test_parts_that_must_save_memory_are_recomputed_and_give_it_back(
     assert [step["loss"] for step in history] == pytest.approx([step["loss"] for step in plain], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_effort_that_the_plan_learns_from_is_the_operations_of_all_pairs_with_what_is_recomputed(spec: Any) -> None:
     def effort(phase: dict[str, Any]) -> tuple[float, Run]:
         made = spec(str(phase), {"max_steps": 3, **phase}, steps=3)
