@@ -61,10 +61,13 @@ def ends_by_name(flow_function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Tonight:
-    """An open night: what is known before its first step."""
+    """An open night: what is known before its first step. ``was`` is the status that its MLflow run had."""
 
-    def __init__(self, night: Night, recipe: Recipe, base: Model, suites: Suites, baselines: Baselines) -> None:
+    def __init__(
+        self, night: Night, recipe: Recipe, base: Model, suites: Suites, baselines: Baselines, was: str
+    ) -> None:
         self.night, self.recipe, self.base, self.suites, self.baselines = night, recipe, base, suites, baselines
+        self.was = was
 
 
 class Frozen(NamedTuple):
@@ -118,7 +121,8 @@ def open_rejudgement(name: str, version: int) -> Iterator[tuple[Tonight, Inputs]
 
 
 def _leave(tonight: Tonight, _: BaseException | None = None) -> None:
-    place.tracking().end(tonight.night.mlflow_run, "FINISHED")
+    # as it was; one that is new, or whose night was killed, has no end yet
+    place.tracking().end(tonight.night.mlflow_run, "FINISHED" if tonight.was == "RUNNING" else tonight.was)
 
 
 def _close_failed(tonight: Tonight, error: BaseException) -> None:
@@ -170,7 +174,7 @@ def _identify(recipe: Recipe, frozen: Frozen, fresh: bool, run: str, until: str 
     folder.mkdir(parents=True, exist_ok=True)
     name = _name(folder, recipe.name)
     mlflow_run = tracker.night_run(id_, name)
-    tracker.reopen(mlflow_run)
+    was = tracker.reopen(mlflow_run)
     tracker.close_orphans(mlflow_run)
     tracker.params(mlflow_run, _flat(recipe.model_dump()))
     tracker.tags(mlflow_run, {"nightshift.recipe": recipe.digest, "nightshift.flow_run": run})
@@ -186,7 +190,7 @@ def _identify(recipe: Recipe, frozen: Frozen, fresh: bool, run: str, until: str 
         ends_by=until,
     )
     get_run_logger().info("night %s (%s)", name, short(id_))
-    return Tonight(night, recipe, base, suites, baselines)
+    return Tonight(night, recipe, base, suites, baselines, was)
 
 
 def _name(folder: Path, recipe: str) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 
 def add_schedule_commands(command: Callable[[str, str], argparse.ArgumentParser]) -> None:
@@ -20,6 +19,7 @@ def add_schedule_commands(command: Callable[[str, str], argparse.ArgumentParser]
 
 def _schedule(options: argparse.Namespace) -> int:
     from flows import schedules
+    from flows.calls import recipe_path
     from infra.settings import ROOT, load_settings
     from tasks.errors import RecipeError
     from tasks.recipe import load_recipe
@@ -30,15 +30,13 @@ def _schedule(options: argparse.Namespace) -> int:
             raise RecipeError("no recipe is named", do="name one: `nightshift schedule RECIPE`")
         print(schedules.listed(settings))
         return 0
-    path = Path(options.recipe)
-    if path.is_file() and not (ROOT / path).is_file():
-        path = path.resolve()
+    path = recipe_path(options.recipe)
     if options.remove:
-        name = load_recipe(ROOT / path).name if path.suffix == ".toml" else options.recipe
+        name = load_recipe(ROOT / path).name if path.endswith(".toml") else options.recipe
         print(schedules.unschedule(settings, name))
         return 0
     pause = True if options.pause else False if options.resume else None
-    print(schedules.schedule(settings, str(path), timezone=options.timezone, pause=pause))
+    print(schedules.schedule(settings, path, timezone=options.timezone, pause=pause))
     return 0
 
 

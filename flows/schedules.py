@@ -38,6 +38,7 @@ from tasks.schedule import ScheduleSpec, blacked_out, in_words
 FLOW = "nightly"
 NIGHTS = 3  # shown of each schedule
 _ZONE = "schedule.timezone="
+_PAGE = 200  # the most that the server gives at once
 
 Say = Callable[[str], None]
 
@@ -188,8 +189,12 @@ def _pause(deployment: UUID, pause: bool) -> None:
 
 def scheduled() -> list[DeploymentResponse]:
     """The recipes' deployments, by name; not the demo's."""
+    found: list[DeploymentResponse] = []
     with get_client(sync_client=True) as client:
-        found = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])), limit=200)
+        while page := client.read_deployments(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[FLOW])), limit=_PAGE, offset=len(found)
+        ):
+            found += page
     return sorted((one for one in found if f"{FLOW}/{one.name}" != NIGHTLY), key=lambda one: one.name)
 
 

@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple
 from pydantic import ValidationError
 
 from infra.errors import PoolError
-from infra.launch import Launch
-
-_HELD, _LAUNCH = "allocations.json", "launch.json"
+from infra.kubernetes.holdings import FILE as HELD
+from infra.launch import FILE, Launch
+from infra.outcome import read_outcome
+from infra.slurm.journal import Entry
 
 
 class Job(NamedTuple):
@@ -41,7 +42,7 @@ def jobs_in_flight(home: Path) -> list[Job]:
 def note_files(home: Path) -> Iterator[Path]:
     """The workers' notes, readable or not."""
     yield from sorted(path for path in (home / "slurm").glob("*/*.json") if not path.name.startswith("."))
-    yield from sorted((home / "work").glob(f"*/{_HELD}"))
+    yield from sorted((home / "work").glob(f"*/{HELD}"))
 
 
 def read_note(path: Path) -> list[Job]:
@@ -51,11 +52,10 @@ def read_note(path: Path) -> list[Job]:
         PoolError: it can't be read.
     """
     try:
-        if path.name == _HELD:
+        if path.name == HELD:
             return _held(path)
-        note = json.loads(path.read_bytes())
-        launch = Launch.model_validate(note["launch"])
-        return [_job(path.parent.name, "submitted" if note["job"] is not None else "waiting", launch)]
+        note = Entry.model_validate_json(path.read_bytes())
+        return [_job(path.parent.name, "submitted" if note.job is not None else "waiting", note.launch)]
     except FileNotFoundError:  # the worker has told its end meanwhile
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
@@ -66,9 +66,11 @@ def read_note(path: Path) -> list[Job]:
 
 
 def _held(path: Path) -> list[Job]:
-    if not any(one["ended"] is None for one in json.loads(path.read_bytes())["allocations"]):
+    """What a job holds by its worker's last look; one that has an outcome holds nothing, whatever was seen last."""
+    note = json.loads(path.read_bytes())
+    if not any(one["ended"] is None for one in note["allocations"]) or read_outcome(path.parent, note["key"]):
         return []
-    return [_job("kubernetes", "held", Launch.model_validate_json((path.parent / _LAUNCH).read_bytes()))]
+    return [_job("kubernetes", "held", Launch.model_validate_json((path.parent / FILE).read_bytes()))]
 
 
 def _job(pool: str, state: Literal["waiting", "submitted", "held"], launch: Launch) -> Job:

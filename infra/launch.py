@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from infra.digest import Record
 
+FILE = "launch.json"  # what a plan is called in its folder
+
 # how long a training that is asked to end may take to write its checkpoint
 GRACE_SECONDS = 120
 

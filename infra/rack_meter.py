@@ -7,6 +7,7 @@ tell apart. Pure, but for what reads the file.
 """
 
 import csv
+import math
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -51,10 +52,11 @@ def read_readings(path: Path) -> list[Reading]:
     for number, row in enumerate(csv.reader(whole.splitlines()), start=1):
         try:
             at, kwh = (float(cell) for cell in row)
+            if not (0 <= at < math.inf and 0 <= kwh < math.inf):  # which no NaN is
+                raise ValueError
         except ValueError:
             raise MeterError(f"line {number} of {path} is {','.join(row)!r}, not time,kWh", do=_DO) from None
-        # written so that a value that is no number fails too
-        if not (at >= 0 and kwh >= 0) or (found and not (at > found[-1].at and kwh >= found[-1].kwh)):
+        if found and (at <= found[-1].at or kwh < found[-1].kwh):
             raise MeterError(f"line {number} of {path} runs backwards: {','.join(row)}", do=_DO)
         found.append(Reading(at, kwh))
     return found

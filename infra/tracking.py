@@ -5,7 +5,8 @@ The registry (versions, aliases, tags) is not here: ``tasks.registry.client`` is
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,11 @@ class Tracker:
         for run in self.client.search_runs([experiment], query):
             self.end(run.info.run_id, "KILLED")
 
-    def reopen(self, run: str) -> None:
+    def reopen(self, run: str) -> str:
+        """Set it to RUNNING again; the status it had."""
+        before = self.client.get_run(run).info.status
         self.client.update_run(run, status="RUNNING")
+        return before
 
     def nested_run(self, parent: str, name: str) -> str:
         experiment = self.client.get_run(parent).info.experiment_id
@@ -113,6 +117,16 @@ class Tracker:
     def end(self, run: str, status: str) -> None:
         """Set a run's status: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run, status)
+
+    @contextmanager
+    def ending(self, run: str) -> Iterator[None]:
+        """The run ends as what is done inside does: FINISHED, or FAILED whatever was raised."""
+        try:
+            yield
+        except BaseException:  # also where the night is stopped
+            self.end(run, "FAILED")
+            raise
+        self.end(run, "FINISHED")
 
     def url(self, run: str) -> str:
         return f"{self._page()}/#/experiments/{self.client.get_run(run).info.experiment_id}/runs/{run}"

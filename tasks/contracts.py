@@ -241,9 +241,7 @@ class Evidence(Record):
     promotable: bool
     inputs: Blob | None = None  # JSON of Inputs; None in evidence of before it was kept
     probe: Blob | None = None  # JSON of a tasks.probes.ProbeSet; None where the candidate answered nothing
-    portability: Portability | None = (
-        None  # None where the champion was trained on the same kind of device, or not at all
-    )
+    portability: Portability | None = None  # None where the champion is of the same kind of device, or untrained
 
     @property
     def key(self) -> Digest:

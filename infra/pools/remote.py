@@ -151,12 +151,17 @@ class RemotePool(Pool):
         ended = [one.ended for one in allocations if one.ended is not None]
         if self.rack is None or not ended:
             return list(allocations)
+        try:
+            readings = await_readings(self.rack, max(ended), wait=wait)
+        except MeterError as error:
+            _say(error, on_event)
+            return list(allocations)
         found: list[Allocation] = []
         for one in allocations:
             try:
-                found.append(by_rack(one, self.rack, await_readings(self.rack, max(ended), wait=wait)))
+                found.append(by_rack(one, self.rack, readings))
             except MeterError as error:
-                on_event({"event": "log", "text": f"{error.what} -> {error.do}"})
+                _say(error, on_event)
                 found.append(one)
         return found
 
@@ -175,3 +180,7 @@ class RemotePool(Pool):
             for allocation in self._metered(run.allocations(), on_event, wait=ended):
                 record_allocation(allocation)
         return outcome
+
+
+def _say(error: MeterError, on_event: OnEvent) -> None:
+    on_event({"event": "log", "text": f"{error.what} -> {error.do}"})

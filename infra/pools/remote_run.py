@@ -22,11 +22,11 @@ from prefect.states import Cancelling
 from infra.attempts import Allocation, record_allocation
 from infra.errors import PoolBusy, PoolError
 from infra.events import parse
-from infra.launch import Launch
+from infra.launch import FILE, Launch
 from infra.outcome import Outcome, read_held, read_outcome
 from infra.pools.base import OnEvent
 
-LAUNCH, EVENTS = "launch.json", "events*.jsonl"
+EVENTS = "events*.jsonl"
 _LOOK_SECONDS = 1.0
 _TAIL_LINES = 25
 _ASK_SECONDS = 5.0
@@ -69,11 +69,11 @@ class RemoteRun:
         """
         tag = f"nightshift.folder:{self._folder}"
         self._end_earlier(tag)
-        (self._folder / LAUNCH).write_text(self._launch.model_dump_json(indent=1))
+        (self._folder / FILE).write_text(self._launch.model_dump_json(indent=1))
         try:
             run = run_deployment(
                 self._deployment,
-                parameters={"launch": str(self._folder / LAUNCH)},
+                parameters={"launch": str(self._folder / FILE)},
                 job_variables=self._variables,
                 flow_run_name=self._launch.name,
                 idempotency_key=self._launch.key,

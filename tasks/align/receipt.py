@@ -56,15 +56,10 @@ def train_first(night: Night, recipe: Recipe, preferences: Preferences, base: Mo
     work = fresh_folder(place.home() / "work" / f"receipt-{recipe.name}-{short(digest_of(recipe.pool), 8)}")
     spec = first_spec(make_spec(recipe, whole(recipe, preferences), preferences, base, work), recipe.phase[0], steps)
     run = tracker.nested_run(night.mlflow_run, f"first {spec['first']} steps on {recipe.pool}")
-    try:
+    with tracker.ending(run):
         budget = watch(night, recipe, pool.device())
         result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)
-        found = side_of(recipe, pool.device_kind(), base, spec, result, machine_of(work, place.store()))
-    except BaseException:
-        tracker.end(run, "FAILED")
-        raise
-    tracker.end(run, "FINISHED")
-    return found
+        return side_of(recipe, pool.device_kind(), base, spec, result, machine_of(work, place.store()))
 
 
 def whole(recipe: Recipe, preferences: Preferences) -> Plan:

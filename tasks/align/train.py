@@ -58,20 +58,18 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     if swept:
         names = ", ".join(folder.name for folder in swept)
         spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
-    try:
-        budget = watch(night, recipe, pool.device())
-        result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)
-    except BaseException as error:
-        if isinstance(error, Unhealthy):
+    with tracker.ending(run):
+        try:
+            budget = watch(night, recipe, pool.device())
+            result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)
+        except Unhealthy as error:
             tracker.tags(run, {"nightshift.unhealthy": error.what})
             send_to_quarantine(home, list(error.pairs), error.what, night.name)
-        tracker.end(run, "FAILED")
-        raise
-    model = store_model(recipe, work / "out", base, store)
-    device = pool.device()
-    remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
-    clear(checkpoints)
-    tracker.end(run, "FINISHED")
+            raise
+        model = store_model(recipe, work / "out", base, store)
+        device = pool.device()
+        remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
+        clear(checkpoints)
     return Candidate(
         model=model,
         preferences=preferences.digest,

@@ -65,14 +65,12 @@ def billed_apart(night: Night, recipe: Recipe, pools: tuple[str, ...]) -> Iterat
     tracker = place.tracking()
     run = tracker.nested_run(night.mlflow_run, name)
     apart = night.model_copy(update={"id": id_, "name": name, "folder": str(folder), "mlflow_run": run})
-    ended = "FAILED"
     try:
-        yield apart
-        ended = "FINISHED"
+        with tracker.ending(run):
+            yield apart
     finally:
         on = recipe.model_copy(update={"pool": ",".join(pools)})
         keep_bill(apart, on, meter(apart), {"state": RECEIPT, "verdict": None, "version": None})
-        tracker.end(run, ended)
 
 
 def keep_bill(night: Night, recipe: Recipe, bill: Bill, summary: dict[str, Any]) -> Path:

@@ -70,7 +70,7 @@ def score_all(
     work = missing_work(models, items, index, samples_suite(items), aa)
     work, folders, problems = checked_out(work, store, home)
     run = tracker.nested_run(night.mlflow_run, "score")
-    try:
+    with tracker.ending(run):
         if work:
             folder = fresh_folder(home / "work" / f"score-{short(night.id, 16)}")
             budget = watch(night, recipe, device)
@@ -90,12 +90,8 @@ def score_all(
             keep(result, items, index, store, samples_suite(items), aa)
             problems += result["problems"]
             shutil.rmtree(folder)
-    except BaseException:
-        tracker.end(run, "FAILED")
-        raise
-    cards = references(models, items, index)
-    tracker.metrics(run, means(cards, store))
-    tracker.end(run, "FINISHED")
+        cards = references(models, items, index)
+        tracker.metrics(run, means(cards, store))
     samples = side_by_side(models, items, index)
     noise = index.aa_noise() if recipe.gate.aa_items else ()
     return Scores(

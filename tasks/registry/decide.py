@@ -34,11 +34,15 @@ def approve(registry: Registry, number: int, waiver: str = "") -> str:
         raise NotPromotable(
             reason, do="only a version that awaits approval can be approved; `nightshift show last` names it"
         )
-    if tags.get("nightshift.verdict") != "PASS" and tags.get("waiver") != waiver.strip():
+    known = tags.get("waiver") == waiver.strip() and "waiver.by" in tags
+    if tags.get("nightshift.verdict") != "PASS" and not known:
         registry.set_tag(number, "waiver", waiver.strip())
+    before = tags.get("approval")
     registry.set_tag(number, "approval", "approved")
     tags = registry.version(number).tags
     if not tags.get("approval.by"):
+        if before is not None:  # else behind a guard it would no longer await a decision
+            registry.set_tag(number, "approval", before)
         raise RegistryError(
             f"MLflow wrote down nobody as the approver of version {number}: it runs without Nightshift's guard",
             do="serve it with `nightshift up` or `mlflow server --app-name nightshift`, and approve again",

@@ -27,6 +27,7 @@ from infra.orphans import SERVER
 from infra.registry_guard.embedded import Refused
 from infra.settings import child_environment, load_settings
 from infra.store import Store
+from tasks import place
 from tasks.align import made as align_made
 from tasks.errors import DataBreach, NotPromotable, PlanError, RegistryError
 from tasks.gate import score as gate_score
@@ -241,6 +242,18 @@ def test_a_critical_breach_stops_the_night_before_training_and_leaves_the_quaran
     assert len((folder / "quarantine.jsonl").read_text().splitlines()) == 300
     assert (folder / "data_docs" / "index.html").is_file()
     assert len(registry_of("tiny").versions()) == 1
+
+    # a look at it afterwards says the same, and leaves the failed night failed
+    def status() -> str:
+        client = place.tracking().client
+        (found,) = client.search_runs([place.tracking().experiment()], "tags.`nightshift.state` = 'Failed'")
+        return found.info.status
+
+    assert status() == "FAILED"
+    with pytest.raises(DataBreach):
+        call_flow(plan_night, recipe=str(started), overrides=[], fresh=False)
+    assert status() == "FAILED"
+    assert read_summary(home, "last") == summary
 
 
 BadInput = Callable[[Path, Path], tuple[str, ...]]

@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.errors import NightLocked, PoolError, StoreError
+from infra.inflight import jobs_in_flight
 from infra.launch import Launch
 from infra.lock import night_lock, no_night
 from infra.mark import digests_in_file, reachable
+from infra.outcome import Outcome, write_outcome
 from infra.slurm.journal import Entry, Journal
 from infra.store import Store
 from tasks import retention
@@ -252,6 +254,11 @@ def test_laid_out_links_to_what_goes_go_too_and_wait_while_a_job_may_read_them(k
     (note.parent / "launch.json").write_text(launch.model_dump_json())
     note.write_text('{"key": "k", "allocations": [{"ended": null}]}')
     assert cleaned(kept).freed == ()
+    # the worker's last look was before the end: its outcome says so
+    write_outcome(note.parent, Outcome(key="k", job="1", kind="completed", what="done", do=""))
+    assert jobs_in_flight(kept.home) == []
+    (note.parent / "outcome.json").unlink()
+    assert len(jobs_in_flight(kept.home)) == 1
     note.write_text('{"key": "k", "allocations": [{"ended": 5.0}]}')
     did = cleaned(kept)
     assert not laid.exists()

@@ -99,8 +99,10 @@ def test_more_devices_than_the_rack_has_are_refused() -> None:
         ("0,1\n\n", "line 2"),
         ("60,1\n0,2\n", "line 2 of .* runs backwards: 0,2"),
         ("0,5\n60,1\n", "runs backwards: 60,1"),  # a meter that was reset
-        ("0,nan\n", "runs backwards: 0,nan"),
-        ("-1,1\n", "runs backwards"),
+        ("60,1\n60,2\n", "runs backwards: 60,2"),
+        ("0,nan\n", "is '0,nan', not time,kWh"),
+        ("0,1e999\n", "is '0,1e999', not time,kWh"),
+        ("-1,1\n", "is '-1,1', not time,kWh"),
     ],
 )
 def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:

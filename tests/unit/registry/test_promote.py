@@ -8,8 +8,8 @@ from infra.digest import digest_of
 from infra.ledger import ledger_path, read_ledger
 from infra.registry_guard.embedded import Refused
 from tasks.errors import NotPromotable, RegistryError
-from tasks.registry.client import model_tags, read_baseline
-from tasks.registry.decide import reject
+from tasks.registry.client import Registry, model_tags, read_baseline
+from tasks.registry.decide import approve, reject
 from tasks.registry.initialise import initialise
 from tasks.registry.promote import promote, rollback
 from tasks.registry.reanchor import reanchor
@@ -91,6 +91,24 @@ def test_rollback_restores_the_previous_champion_and_bars_the_other(world: World
     assert json.loads((world.home / "serving" / "shop.json").read_text())["version"] == 1
     with pytest.raises(NotPromotable, match="rolled back by cat"):
         world.approve()
+
+
+def test_an_approval_that_nobody_wrote_down_is_said_to_count_for_nothing_and_can_be_given_again(world: World) -> None:
+    unguarded = Registry(world.client, world.registry.name)  # as on an MLflow server of any other app
+    with pytest.raises(RegistryError, match="wrote down nobody as the approver of version 2"):
+        approve(unguarded, world.version)
+    with pytest.raises(NotPromotable):
+        promote(world.registry, world.version, world.store, world.home)
+    assert world.registry.version(world.version).tags["approval"] == "requested"
+    assert "approved by ben" in world.approve()
+
+
+def test_a_waiver_that_nobody_wrote_down_is_given_again_behind_the_guard(world: World) -> None:
+    version = world.register("INCONCLUSIVE")
+    with pytest.raises(RegistryError, match="wrote down nobody"):
+        approve(Registry(world.client, world.registry.name), version, "we saw it")
+    world.approve(version, waiver="we saw it")
+    assert world.registry.version(version).tags["waiver.by"] == "ben"
 
 
 def test_a_rejection_needs_a_reason_and_bars_approval(world: World) -> None:
