@@ -85,8 +85,8 @@ class FakeKubernetes:
     def lose_node(self, key: str) -> None:
         """The node is gone: the pod garbage collector ends its pod, whose container says nothing any more."""
         pod = self.pods_of(key)[0]
-        os.killpg(self._processes[pod["metadata"]["name"]].pid, signal.SIGKILL)
         with self._lock:
+            os.killpg(self._processes[pod["metadata"]["name"]].pid, signal.SIGKILL)
             condition = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
             pod["status"] |= {"phase": "Failed", "containerStatuses": []}
             pod["status"]["conditions"].append(condition | {"lastTransitionTime": now(), "message": "node not found"})

@@ -65,7 +65,7 @@ _OVER_TIME_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at one job; pods were listed before the job, so that a pod's end is never newer than its job's."""
+    """One look at one job; pods were listed before the job, which may so have ended while they seem to run."""
 
     job: Object | None
     pods: list[Object] = field(default_factory=list)
@@ -116,14 +116,7 @@ def ending(seen: Seen, launch: Launch, tail: str) -> End | None:
     found = [end for pod in sorted(ended, key=cause_first) if (end := _pod_end(pod, launch, tail)) is not None]
     if found:
         return found[0]
-    conditions = {
-        one["type"]: one for one in seen.job.get("status", {}).get("conditions", []) if one["status"] == "True"
-    }
-    if "Complete" in conditions:
-        return End("completed", f"{launch.name} completed", "")
-    if "Failed" in conditions:
-        return _job_end(conditions["Failed"], launch)
-    return None
+    return None if live(seen.pods) else _word(seen.job, launch)  # pods that live say more at the next look
 
 
 def _vanished(launch: Launch) -> End:
@@ -132,6 +125,14 @@ def _vanished(launch: Launch) -> End:
         f"{launch.name}: the job {launch.key} is no longer in the cluster: somebody deleted it or its namespace",
         "find out who (the API server's audit log); it is started again from its last checkpoint where restarts allow",
     )
+
+
+def _word(job: Object, launch: Launch) -> End | None:
+    """The job's own word of its end; None: it has not ended."""
+    conditions = {one["type"]: one for one in job.get("status", {}).get("conditions", []) if one["status"] == "True"}
+    if "Complete" in conditions:
+        return End("completed", f"{launch.name} completed", "")
+    return _job_end(conditions["Failed"], launch) if "Failed" in conditions else None
 
 
 def _job_end(condition: Object, launch: Launch) -> End:
@@ -222,6 +223,8 @@ def trouble(seen: Seen, launch: Launch, queue_seconds: float) -> Trouble | None:
         return Trouble("Ending", _SILENT_SECONDS, _job_end({"reason": "nothing"}, launch))
     if not pods:
         return _no_pods(seen, launch, queue_seconds)
+    if (word := _word(seen.job, launch)) is not None:
+        return Trouble("Ending", launch.grace_seconds + _SILENT_SECONDS, word)
     found = [one for pod in pods if (one := _pod_trouble(pod, seen, launch, queue_seconds)) is not None]
     return min(found, key=lambda one: one.patience, default=None)
 

@@ -105,6 +105,23 @@ def test_a_job_is_not_over_while_a_pod_of_it_may_still_write() -> None:
     assert (found.end.kind, found.patience < LAUNCH.seconds) == ("vanished", True)
 
 
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(FAILED, "vanished"), (job([{"type": "Complete", "status": "True"}]), "completed")],
+)
+def test_a_job_that_ended_between_the_lists_of_one_look_is_judged_by_its_pods_at_the_next(
+    said: dict[str, Any], kind: str
+) -> None:
+    torn = Seen(said, [pod("Running")])
+    assert ending(torn, LAUNCH, "") is None
+    found = trouble(torn, LAUNCH, QUEUE)
+    assert found is not None  # and a pod that never says that it ended is waited for no longer than this
+    assert (found.state, found.end.kind, found.patience < 3600) == ("Ending", kind, True)
+    lost = ending(Seen(FAILED, [pod("Failed", conditions=disrupted("DeletionByPodGC"))]), LAUNCH, "")
+    assert lost is not None
+    assert lost.kind == "node_failure"
+
+
 def test_a_part_that_is_done_does_not_end_a_training_whose_others_run() -> None:
     assert ending(Seen(job(), [ended(0, name="a"), pod("Running", name="b")]), LAUNCH, "") is None
 
