@@ -194,7 +194,8 @@ def test_a_night_that_never_ended_or_was_begun_again_since_keeps_its_folder(kept
 def test_a_bill_and_every_ledger_and_hold_stay_and_keep_what_they_name(kept: Kept) -> None:
     items = kept.put(b"a list of items that only a ledger names", 900)
     records = ["ledger/shop.jsonl", "bills/2020-01/one.json", "serving/shop.hold.json", "incidents/a.json",
-               "guard/registry.jsonl", "drills.jsonl", "serving/holds.jsonl"]  # fmt: skip
+               "guard/registry.jsonl", "drills.jsonl", "serving/holds.jsonl", "receipts/a--b/receipt.json",
+               "receipts/bills/2020-01/c.json"]  # fmt: skip
     for name in records:
         path = kept.home / name
         path.parent.mkdir(parents=True, exist_ok=True)

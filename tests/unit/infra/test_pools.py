@@ -114,3 +114,11 @@ def test_a_pool_of_accelerators_of_no_kind_is_refused_when_it_is_made() -> None:
     with pytest.raises(ValueError, match="gpus_per_node is 8 without gpu: name its kind, or set 0 for CPUs"):
         AmdSlurmPool(gpu=None)
     assert not AmdSlurmPool(gpu=None, gpus_per_node=0).device().accelerator
+
+
+@pytest.mark.parametrize("gpus", [{}, {"gpu": None, "gpus_per_node": 0}])
+def test_a_block_of_its_own_name_is_planned_and_billed_under_it(gpus: dict[str, Any]) -> None:
+    pool = AmdSlurmPool(**gpus)
+    assert pool.device().pool == "amd-slurm"
+    pool._block_document_name = "night"
+    assert pool.device().pool == "amd-slurm/night"

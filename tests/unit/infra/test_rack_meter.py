@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from infra.attempts import Allocation
 from infra.errors import MeterError
 from infra.pools.slurm import AmdSlurmPool
-from infra.rack_meter import RackMeter, Reading, by_rack, counter_at, read_readings
+from infra.rack_meter import RackMeter, Reading, await_readings, by_rack, counter_at, read_readings
 
 NIGHT = [Reading(0.0, 100.0), Reading(60.0, 100.5), Reading(120.0, 102.0), Reading(180.0, 102.0)]
 
@@ -109,6 +109,26 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, text: str, messag
     (tmp_path / "rack.csv").write_text(text)
     with pytest.raises(MeterError, match=message):
         read_readings(tmp_path / "rack.csv")
+
+
+def test_a_job_that_just_ended_waits_for_the_reading_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rack.csv"
+    path.write_text("0,100\n60,100.5\n")
+    slept: list[float] = []
+
+    def next_reading(seconds: float) -> None:
+        slept.append(seconds)
+        with path.open("a") as file:
+            file.write(f"{60 * (len(slept) + 1)},{101 + len(slept)}\n")
+
+    monkeypatch.setattr("infra.rack_meter.time.sleep", next_reading)
+    meter = rack(path).model_copy(update={"wait_seconds": 60})
+    assert await_readings(meter, 150.0)[-1] == Reading(180.0, 103.0)
+    assert len(slept) == 2
+    assert await_readings(meter, 999.0, wait=False)[-1].at == 180.0
+    assert len(slept) == 2
 
 
 def test_a_line_that_is_being_written_is_left_out(tmp_path: Path) -> None:

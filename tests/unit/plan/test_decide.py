@@ -40,6 +40,10 @@ def test_a_pool_s_own_prices_and_its_site_s_power_are_planned_as_they_are_billed
     assert cheap.amount == pytest.approx(hours * 1.0 + hours * 0.75 * 1.5 * 0.3)
     assert plain.amount == pytest.approx(hours * 2.0 + hours * 0.75 * 0.5)
     assert not cheap.example
+    # real device prices in a book of example prices: the power they pay has an example's tariff
+    listed = own.model_copy(update={"device": {"mi300x": own.device["mi300x"].model_copy(update={"kind": "list"})}})
+    mixed = prices.model_copy(update={"kind": "example", "pool": {"slurm/night": listed}})
+    assert decide_plan(RECIPE, on_gpus("mi300x", device=device), mixed).example
 
 
 def test_fewer_pairs_make_fewer_steps_and_a_last_batch_is_never_half_full() -> None:
