@@ -103,7 +103,9 @@ def _frozen(recipe_path: str, overrides: list[str]) -> tuple[Recipe, Callable[[]
     place.tracking().check()
 
     def frozen() -> Frozen:
-        return Frozen(fingerprint(recipe.sources, place.ROOT), not overrides_gate(tuple(overrides)))
+        return Frozen(
+            fingerprint(tuple(one.path for one in recipe.sources), place.ROOT), not overrides_gate(tuple(overrides))
+        )
 
     return recipe, frozen
 

@@ -25,6 +25,29 @@ class ModelSpec(Record):
     )
 
 
+SourceKind = Literal["pairs", "labels", "conversations", "documents"]
+
+
+class SourceSpec(Record):
+    """One source. In TOML a path alone, or a table."""
+
+    path: str = Field(
+        min_length=1, description="a file, a folder, a glob or `s3://bucket/prefix`; from the checkout's root or absolute"
+    )
+    kind: SourceKind = Field(default="pairs", description="what its records are: docs/guides/data.md has each kind")
+    form: str = Field(
+        default="auto", pattern=r"^[a-z0-9-]+$", description="the records' form, where it is not to be told from each"
+    )
+    tenant: str | None = Field(
+        default=None, pattern=r"^[a-z0-9][a-z0-9-]*$", description="whose records these are, where they don't say so"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, raw: Any) -> Any:
+        return {"path": raw} if isinstance(raw, str) else raw
+
+
 class DataSpec(Record):
     """Sources and what a row must live up to."""
 
@@ -176,7 +199,9 @@ class Recipe(Record):
     tenant: str = Field(
         default="default", pattern=r"^[a-z0-9][a-z0-9-]*$", description="whose night it is, on the month's bill"
     )
-    sources: tuple[str, ...] = Field(min_length=1, description="files or folders, from the checkout's root or absolute")
+    sources: tuple[SourceSpec, ...] = Field(
+        min_length=1, description="paths (files, folders, globs, `s3://…`), or tables with `path`, `kind`, `form`, `tenant`"
+    )
     model: ModelSpec = Field(description="the base model")
     data: DataSpec = Field(default_factory=DataSpec, description="the split and the bounds of a row")
     phase: tuple[Phase, ...] = Field(

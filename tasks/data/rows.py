@@ -14,7 +14,8 @@ Columns of the snapshot's Parquet file, one row a record:
 
 import base64
 import json
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -40,6 +41,37 @@ COLUMNS = pa.schema(
 
 Message = dict[str, str]
 Messages = list[Message]
+Kind = Literal["pair", "label", "document"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an importer makes of a record, before it becomes a row of the snapshot.
+
+    Attributes:
+        prompt, chosen, rejected: messages ``{"role", "content"}``. A ``label``'s answer lies in ``chosen`` or in ``rejected``,
+            the other is empty; a ``document``'s ``rejected`` is empty until it was sampled.
+        id: the record's own id; empty: from its bytes.
+        label: of a ``label``, whether the answer is a good one.
+        weight: of a weak label below 1.
+        builder: importer and rule, e.g. ``conversations/edit``.
+        citation: JSON: where a document's answer stands.
+    """
+
+    prompt: Messages
+    chosen: Messages
+    rejected: Messages
+    id: str = ""
+    kind: Kind = "pair"
+    label: bool | None = None
+    weight: float = 1.0
+    builder: str = "pairs"
+    annotator: str | None = None
+    chosen_model: str | None = None
+    rejected_model: str | None = None
+    citation: str | None = None
+    timestamp: str | None = None
+    tenant: str | None = None
 
 
 def pair_row(record: dict[str, Any], source: str, line: int) -> dict[str, Any]:

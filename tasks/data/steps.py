@@ -15,13 +15,13 @@ from tasks.recipe import Recipe
 
 
 def _collect_key(night: Night, recipe: Recipe) -> list[Any]:
-    return [fingerprint(recipe.sources, place.ROOT)]
+    return [fingerprint(tuple(one.path for one in recipe.sources), place.ROOT)]
 
 
 @step(area="data", key=_collect_key)
 def collect(night: Night, recipe: Recipe) -> Snapshot:
     """Read the recipe's sources into an immutable snapshot."""
-    return make_snapshot(recipe.sources, place.ROOT, place.store())
+    return make_snapshot(tuple(one.path for one in recipe.sources), place.ROOT, place.store())
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:

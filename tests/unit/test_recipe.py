@@ -14,6 +14,10 @@ from tasks.recipe import Recipe, load_recipe, overrides_gate
 DEMO = ROOT / "recipes" / "demo.toml"
 
 
+def paths(recipe: Recipe) -> tuple[str, ...]:
+    return tuple(one.path for one in recipe.sources)
+
+
 def test_the_demo_is_a_recipe_with_four_suites_and_declares_its_margins() -> None:
     recipe = load_recipe(DEMO)
     assert [suite.name for suite in recipe.gate.suites] == ["safety", "accuracy", "reasoning", "house"]
@@ -35,6 +39,7 @@ def test_the_demo_is_a_recipe_with_four_suites_and_declares_its_margins() -> Non
         ("holdout = 0.27", "holdout = 1.0", r"data\.holdout"),
         ("seed = 7", "seed = 'x'", r"seed: .*\(got 'x'\)"),
         ("seed = 7", "seed = ", "can't be read"),
+        ('["recipes/demo"]', '[{ path = "x", kind = "pair" }]', r"sources\.0\.kind: .*\(got 'pair'\)"),
     ],
 )
 def test_a_mistake_is_named_by_its_key_and_value(changed: str, to: str, message: str, tmp_path: Path) -> None:
@@ -62,9 +67,13 @@ def test_a_recipe_that_is_no_text_is_named(tmp_path: Path) -> None:
     [
         ("phase.0.max_steps=10", lambda recipe: recipe.phase[0].max_steps == 10),
         ("seed=3", lambda recipe: recipe.seed == 3),
-        ("sources=a.jsonl", lambda recipe: recipe.sources == ("a.jsonl",)),
-        ('sources=["a.jsonl", "b.csv"]', lambda recipe: recipe.sources == ("a.jsonl", "b.csv")),
-        ("sources=../x/a=b.jsonl", lambda recipe: recipe.sources == ("../x/a=b.jsonl",)),
+        ("sources=a.jsonl", lambda recipe: paths(recipe) == ("a.jsonl",)),
+        ('sources=["a.jsonl", "b.csv"]', lambda recipe: paths(recipe) == ("a.jsonl", "b.csv")),
+        ("sources=../x/a=b.jsonl", lambda recipe: paths(recipe) == ("../x/a=b.jsonl",)),
+        (
+            'sources=[{path="s3://logs/chat", kind="conversations"}]',
+            lambda recipe: (recipe.sources[0].path, recipe.sources[0].kind) == ("s3://logs/chat", "conversations"),
+        ),
         ("phase.0.lora.r=8", lambda recipe: recipe.phase[0].lora.r == 8),
         ("phase.0.lora.dropout=0.1", lambda recipe: recipe.phase[0].lora.dropout == 0.1),
         ("gate.suites.0.margin=0.2", lambda recipe: recipe.gate.suites[0].margin == 0.2),
