@@ -76,21 +76,28 @@ class Baselines(Record):
 
 
 class SourceFile(Record):
-    """One file of a source, as it was read."""
+    """One object of a source, as it was read."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"path"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"url"})
 
-    path: str
-    name: str
-    digest_: Digest
+    url: str
+    name: str  # relative to its source
+    version: str  # sha256 of a file's bytes; of an object on S3 its version id or ETag
     size: int
     rows: int
 
 
-class Snapshot(Record):
-    """The rows of all sources, normalised, in one Parquet file (columns: ``tasks.data.rows.COLUMNS``)."""
+class Shard(Record):
+    """Some of a snapshot's rows: one Parquet file (columns: ``tasks.data.rows.COLUMNS``)."""
 
     rows: Blob
+    n_rows: int
+
+
+class Snapshot(Record):
+    """The rows of all sources, normalised, in shards. A row's number counts through them in their order."""
+
+    shards: tuple[Shard, ...]
     n_rows: int
     files: tuple[SourceFile, ...]
 
@@ -127,7 +134,7 @@ class Plan(Record):
     """Train tonight, with what, and what it should take."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs"}
+        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs", "earlier"}
     )
 
     train: bool
@@ -140,6 +147,7 @@ class Plan(Record):
     amount: float
     currency: str
     example: bool = False  # the amount is of a price that is nobody's
+    earlier: Blob | None = None  # what the champion was trained on, where the recipe replays some of it
 
 
 class Candidate(Record):
@@ -285,6 +293,7 @@ __all__ = [
     "Role",
     "ScorecardRef",
     "Scores",
+    "Shard",
     "Snapshot",
     "SourceFile",
     "StepReport",

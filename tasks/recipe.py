@@ -32,7 +32,8 @@ class SourceSpec(Record):
     """One source. In TOML a path alone, or a table."""
 
     path: str = Field(
-        min_length=1, description="a file, a folder, a glob or `s3://bucket/prefix`; from the checkout's root or absolute"
+        min_length=1,
+        description="a file, a folder, a glob or `s3://bucket/prefix`; from the checkout or absolute",
     )
     kind: SourceKind = Field(default="pairs", description="what its records are: docs/guides/data.md has each kind")
     form: str = Field(
@@ -40,6 +41,9 @@ class SourceSpec(Record):
     )
     tenant: str | None = Field(
         default=None, pattern=r"^[a-z0-9][a-z0-9-]*$", description="whose records these are, where they don't say so"
+    )
+    keep: bool = Field(
+        default=False, description="a rolling export: rows of objects that are gone from the source stay"
     )
 
     @model_validator(mode="before")
@@ -57,6 +61,12 @@ class DataSpec(Record):
     min_answer_tokens: int = Field(default=1, gt=0, description="shorter answers are quarantined")
     min_new_pairs: int = Field(
         default=100, gt=0, description="fewer new training pairs than this: nothing to learn tonight"
+    )
+    replay: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of tonight's pairs that the champion was trained on before; unset: all pairs alike",
     )
     max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
 
@@ -200,7 +210,7 @@ class Recipe(Record):
         default="default", pattern=r"^[a-z0-9][a-z0-9-]*$", description="whose night it is, on the month's bill"
     )
     sources: tuple[SourceSpec, ...] = Field(
-        min_length=1, description="paths (files, folders, globs, `s3://…`), or tables with `path`, `kind`, `form`, `tenant`"
+        min_length=1, description="paths, or tables with `path`, `kind`, `form`, `tenant` and `keep`"
     )
     model: ModelSpec = Field(description="the base model")
     data: DataSpec = Field(default_factory=DataSpec, description="the split and the bounds of a row")

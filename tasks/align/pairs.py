@@ -1,17 +1,60 @@
 """Which pairs a phase trains on: as many as its steps take, in an order the seed decides; none that can't be."""
 
+import hashlib
+import json
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from infra.jsonl import dump_lines, load_lines
 from tasks.errors import ModelError
 
+Lines = Callable[[], Iterable[bytes]]
 
-def choose(lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset()) -> bytes:
-    """``count`` distinct pairs as JSON lines (fewer where there are fewer), none of ``left_out`` (ids)."""
-    pairs = [pair for pair in load_lines(lines) if pair["id"] not in left_out]
-    return dump_lines(random.Random(seed).sample(pairs, min(count, len(pairs))))
+
+class Replay(NamedTuple):
+    """How much of a night's pairs are some that an earlier model was trained on.
+
+    Attributes:
+        earlier: their lines.
+        share: of all of tonight's pairs. Where there are fewer earlier or new ones, the others fill the rest.
+    """
+
+    earlier: Lines
+    share: float
+
+
+def choose(
+    lines: Lines, count: int, seed: int, left_out: frozenset[str] = frozenset(), replay: Replay | None = None
+) -> list[dict[str, Any]]:
+    """``count`` distinct pairs (fewer where there are fewer), none of ``left_out`` (ids).
+
+    The lines are gone through twice, and only what is chosen is held: there may be millions.
+    """
+    known = {_short(line) for line in replay.earlier()} if replay else set[bytes]()
+    new: list[int] = []
+    old: list[int] = []
+    for number, line in enumerate(lines()):
+        if not left_out or json.loads(line)["id"] not in left_out:
+            (old if _short(line) in known else new).append(number)
+    picked = _pick(new, old, count, seed, replay.share if replay else 0.0)
+    place = {number: order for order, number in enumerate(picked)}
+    chosen = {place[number]: json.loads(line) for number, line in enumerate(lines()) if number in place}
+    return [chosen[order] for order in range(len(picked))]
+
+
+def _pick(new: list[int], old: list[int], count: int, seed: int, share: float) -> list[int]:
+    pick = random.Random(seed)
+    if not old:
+        return pick.sample(new, min(count, len(new)))
+    again = min(len(old), max(round(count * share), count - len(new)))
+    found = pick.sample(new, min(count - again, len(new))) + pick.sample(old, again)
+    pick.shuffle(found)
+    return found
+
+
+def _short(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=8).digest()
 
 
 def whole_steps(asked: int, count: int, batch_size: int, quarantine: Path) -> int:

@@ -1,13 +1,15 @@
 """align: train the recipe's phase on tonight's pairs, as a program on the pool, and store what it makes."""
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra.digest import Digest, digest_of, short
 from infra.errors import PoolError
 from infra.job_program import DOCTOR
-from infra.jsonl import dump_lines, load_lines
+from infra.jsonl import dump_lines
 from infra.live import Live, OnMetrics
 from infra.pools.base import Pool
 from infra.price_book import load_price_book
@@ -19,13 +21,14 @@ from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
 from tasks.align.made import store_model
-from tasks.align.pairs import choose, whole_steps
+from tasks.align.pairs import Replay, choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
 from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
+from tasks.parts import lines_of
 from tasks.phases import METHODS, Phase
 from tasks.recipe import Recipe
 from tasks.spending import Watch, watch
@@ -91,8 +94,10 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     """What the program is told, all but where its checkpoints lie. Writes tonight's pairs beside it."""
     store, home, phase = place.store(), place.home(), recipe.phase[0]
     pool = place.pool(recipe.pool)
-    chosen = choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed, read_quarantine(home))
-    pairs = load_lines(chosen)
+    replay = None
+    if plan.earlier is not None and recipe.data.replay is not None:
+        replay = Replay(partial(lines_of, plan.earlier, store), recipe.data.replay)
+    pairs = choose(partial(lines_of, preferences.train, store), plan.pairs, recipe.seed, read_quarantine(home), replay)
     steps = whole_steps(plan.steps, len(pairs), phase.batch_size, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: steps * phase.batch_size]))
@@ -204,9 +209,15 @@ def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) ->
     return digest_of(
         [
             [preferences.train.digest, left_out_tonight(preferences), plan.pairs, plan.steps, recipe.seed],
+            _replayed(recipe, plan),
             [base.digest, phase, library_versions(), revision("align")],
         ]
     )
+
+
+def _replayed(recipe: Recipe, plan: Plan) -> list[Any]:
+    """What decides which earlier pairs are trained on again."""
+    return [] if plan.earlier is None else [plan.earlier.digest_, recipe.data.replay]
 
 
 def left_out_tonight(preferences: Preferences) -> list[str]:
@@ -214,7 +225,7 @@ def left_out_tonight(preferences: Preferences) -> list[str]:
     left_out = read_quarantine(place.home())
     if not left_out:
         return []
-    return sorted(left_out & {pair["id"] for pair in load_lines(place.store().read_bytes(preferences.train))})
+    return sorted(left_out & {json.loads(line)["id"] for line in lines_of(preferences.train, place.store())})
 
 
 def reference_context(base: Model, phase: Phase, pool: Pool) -> Digest:
@@ -242,6 +253,7 @@ def align_key(
         base.digest,
         [plan.pairs, plan.steps, recipe.seed, left_out_tonight(preferences)],
         [list(recipe.phase)],
+        _replayed(recipe, plan),
         library_versions(),
     ]
 

@@ -4,24 +4,39 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra.digest import Digest
 from infra.step import step
 from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
-from tasks.data.collect import make_snapshot
-from tasks.data.readers import fingerprint
-from tasks.data.validate import make_preferences
+from tasks.data.collect import Place, fingerprint, make_snapshot
+from tasks.data.forget import read_forgotten
+from tasks.data.sources import Caps
+from tasks.data.validate import Where, make_preferences
 from tasks.lm.base import file_path
 from tasks.recipe import Recipe
 
 
+def _kept() -> Path:
+    return place.home() / "data"
+
+
+def _place(recipe: Recipe) -> Place:
+    return Place(place.ROOT, _kept(), place.store(), place.settings(), recipe.tenant)
+
+
+def sources_fingerprint(recipe: Recipe) -> Digest:
+    """What decides tonight's snapshot."""
+    return fingerprint(recipe.sources, _place(recipe), read_forgotten(_kept()))
+
+
 def _collect_key(night: Night, recipe: Recipe) -> list[Any]:
-    return [fingerprint(tuple(one.path for one in recipe.sources), place.ROOT)]
+    return [sources_fingerprint(recipe), recipe.tenant]
 
 
 @step(area="data", key=_collect_key)
 def collect(night: Night, recipe: Recipe) -> Snapshot:
     """Read the recipe's sources into an immutable snapshot."""
-    return make_snapshot(tuple(one.path for one in recipe.sources), place.ROOT, place.store())
+    return make_snapshot(recipe.sources, _place(recipe), Caps(), read_forgotten(_kept()))
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:
@@ -34,4 +49,5 @@ def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suit
     store = place.store()
     prompts = json.loads(store.read_bytes(suites.prompts))
     tokenizer = file_path(base.base, "tokenizer.json", store)
-    return make_preferences(snapshot, recipe.data, tokenizer, prompts, recipe.gate.max_items, store, Path(night.folder))
+    where = Where(store, _kept(), Path(night.folder))
+    return make_preferences(snapshot, recipe.data, tokenizer, prompts, recipe.gate.max_items, where)

@@ -1,35 +1,46 @@
 """validate: flag rows, quarantine what fails, judge the profile, split what passes into training pairs and house."""
 
-import hashlib
-import json
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
+from infra.digest import digest_file
 from infra.jsonl import dump_lines
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
-from tasks.data.checks import CHECKS, Limits, flags, prepare, profile
+from tasks.data.checks import Limits
+from tasks.data.facts import write_facts
 from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
+from tasks.data.keys import below, prompt_key
+from tasks.data.measure import measure
+from tasks.data.outputs import house_items, quarantine_part, train_part
+from tasks.data.session import Session, open_session
+from tasks.parts import LINES, joined
 from tasks.recipe import DataSpec
 
-TEXTS = ("prompt", "chosen", "rejected")
+MARKS = ("relabelled", "cycle", "near_duplicate", "near_contradiction")
+
+
+class Where(NamedTuple):
+    """Where validate works.
+
+    Attributes:
+        kept: folder of what earlier nights computed.
+        failed: folder where quarantine and Data Docs are left when the night stops here.
+    """
+
+    store: Store
+    kept: Path
+    failed: Path
 
 
 def make_preferences(
-    snapshot: Snapshot,
-    data: DataSpec,
-    tokenizer: Path,
-    gate_prompts: Iterable[str],
-    max_house: int,
-    store: Store,
-    failed: Path,
+    snapshot: Snapshot, data: DataSpec, tokenizer: Path, gate_prompts: Iterable[str], max_house: int, where: Where
 ) -> Preferences:
     """Validate a snapshot.
 
@@ -37,113 +48,97 @@ def make_preferences(
         tokenizer: the model's ``tokenizer.json``; token bounds are counted with it.
         gate_prompts: prompts of the gate's items, which must not be trained on.
         max_house: most items of the house suite; further held-out pairs are kept out of training all the same.
-        failed: folder where quarantine and Data Docs are left when the night stops here.
 
     Raises:
         DataBreach: a critical expectation is breached, or one could not be computed.
     """
-    rows = _with_tokens(pq.read_table(store.open_path(snapshot.rows.digest_)), Tokenizer.from_file(str(tokenizer)))
-    flagged, figures = _flag(rows, data, list(gate_prompts))
-    quarantine = _quarantine(rows, flagged)
-    with tempfile.TemporaryDirectory() as folder:
-        findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=Path(folder))
-        docs = store.put_tree(site_folder(Path(folder)))
-    quarantined = store.put_bytes(dump_lines(quarantine), "application/jsonl")
-    leave_for_reading(failed, store, docs, quarantined)
-    warnings = stop_on_breach(findings)
-    fails = flagged["fails"].to_pylist()
-    passed = [row for row, bad in zip(rows.to_pylist(), fails, strict=True) if not bad]
-    train, house = split(passed, data.holdout)
+    store, kept = where.store, where.kept
+    features = [
+        measure("rows", snapshot.shards, (), None, store, kept),
+        measure("tokens", snapshot.shards, (str(tokenizer),), digest_file(tokenizer), store, kept),
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        facts = write_facts(snapshot.shards, features, store, folder)
+        with open_session(facts, folder) as session:
+            figures = session.flag(no_marks(), [prompt_key(one) for one in gate_prompts], _limits(data))
+            quarantine, n_quarantined = _quarantine(snapshot, session, where)
+            findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
+            docs = store.put_tree(site_folder(folder / "docs"))
+            leave_for_reading(where.failed, store, docs, quarantine)
+            warnings = stop_on_breach(findings)
+            train, n_train = _train(snapshot, session, data.holdout, where)
+            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, store)
     return Preferences(
-        train=store.put_bytes(dump_lines(_pair(row) for row in train), "application/jsonl"),
-        house=store.put_bytes(dump_lines(_item(row) for row in house[:max_house]), "application/jsonl"),
-        quarantine=quarantined,
+        train=train,
+        house=house,
+        quarantine=quarantine,
         profile=store.put_json(figures),
         data_docs=docs,
-        n_train=len(train),
-        n_house=min(len(house), max_house),
-        n_held_out=len(house),
-        n_quarantined=len(quarantine),
+        n_train=n_train,
+        n_house=n_house,
+        n_held_out=n_held_out,
+        n_quarantined=n_quarantined,
         warnings=tuple(warnings),
     )
 
 
-def split(rows: list[dict[str, Any]], holdout: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training rows and held-out rows by hash of the prompt: a prompt never changes sides, tonight or any other night.
-
-    Both come in hash order, so that a cut takes no side of the file's order.
-    """
-    ordered = sorted(rows, key=lambda row: (prompt_bucket(row["prompt_text"]), row["row"]))
-    return (
-        [row for row in ordered if prompt_bucket(row["prompt_text"]) >= holdout],
-        [row for row in ordered if prompt_bucket(row["prompt_text"]) < holdout],
-    )
-
-
-def prompt_bucket(prompt: str) -> float:
-    """A prompt's place in [0, 1): case, spacing and punctuation don't move it."""
-    key = " ".join("".join(char if char.isalnum() else " " for char in prompt.lower()).split())
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
-
-
-def _with_tokens(rows: pa.Table, tokenizer: Tokenizer) -> pa.Table:
-    rows = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    for name in TEXTS:
-        encoded = tokenizer.encode_batch_fast(rows[f"{name}_text"].to_pylist(), add_special_tokens=False)
-        rows = rows.append_column(f"{name}_tokens", pa.array([len(one.ids) for one in encoded], pa.int64()))
-    return rows
-
-
-def _flag(rows: pa.Table, data: DataSpec, gate_prompts: list[str]) -> tuple[pa.Table, dict[str, Any]]:
-    limits = Limits(
+def _limits(data: DataSpec) -> Limits:
+    return Limits(
         max_prompt_tokens=data.max_prompt_tokens,
         max_answer_tokens=data.max_answer_tokens,
         min_answer_tokens=data.min_answer_tokens,
     )
-    connection = ibis.duckdb.connect()
-    try:
-        # as expressions: ibis 12 can't create a DuckDB table from an Arrow table with the pinned sqlglot
-        table = connection.create_table("snapshot_rows", ibis.memtable(rows))
-        gate = ibis.memtable(pa.table({"prompt_text": pa.array(gate_prompts, pa.string())}))
-        flagged = connection.create_table("row_flags", flags(prepare(table, gate), limits))
-        figures = profile(flagged).to_pyarrow().to_pylist()[0]
-        return flagged.order_by("row").to_pyarrow(), figures
-    finally:
-        connection.disconnect()
 
 
-def _quarantine(rows: pa.Table, flagged: pa.Table) -> list[dict[str, Any]]:
-    """One object a failing row: where it is from, every reason, and the record as it came."""
-    reasons = flagged.select(list(CHECKS)).to_pylist()
-    return [
-        {
-            "id": row["id"],
-            "source": row["source"],
-            "line": row["line"],
-            "reasons": [name for name, bad in why.items() if bad],
-            "error": row["error"],
-            "raw": row["raw"],
-        }
-        for row, why in zip(rows.to_pylist(), reasons, strict=True)
-        if any(why.values())
-    ]
+def no_marks() -> pa.Table:
+    """Where nothing was found of any row."""
+    return pa.table({"row": pa.array([], pa.int64()), **{name: pa.array([], pa.bool_()) for name in MARKS}})
+
+
+def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> tuple[Blob, int]:
+    """All failing rows of all shards, in one file."""
+    count = 0
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        for number, shard in enumerate(snapshot.shards):
+            flagged = session.of_shard(number)
+            part = quarantine_part(shard, flagged, where.store, where.kept)
+            count += sum(flagged["fails"].to_pylist())
+            with where.store.open_path(part.digest_).open("rb") as lines:
+                shutil.copyfileobj(lines, file)
+        file.flush()
+        return where.store.put_file(Path(file.name), LINES), count
+
+
+def _train(snapshot: Snapshot, session: Session, holdout: float, where: Where) -> tuple[Blob, int]:
+    """What passed and isn't held out, by the prompts' keys within a shard: no cut takes a source's side."""
+    parts, count, first = [], 0, below(holdout)
+    for number, shard in enumerate(snapshot.shards):
+        flagged = session.of_shard(number).sort_by([("prompt_key", "ascending"), ("row", "ascending")])
+        columns = [flagged[name].to_pylist() for name in ("place", "fails", "prompt_key", "kind")]
+        places = [
+            place
+            for place, fails, key, kind in zip(*columns, strict=True)
+            if not fails and key >= first and kind != "document"
+        ]
+        count += len(places)
+        parts.append(train_part(shard, places, where.store, where.kept))
+    return joined(parts, where.store), count
+
+
+def _house(snapshot: Snapshot, session: Session, holdout: float, max_house: int, store: Store) -> tuple[Blob, int, int]:
+    """Held-out pairs, those with the lowest keys first: a prompt never changes sides, tonight or any other night."""
+    flagged: Any = session.flagged
+    held = flagged.filter(
+        ~flagged.fails & (flagged.kind == "pair") & (flagged.prompt_key < ibis.literal(below(holdout), "int64"))
+    )
+    chosen = held.order_by(["prompt_key", "row"]).limit(max_house).select("shard", "place").to_pyarrow()
+    items = house_items(dict(enumerate(snapshot.shards)), chosen, store)
+    count = int(held.count().to_pyarrow().as_py())
+    return store.put_bytes(dump_lines(items), LINES), len(items), count
 
 
 def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob) -> None:
     """Lay quarantine and Data Docs beside the night, also (and above all) when it stops here."""
     store.checkout(docs, folder / "data_docs")
-    (folder / "quarantine.jsonl").write_bytes(store.read_bytes(quarantine))
-
-
-def _pair(row: dict[str, Any]) -> dict[str, Any]:
-    return {"id": row["id"], **{name: json.loads(row[name]) for name in TEXTS}}
-
-
-def _item(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": f"{row['source']}:{row['line']}",
-        "topic": row["source"],
-        "messages": json.loads(row["prompt"]),
-        "choices": [row["chosen_text"], row["rejected_text"]],
-        "answer": 0,
-    }
+    shutil.copyfile(store.open_path(quarantine.digest_), folder / "quarantine.jsonl")

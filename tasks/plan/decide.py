@@ -31,6 +31,7 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
         train=True,
         reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs",
         new_pairs=facts.new_pairs,
+        earlier=facts.earlier,
         pairs=steps * phase.batch_size,
         steps=steps,
         memory_bytes=held.memory.total,

@@ -1,5 +1,6 @@
 """Gather what decide looks at: from the store, the pool and the models' configs."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from infra.store import Blob, Store
 from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
+from tasks.parts import lines_of, parts_of
 from tasks.phases import METHODS
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
@@ -57,6 +59,7 @@ def gather(
         prompts_a_pair=prompts,
         pool_problems=tuple(pool.check()),
         month_left=month_left,
+        earlier=baselines.champion.trained_on if baselines.champion and recipe.data.replay is not None else None,
     )
 
 
@@ -77,10 +80,17 @@ def shape_of(config: dict[str, Any], parameters: int) -> Shape:
 
 def count_new(train: Blob, before: Blob | None, store: Store) -> int:
     """Training pairs that the champion was not trained on; all of them where it is a base model."""
-    pairs = set(store.read_bytes(train).splitlines())
-    if before is None:
-        return len(pairs)
-    return len(pairs - set(store.read_bytes(before).splitlines()))
+    known = frozenset(parts_of(before, store)) if before is not None else frozenset[Blob]()
+    fresh = [part for part in parts_of(train, store) if part not in known]  # equal parts hold equal lines
+    pairs = {_short(line) for part in fresh for line in lines_of(part, store)}
+    for part in known:
+        pairs.difference_update(_short(line) for line in lines_of(part, store))
+    return len(pairs)
+
+
+def _short(line: bytes) -> bytes:
+    """Of a million lines, their digests are held."""
+    return hashlib.blake2b(line, digest_size=16).digest()
 
 
 def _integer(shape: dict[str, Any], key: str) -> int:

@@ -27,7 +27,7 @@ from tasks.gate.report import report_html, report_markdown
 from tests.unit.gate.report_answers import COUNTS, FLIPS, flip
 from tests.unit.gate.report_attack import ATTACK, attacked
 from tests.unit.gate.report_examples import EXAMPLES, example, past, reanchored
-from tests.unit.gate.report_records import BLOB, bill, bill_line, blocked, digest, fields, suite, verdict
+from tests.unit.gate.report_records import bill, bill_line, blocked, digest, fields, suite, verdict
 
 
 def page(**changes: Any) -> str:
@@ -501,7 +501,7 @@ def test_a_night_with_nothing_in_it_still_renders() -> None:
         history=[],
         samples=[],
         quarantine={},
-        snapshot=Snapshot(rows=BLOB, n_rows=0, files=()),
+        snapshot=Snapshot(shards=(), n_rows=0, files=()),
     )
     for sentence in (
         "no suites",

@@ -1,0 +1,97 @@
+"""What comes of a snapshot's rows: pairs to train on, held-out items, the quarantine. A file a shard, written once."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.digest import digest_of, short
+from infra.jsonl import dump_lines
+from infra.store import Blob, Store
+from tasks.contracts import Shard
+from tasks.data.checks import CHECKS
+from tasks.parts import LINES
+
+FORM = 1  # of the lines below: another one writes them anew
+
+
+def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -> Blob:
+    """One object a failing row: where it is from, every reason, and the record as it came."""
+    failing = flagged.filter(flagged["fails"])
+    reasons = [[name for name, bad in row.items() if bad] for row in failing.select(list(CHECKS)).to_pylist()]
+    places = failing["place"].to_pylist()
+
+    def lines() -> Iterable[dict[str, Any]]:
+        rows = _rows(shard, store, places, ["id", "tenant", "source", "version", "line", "builder", "error", "raw"])
+        for row, why in zip(rows, reasons, strict=True):
+            yield {name: row[name] for name in ("id", "source", "line")} | {"reasons": why} | row
+
+    return _part("quarantine", shard, [places, reasons], lambda: dump_lines(lines()), store, kept)
+
+
+def train_part(shard: Shard, places: list[int], store: Store, kept: Path) -> Blob:
+    """Pairs (and labels) of these places, in this order: JSON lines in TRL's conversational form."""
+
+    def lines() -> bytes:
+        rows = _rows(shard, store, places, ["id", "kind", "label", "weight", "prompt", "chosen", "rejected"])
+        return "".join(_trained(row) for row in rows).encode()
+
+    return _part("train", shard, places, lines, store, kept)
+
+
+def house_items(shards: dict[int, Shard], chosen: pa.Table, store: Store) -> list[dict[str, Any]]:
+    """Choice items of held-out pairs (columns ``shard`` and ``place``), in their order."""
+    wanted = chosen.to_pylist()
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    for number in sorted({row["shard"] for row in wanted}):
+        places = [row["place"] for row in wanted if row["shard"] == number]
+        names = ["source", "line", "builder", "prompt", "chosen_text", "rejected_text"]
+        for place, row in zip(places, _rows(shards[number], store, places, names), strict=True):
+            found[number, place] = row
+    return [_item(found[row["shard"], row["place"]]) for row in wanted]
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": f"{row['source']}:{row['line']}",
+        "topic": row["source"],
+        "messages": json.loads(row["prompt"]),
+        "choices": [row["chosen_text"], row["rejected_text"]],
+        "answer": 0,
+    }
+
+
+def _trained(row: dict[str, Any]) -> str:
+    """The messages are JSON already: they aren't read to be written again."""
+    head = f'{{"id": {json.dumps(row["id"], ensure_ascii=False)}, "prompt": {row["prompt"]}'
+    if row["kind"] == "label":
+        answer = row["chosen"] if row["label"] else row["rejected"]
+        weight = "" if row["weight"] == 1.0 else f', "weight": {json.dumps(row["weight"])}'
+        return f'{head}, "completion": {answer}, "label": {json.dumps(row["label"])}{weight}}}\n'
+    return f'{head}, "chosen": {row["chosen"]}, "rejected": {row["rejected"]}}}\n'
+
+
+def _rows(shard: Shard, store: Store, places: list[int], names: list[str]) -> list[dict[str, Any]]:
+    table = pq.read_table(store.open_path(shard.rows.digest_), columns=names)
+    return table.take(pa.array(places, pa.int64())).to_pylist()
+
+
+def _part(what: str, shard: Shard, decides: Any, lines: Callable[[], bytes], store: Store, kept: Path) -> Blob:
+    """The lines' object; found where another night wrote the same ones of this shard."""
+    key = short(digest_of([FORM, shard.rows.digest_, decides]), 32)
+    note = kept / "parts" / what / f"{key}.json"
+    try:
+        blob = Blob.model_validate_json(note.read_bytes())
+        if store.has(blob.digest_):
+            return blob
+    except (FileNotFoundError, ValueError):
+        pass
+    blob = store.put_bytes(lines(), LINES)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    temporary = note.with_suffix(".writing")
+    temporary.write_text(blob.model_dump_json())
+    temporary.replace(note)
+    return blob
