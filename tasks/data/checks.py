@@ -14,6 +14,7 @@ from typing import Any
 import ibis
 
 from infra.digest import Record
+from tasks.data.keys import answer_key
 
 # Ibis gives a column its type at run time: a checker sees a bare Column, without re_search or >
 Table = Any
@@ -39,6 +40,7 @@ ROLES = {
 TEMPLATE = r"<\|[A-Za-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|<(start|end)_of_turn>|<[｜][^>]{1,40}[｜]>"
 CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 FUTURE = timedelta(days=1)
+_NOTHING = answer_key("")  # of spaces alone, too
 
 
 class Limits(Record):
@@ -77,7 +79,7 @@ def _answer(t: Table, side: str) -> Column:
 
 
 def _empty(t: Table, side: str) -> Column:
-    return _answer(t, side) & (t[f"{side}_text"].strip() == "")
+    return _answer(t, side) & (t[f"{side}_key"] == _NOTHING)
 
 
 def _later_than_first(t: Table, *columns: str) -> Column:
@@ -90,11 +92,9 @@ def _later_than_first(t: Table, *columns: str) -> Column:
 ROW_CHECKS: dict[str, Check] = {
     "unreadable": lambda t: t.error.notnull(),
     "roles": _wrong_roles,
-    "empty_prompt": lambda t: t.prompt_text.strip() == "",
+    "empty_prompt": lambda t: ~t.prompt_text.re_search(r"\S"),
     "empty_answer": lambda t: _empty(t, "chosen") | _empty(t, "rejected"),
-    "equal_answers": lambda t: (
-        _is(t, "pair") & (t.chosen_text.strip() == t.rejected_text.strip()) & (t.chosen_text.strip() != "")
-    ),
+    "equal_answers": lambda t: _is(t, "pair") & (t.chosen_key == t.rejected_key) & (t.chosen_key != _NOTHING),
     "timestamp_unreadable": lambda t: t.timestamp.notnull() & t.timestamp.try_cast("timestamp").isnull(),
     "template_tokens": lambda t: _any_text(t, TEMPLATE),
     "control_characters": lambda t: _any_text(t, CONTROL),

@@ -25,7 +25,9 @@ FEATURES: dict[str, tuple[Callable[..., pa.Table], tuple[str, ...]]] = {
     "rows": (row_checks.compute, ("checks.py",)),
     "tokens": (tokens.compute, ()),
 }
-COLUMNS_READ = ("kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text")
+COLUMNS_READ = ("kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text",
+    "chosen_key", "rejected_key",
+)  # fmt: skip
 
 
 class Measured(NamedTuple):

@@ -5,7 +5,10 @@ import pyarrow as pa
 
 from tasks.data.checks import row_flags
 
-_NEEDED = ("kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text")
+_NEEDED = (
+    "kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text",
+    "chosen_key", "rejected_key",
+)  # fmt: skip
 
 
 def compute(rows: pa.Table) -> pa.Table:
