@@ -153,7 +153,7 @@ class Plan(Record):
 class Candidate(Record):
     """Tonight's model, bound to what it was made from."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device", "pairs"})
 
     model: Model
     preferences: Digest
@@ -161,6 +161,7 @@ class Candidate(Record):
     history: Blob  # JSON: metrics by step
     mlflow_run: str
     machine: Blob | None = None  # JSON: what the doctor found inside the job; None where it ran beside the night
+    pairs: Blob | None = None  # JSON lines: the pairs that it was trained on, in their order; None before that was kept
     device: str | None = None  # the kind it was trained on (``Pool.device_kind``); None before that was kept
 
 

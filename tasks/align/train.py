@@ -28,7 +28,7 @@ from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
-from tasks.parts import lines_of
+from tasks.parts import LINES, lines_of
 from tasks.phases import METHODS, Phase
 from tasks.recipe import Recipe
 from tasks.spending import Watch, watch
@@ -58,6 +58,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
+    pairs = store.put_file(work / "pairs.jsonl", LINES)
     if swept:
         names = ", ".join(folder.name for folder in swept)
         spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
@@ -78,6 +79,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         preferences=preferences.digest,
         recipe=recipe.digest,
         history=store.put_json(result["history"]),
+        pairs=pairs,
         mlflow_run=run,
         machine=machine_of(work, store),
         device=pool.device_kind(),

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.store import Blob, Store
 from tasks.contracts import Shard
+from tasks.data.arrow import compute as pc
 
 _PLAIN = (
     "id", "kind", "label", "tenant", "weight", "source", "builder", "annotator", "chosen_model", "rejected_model",

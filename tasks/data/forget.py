@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from infra.digest import Digest, Record, digest_of
+from tasks.data.arrow import compute as pc
 from tasks.errors import SourceError
 
 

@@ -88,7 +88,10 @@ def _known(path: Path, store: Store) -> Blob | None:
         blob = Blob.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValueError):  # a half-written note is no note: it is computed again
         return None
-    return blob if store.has(blob.digest_) else None
+    if not store.has(blob.digest_):
+        return None
+    os.utime(path)  # it is cleaned away by its age (tasks.retained)
+    return blob
 
 
 def _note(path: Path, blob: Blob) -> None:

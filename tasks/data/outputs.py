@@ -1,6 +1,7 @@
 """What comes of a snapshot's rows: pairs to train on, held-out items, the quarantine. A file a shard, written once."""
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ def _part(what: str, shard: Shard, decides: Any, lines: Callable[[], bytes], sto
     try:
         blob = Blob.model_validate_json(note.read_bytes())
         if store.has(blob.digest_):
+            os.utime(note)  # it is cleaned away by its age (tasks.retained)
             return blob
     except (FileNotFoundError, ValueError):
         pass

@@ -115,7 +115,10 @@ class Rows:
         try:
             raw = record.raw.decode()
             values = _values(built, raw, f"/{part + 1}" if part else "")
-        except UnicodeError as error:  # JSON can spell half a surrogate pair, which no file can hold
+        except (
+            UnicodeDecodeError,
+            UnicodeEncodeError,
+        ) as error:  # JSON can spell half a surrogate pair, which no file can hold
             self.add_broken(Broken(record.raw, record.line, f"not Unicode text: {error.reason}"), source, version)
             return
         where = (built.tenant or self._tenant, source, version, record.line, raw)

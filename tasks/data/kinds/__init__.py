@@ -17,6 +17,7 @@ def build(kind: str, form: str, record: Record) -> list[Built]:
             chosen,
             rejected,
             id=str(value["id"]) if value.get("id") not in (None, "") else "",
+            tenant=value.get("tenant"),
             timestamp=None if timestamp in (None, "") else str(timestamp),
         )
     ]

@@ -1,5 +1,6 @@
 """Runs in MLflow: one ends as what was done in it did."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,7 @@ class Ends:
 def test_a_run_ends_as_what_was_done_in_it_did(error: type[BaseException] | None, tmp_path: Path) -> None:
     tracker, ends = Tracker("http://h:5000/", tmp_path), Ends()
     tracker.client = ends  # pyright: ignore
-    try:
-        with tracker.ending("run-1"):
-            if error:
-                raise error
-    except BaseException as raised:
-        assert type(raised) is error
+    with pytest.raises(error) if error else nullcontext(), tracker.ending("run-1"):
+        if error:
+            raise error
     assert ends.ended == [("run-1", "FAILED" if error else "FINISHED")]
