@@ -125,7 +125,7 @@ class Suites(Record):
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"problems"})
 
     suites: Blob  # JSON: {name: tasks.gate.suites.Suite}
-    prompts: Blob  # JSON list of texts: what must not be trained on, sealed items among them
+    guarded: Blob  # JSON list of {suite, item, text, is_prompt}: what must not be trained on, sealed items among them
     exhausted: tuple[str, ...] = ()  # suites that have no fresh items left to rotate in
     problems: tuple[str, ...]  # suites that can't be read: the gate blocks on them
 

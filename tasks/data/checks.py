@@ -147,7 +147,7 @@ SET_CHECKS: dict[str, SetCheck] = {
     "timestamp_in_future": lambda t, _: (
         t.at > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)
     ).fill_null(False),
-    "gate_overlap": lambda t, _: t.in_gate,
+    "gate_overlap": lambda t, _: t.in_gate | t.leaked,
 }
 
 CHECKS = (*ROW_CHECKS, *SET_CHECKS)
@@ -162,6 +162,9 @@ def flags(t: Table, limits: Limits) -> Table:
     """
     readable = ~t.unreadable
     found = {name: readable & check(t, limits) for name, check in SET_CHECKS.items()}
+    # who is equal is near, too: one reason says it
+    found["near_duplicate"] = found["near_duplicate"] & ~found["duplicate_pair"]
+    found["near_contradiction"] = found["near_contradiction"] & ~found["contradiction"]
     flagged = t.mutate(**found)
     fails: Column = functools.reduce(operator.or_, (flagged[name] for name in CHECKS))
     return flagged.mutate(fails=fails)

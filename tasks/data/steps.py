@@ -40,7 +40,7 @@ def collect(night: Night, recipe: Recipe) -> Snapshot:
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:
-    return [snapshot, recipe.data, recipe.gate.max_items, base.base.digest_, suites.prompts.digest_]
+    return [snapshot, recipe.data, recipe.gate.max_items, base.base.digest_, suites.guarded.digest_]
 
 
 @step(area="data", key=_validate_key)
