@@ -29,6 +29,8 @@ SCHEMA = pa.schema(
         pa.field("bands", pa.list_(pa.int64(), BANDS)),
         pa.field("words", pa.int64()),
         pa.field("side", pa.bool_()),
+        pa.field("prompt_size", pa.int64()),
+        pa.field("answers_size", pa.int64()),
     ]
 )
 
@@ -39,7 +41,8 @@ def compute(rows: pa.Table) -> pa.Table:
     Returns:
         ``bands``: ``BANDS`` int64; ``words``: hash of the words of the prompt and of both answers, whichever way round:
         equal where rows differ in case, spaces and punctuation only; ``side``: which of the answers has the larger hash:
-        rows with equal ``words`` and different ``side`` have their answers swapped.
+        rows with equal ``words`` and different ``side`` have their answers swapped; ``prompt_size``, ``answers_size``:
+        shingles of the prompt, and of both answers with those in both counted twice.
     """
     tables = [_compute(part) for part in parts(rows)]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
@@ -67,17 +70,20 @@ def shingles(words: Words) -> Words:
 def _compute(rows: pa.Table) -> pa.Table:
     texts = [words_of(rows[name], symbols=True) for name in TEXTS]
     bands = np.zeros((len(rows), BANDS), np.uint64)
+    sizes = []
     for tokens, starts in _tokens([shingles(words) for words in texts]):
         matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(tokens, starts, BANDS * WIDTH, SEED)
         slots = np.array(matrix.to_rows(), np.uint64).reshape(len(rows), BANDS, WIDTH)
         for place in range(WIDTH):
             bands = mix(bands * STEP + slots[:, :, place])
+        sizes.append(pa.array(np.diff(starts).astype(np.int64)))
     prompt, chosen, rejected = (hash_sequences(words) for words in texts)
     unreadable = rows["error"].is_valid().combine_chunks()
     columns = [
         pa.FixedSizeListArray.from_arrays(pa.array(bands.view(np.int64).ravel()), BANDS),
         pa.array(mix(prompt * STEP + (chosen + rejected)).view(np.int64)),
         pa.array(chosen > rejected),
+        *sizes,
     ]
     return pa.table([pc.if_else(unreadable, pa.scalar(None, one.type), one) for one in columns], schema=SCHEMA)
 
