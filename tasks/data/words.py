@@ -8,6 +8,7 @@ UTF-8, without a Python object a word: eight bytes of a word at a time.
 
 import functools
 import unicodedata
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,8 @@ Places = npt.NDArray[np.int64]
 TEXTS = ("prompt_text", "chosen_text", "rejected_text")
 SEPARATOR, LETTER, ALONE, SYMBOL = range(4)  # what a code point is
 LONGEST = 256  # bytes of a word: a longer run is data, not language, and is cut into pieces
+MOST_ROWS = 1024  # hashed together: their arrays stay in the processor's cache
+MOST_BYTES = 4 << 20
 PLANES = 0x20000  # code points of which a table is kept; beyond are ideographs and rarities, each a word
 # blocks of scripts that set no spaces between words
 UNSPACED = ((0x0E00, 0x0EFF), (0x0F00, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x2FDF), (0x3005, 0x30FF), (0x31F0, 0x31FF),
@@ -59,9 +62,34 @@ def words_of(texts: pa.Array | pa.ChunkedArray, *, symbols: bool = False) -> Wor
     return Words(hashes, running(counts))
 
 
+def spell(text: str, *, symbols: bool = False) -> list[str]:
+    """The words that ``words_of`` hashes, as text: slow, for people to read."""
+    words, runs = [], False
+    composed = unicodedata.normalize("NFC", pc.utf8_lower(text).as_py())
+    for letter in composed:
+        kind = _kinds()[min(ord(letter), PLANES)]
+        if kind == LETTER and runs and len(words[-1].encode()) < LONGEST:
+            words[-1] += letter
+        elif kind in (LETTER, ALONE) or (symbols and kind == SYMBOL):
+            words.append(letter)
+        runs = kind == LETTER
+    return words or ([composed.strip()] if composed.strip() else [])
+
+
 def running(counts: Places) -> Places:
     """Where each of so many begins, one behind the other; the last is the number of all."""
     return np.concatenate((np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)))
+
+
+def parts(rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows in portions small enough to be hashed together."""
+    sizes = sum(pc.binary_length(rows[name]).to_numpy().astype(np.int64) for name in TEXTS)
+    done, ends = 0, np.cumsum(sizes)
+    while done < len(rows):
+        full = int(np.searchsorted(ends, (ends[done - 1] if done else 0) + MOST_BYTES))
+        upto = min(max(full, done + 1), done + MOST_ROWS, len(rows))
+        yield rows.slice(done, upto - done)
+        done = upto
 
 
 def mix(values: Hashes) -> Hashes:

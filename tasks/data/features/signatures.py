@@ -15,13 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import rensa
 
-from tasks.data.words import STEP, TEXTS, Hashes, Words, hash_sequences, mix, running, words_of
+from tasks.data.words import STEP, TEXTS, Hashes, Words, hash_sequences, mix, parts, running, words_of
 
 BANDS = 21
 WIDTH = 3  # places of a band in each of the two signatures
 SEED = 20261126
-MOST_ROWS = 1024  # hashed together: their arrays stay in the processor's cache
-MOST_BYTES = 4 << 20
 EDGE = np.uint64(0x5EDC5EDC5EDC5EDD)  # stands before a text's first word and behind its last
 
 SCHEMA = pa.schema(
@@ -46,17 +44,6 @@ def compute(rows: pa.Table) -> pa.Table:
     """
     tables = [_compute(part) for part in parts(rows)]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
-
-
-def parts(rows: pa.Table) -> Iterator[pa.Table]:
-    """Rows in portions small enough to be hashed together."""
-    sizes = sum(pc.binary_length(rows[name]).to_numpy().astype(np.int64) for name in TEXTS)
-    done, ends = 0, np.cumsum(sizes)
-    while done < len(rows):
-        full = int(np.searchsorted(ends, (ends[done - 1] if done else 0) + MOST_BYTES))
-        upto = min(max(full, done + 1), done + MOST_ROWS, len(rows))
-        yield rows.slice(done, upto - done)
-        done = upto
 
 
 def shingles(words: Words) -> Words:
