@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.data.rows import COLUMNS, pair_row, split_pair, transcript
+from tasks.data.kinds.layouts import split_pair
+from tasks.data.kinds.messages import transcript
+from tasks.data.rows import COLUMNS, pair_row
 
 USER, YES, NO = (
     {"role": role, "content": text} for role, text in (("user", "q"), ("assistant", "y"), ("assistant", "n"))
