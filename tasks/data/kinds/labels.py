@@ -57,7 +57,7 @@ def thumb(value: Any, name: str = "label") -> bool | None:
 
 
 def _of_number(value: float, name: str) -> bool | None:
-    if name == "score" and not math.isnan(value):  # its sign counts, whatever its scale
+    if name == "score" and not (type(value) is float and math.isnan(value)):  # its sign counts, whatever its scale
         return None if value == 0 else value > 0
     if value in (-1, 0, 1):
         return None if value == 0 and name in _SIGNED else value > 0

@@ -98,7 +98,9 @@ def instruction(value: Fields) -> Messages:
         raise ValueError(f"instruction and input are no text; {named(value)}")
     turns: Messages = []
     history = value.get("history")
-    for turn in history if history is not None else ():
+    if not isinstance(history, list | None):
+        raise ValueError(f"history is no list but {type(history).__name__}")
+    for turn in history or ():
         if not isinstance(turn, list | tuple) or len(turn) != 2 or not all(type(text) is str for text in turn):
             raise ValueError(f"history holds something else than a question and its answer: {turn!r:.80}")
         turns += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]

@@ -91,7 +91,7 @@ def _rated(value: Fields) -> list[Rated]:
     if name is None:
         raise ValueError(f"no list of completions; {named(value)}")
     completions: list[Any] = value[name]
-    if completions and all(type(one) is dict for one in completions):
+    if all(type(one) is dict for one in completions):
         return [one for given in completions if (one := _of_object(given)) is not None]
     ratings, models = first_of(value, ("ratings", "scores")), first_of(value, ("generation_models", "models"))
     if not isinstance(ratings, list) or len(ratings) != len(completions):
