@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.data.kinds.fields import Fields, common, first_of, named, number, part_id, text_of
 from tasks.data.kinds.layouts import instruction
-from tasks.data.kinds.messages import Messages, from_json, messages, with_system
+from tasks.data.kinds.messages import Messages, from_json, messages, recent, with_system
 from tasks.data.records import Record
 from tasks.data.rows import Built
 
@@ -119,7 +119,9 @@ def rated_chat(record: Record) -> list[Built]:
         at = place + before
         if turns[at]["role"] != "assistant" or at == 0:
             raise ValueError(f"message {place + 1} is rated and is no answer but of role {turns[at]['role']!r:.40}")
-        built = _label(record, turns[:at], [turns[at]], _rated(one, f"message {place + 1}"), "labels/chat", place + 1)
+        built = _label(
+            record, recent(turns[:at]), [turns[at]], _rated(one, f"message {place + 1}"), "labels/chat", place + 1
+        )
         found += built
     return found
 

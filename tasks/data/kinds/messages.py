@@ -8,6 +8,8 @@ Messages = list[Message]
 
 # ShareGPT's words, in messages of {"from", "value"}
 SHAREGPT = {"human": "user", "gpt": "assistant"}
+# of a prompt out of a long talk, so that what is made of it grows in line with its length
+MOST_TURNS = 32
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 
@@ -85,6 +87,13 @@ def with_system(system: Any, prompt: Messages) -> Messages:
     if type(system) is not str:
         raise ValueError(f"system is no text but {type(system).__name__}")
     return prompt if prompt and prompt[0]["role"] == "system" else [{"role": "system", "content": system}, *prompt]
+
+
+def recent(turns: Messages) -> Messages:
+    """The last ``MOST_TURNS`` of the turns, from a customer's on, and the system message where they begin with one."""
+    head = turns[:1] if turns[0]["role"] == "system" else []
+    last = turns[len(head) :][-MOST_TURNS:]
+    return head + last[last[0]["role"] == "assistant" and len(last) == MOST_TURNS :]
 
 
 def is_transcript(text: Any) -> bool:

@@ -4,10 +4,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tasks.data.kinds.messages import Messages, with_system
+from tasks.data.kinds.messages import Messages, recent, with_system
 from tasks.data.kinds.turns import Event, Turn
-
-MOST_TURNS = 32  # of a prompt: of longer talks the last ones
 
 
 class Part(NamedTuple):
@@ -62,47 +60,41 @@ def read_log(turns: list[Turn], system: Any) -> Log:
         ValueError: it is no text.
     """
     versions, dropped = _versions(turns)
-    head: Messages = with_system(system, [])
-    history: Messages = []
+    said: Messages = with_system(system, [])
+    side, texts = "", list[str]()  # who speaks, and what he said in a row
     runs: list[Run] = []
     events: list[tuple[int, Event]] = []
     looked_up = False
     for place, turn in enumerate(turns):
         if turn.who in ("system", "event"):
-            if turn.who == "system" and not history:
-                head = head or with_system(turn.text, [])
+            if turn.who == "system" and not side:
+                said = said or with_system(turn.text, [])
             else:
                 events.append((place, turn.event or "action"))
                 looked_up = looked_up or events[-1][1] == "action"
+        elif not turn.text.strip() and turn.draft is None and len(versions.get(place, "")) < 2:
+            looked_up = True  # a picture, perhaps
         elif turn.who == "user":
-            looked_up = False
-            _say(history, "user", turn.text)
-        elif place not in dropped and history:
-            if history[-1]["role"] == "user":
-                runs.append(Run(_prompt(head, history)))
+            if side == "assistant":
+                said.append({"role": side, "content": join(texts)})
+                texts = []
+            side, looked_up = "user", False
+            texts.append(turn.text)
+        elif place not in dropped and side:
+            if side == "user":
+                said.append({"role": side, "content": join(texts)})
+                texts = []
+                runs.append(Run(recent(said)))
             shown = turns[_shown(turns, versions[place])]
             runs[-1].parts.append(Part(place, shown, versions[place]))
             runs[-1].looked_up = runs[-1].looked_up or looked_up
-            _say(history, "assistant", shown.text)
+            side = "assistant"
+            texts.append(shown.text)
     return Log(turns, runs, events)
 
 
 def join(texts: Any) -> str:
     return "\n".join(text for text in texts if text.strip())
-
-
-def _say(history: Messages, role: str, text: str) -> None:
-    """Several turns of one side in a row are one message."""
-    if history and history[-1]["role"] == role:
-        # a new object: the one before stands in a prompt
-        history[-1] = {"role": role, "content": join((history[-1]["content"], text))}
-    else:
-        history.append({"role": role, "content": text})
-
-
-def _prompt(head: Messages, history: Messages) -> Messages:
-    last = history[-MOST_TURNS:]
-    return head + last[last[0]["role"] != "user" :]
 
 
 def _versions(turns: list[Turn]) -> tuple[dict[int, tuple[int, ...]], set[int]]:

@@ -18,6 +18,8 @@ _LISTS = (
 _WHO = ("role", "speaker", "from", "sender", "author_role", "participant")
 _TEXT = ("content", "text", "message", "body", "value", "utterance")
 
+# a customer writes these logs too: what one talk takes is bounded
+MOST, MOST_CHARACTERS = 4000, 1_000_000
 _THUMBS = ("thumb", "thumbs", "feedback", "reaction", "vote")
 
 _ROLES: dict[str, Who] = {
@@ -74,6 +76,8 @@ def turns_of(value: Fields) -> list[Turn]:
         ValueError: there is no list of turns, or a turn can't be read; the message says which.
     """
     given = _listed(value)
+    if len(given) > MOST:
+        raise ValueError(f"{len(given)} turns are more than a talk has ({MOST}); split the log into its talks")
     found: list[Turn] = []
     places: dict[str, int] = {}
     for number, one in enumerate(given, 1):
@@ -83,6 +87,10 @@ def turns_of(value: Fields) -> list[Turn]:
             if (name := text_of(one.get("id"))) is not None:
                 places[name] = number - 1
         found.append(turn)
+    if (length := sum(len(turn.text) + len(turn.draft or "") for turn in found)) > MOST_CHARACTERS:
+        raise ValueError(
+            f"{length} characters are more than a talk has ({MOST_CHARACTERS}); split the log into its talks"
+        )
     return found
 
 

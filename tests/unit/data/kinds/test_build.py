@@ -119,7 +119,7 @@ def check(found: list[Built]) -> None:
 IMPORTERS = [(kind, form) for kind in FORMS for form in FORMS[kind]]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(any_record, st.sampled_from(IMPORTERS))
 def test_no_record_raises_anything_but_a_reason(value: dict[str, Any], importer: tuple[str, str]) -> None:
     with contextlib.suppress(ValueError):
@@ -140,7 +140,7 @@ def damage(value: Any, where: list[int], other: Any) -> Any:
     return [*value[:place], damage(value[place], where[1:], other), *value[place + 1 :]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(RECORDS), st.lists(st.integers(0, 9), min_size=1, max_size=5), any_value)
 def test_a_damaged_record_gives_rows_or_a_reason(
     example: tuple[str, dict[str, Any]], where: list[int], other: Any

@@ -123,6 +123,14 @@ def test_a_chats_rated_answers_have_the_turns_before_them_as_prompt() -> None:
     assert (last.prompt, last.rejected) == ([USER, YES, more], [NO])
 
 
+def test_a_long_chats_prompts_are_its_last_turns() -> None:
+    turns = [turn for _ in range(50) for turn in (USER, YES | {"feedback": "up"})]
+    found = built("labels", {"messages": [{"role": "system", "content": "s"}, *turns]})
+    assert len(found) == 50
+    assert [turn["role"] for turn in found[-1].prompt[:2]] == ["system", "user"]
+    assert max(len(one.prompt) for one in found) == 32
+
+
 def test_a_rated_question_is_refused() -> None:
     with pytest.raises(ValueError, match="message 1 is rated and is no answer but of role 'user'"):
         built("labels", {"messages": [USER | {"feedback": "up"}, YES]})
