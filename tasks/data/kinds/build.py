@@ -28,7 +28,9 @@ def build(kind: str, form: str, record: Record) -> list[Built]:
         raise ValueError(_unknown(kind, form)) from None
     found = importer(record)
     raw = record.raw
-    if b"\\ud" in raw or b"\\uD" in raw:  # JSON can spell half a surrogate pair, which no file can hold
+    if b"\\u" in raw and (
+        b"\\ud" in raw or b"\\uD" in raw
+    ):  # JSON can spell half a surrogate pair, which no file can hold
         _refuse_half_characters(found)
     return found
 

@@ -1,6 +1,7 @@
 """Messages out of what records hold them in. A role nobody knows stays as it is: the check of roles names its row."""
 
 import json
+import re
 from typing import Any
 
 Message = dict[str, str]
@@ -11,6 +12,7 @@ SHAREGPT = {"human": "user", "gpt": "assistant"}
 # of a prompt out of a long talk, so that what is made of it grows in line with its length
 MOST_TURNS = 32
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+_MARK = re.compile(r"\n\n(Human|Assistant):")
 
 
 def messages(value: Any, name: str, role: str) -> Messages:
@@ -21,13 +23,22 @@ def messages(value: Any, name: str, role: str) -> Messages:
     """
     if type(value) is str:
         return [{"role": role, "content": value}]
-    if hasattr(value, "tolist"):  # numpy's, from Parquet
-        value = value.tolist()
-    if type(value) is dict:
-        return [message(value, name)]
+    if type(value) is not list:
+        if hasattr(value, "tolist"):  # numpy's, from Parquet
+            value = value.tolist()
+        if type(value) is dict:
+            return [message(value, name)]
     if not isinstance(value, (list, tuple)) or not value:
         raise ValueError(f"{name} is neither text nor a list of messages but {type(value).__name__}")
-    return [message(one, name) for one in value]
+    found: Messages = []
+    for one in value:  # runs a million times a night: what is plain is taken at once
+        if type(one) is dict and len(one) == 2:
+            role, content = one.get("role"), one.get("content")
+            if type(role) is str and type(content) is str:
+                found.append({"role": role, "content": content})
+                continue
+        found.append(message(one, name))
+    return found
 
 
 def message(one: Any, name: str) -> Message:
@@ -66,8 +77,11 @@ def from_json(*values: Any) -> tuple[Any, ...]:
     It is read as such where *each* of the values is (None aside): a customer's text that looks like a list of messages
     stays his text, for the answers beside it don't look so.
     """
+    last = values[-1]
+    if type(last) is not str or not last.startswith('[{"'):
+        return values
     given = [value for value in values if value is not None]
-    if not given or not all(type(value) is str and value.startswith('[{"') for value in given):
+    if not all(type(value) is str and value.startswith('[{"') for value in given):
         return values
     try:
         read = [None if value is None else json.loads(value) for value in values]
@@ -109,20 +123,14 @@ def transcript(text: str, name: str) -> Messages:
     Raises:
         ValueError: it begins otherwise.
     """
-    found: Messages = []
-    marks = {HUMAN: "user", ASSISTANT: "assistant"}
-    rest = text if text.startswith("\n\n") else "\n\n" + text.lstrip("\n")
-    if not rest.startswith((HUMAN, ASSISTANT)):
+    whole = text if text.startswith("\n\n") else "\n\n" + text.lstrip("\n")
+    before, *parts = _MARK.split(whole)
+    if before or not parts:
         raise ValueError(
             f"{name} has no prompt beside it and is no transcript that begins with 'Human:' or 'Assistant:'"
         )
-    while rest:
-        mark = HUMAN if rest.startswith(HUMAN) else ASSISTANT
-        rest = rest[len(mark) :]
-        end = min((place for other in marks if (place := rest.find(other)) >= 0), default=len(rest))
-        found.append({"role": marks[mark], "content": rest[:end].strip()})
-        rest = rest[end:]
-    return found
+    turns = zip(parts[::2], parts[1::2], strict=True)
+    return [{"role": "user" if mark == "Human" else "assistant", "content": said.strip()} for mark, said in turns]
 
 
 def split_where_they_part(chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
