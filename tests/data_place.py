@@ -8,7 +8,7 @@ from infra.store import Store
 from tasks.contracts import Preferences, Snapshot
 from tasks.data.collect import Place, make_snapshot
 from tasks.data.forget import Forgotten, read_forgotten
-from tasks.data.sources import Caps
+from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
 from tasks.recipe import DataSpec, SourceSpec
 

@@ -10,7 +10,7 @@ from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
 from tasks.data.collect import Place, fingerprint, make_snapshot
 from tasks.data.forget import read_forgotten
-from tasks.data.sources import Caps
+from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
 from tasks.lm.base import file_path
 from tasks.recipe import Recipe

@@ -20,11 +20,13 @@ from tasks.data.features import ngrams, signatures
 from tasks.data.features import rows as row_checks
 from tasks.data.findings import find
 from tasks.data.keys import prompt_key
-from tasks.data.kinds import build
+from tasks.data.kinds.build import build
 from tasks.data.records import Broken, Record
 from tasks.data.rows import Rows
 from tasks.data.session import open_session
-from tasks.data.sources import Caps, list_objects, read_object
+from tasks.data.sources.listing import list_objects
+from tasks.data.sources.objects import Caps
+from tasks.data.sources.reading import read_object
 from tasks.recipe import SourceSpec
 
 LIMITS = Limits(max_prompt_tokens=20, max_answer_tokens=12, min_answer_tokens=2)

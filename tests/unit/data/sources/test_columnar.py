@@ -133,9 +133,9 @@ def test_a_row_above_the_cap_is_broken_alone() -> None:
 def test_many_rows_are_read_some_at_a_time(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", parquet([{"n": n, "text": f"{n} " + "x" * 9000} for n in range(4000)]))
     before = pa.total_allocated_bytes()
-    from tests.sources import listed
-    from tasks.data.sources.reading import read_object
     from infra.settings import load_settings
+    from tasks.data.sources.reading import read_object
+    from tests.sources import listed
 
     most = 0
     (obj,) = listed(tmp_path / "a.parquet")

@@ -16,7 +16,9 @@ from tests.sources import Read, broken, csv_of, values
 CAPS = Caps()
 
 
-def read_bytes(data: bytes, caps: Caps = CAPS, chunk: int = 1 << 20, *, growing: bool = False, damage: str = "") -> Read:
+def read_bytes(
+    data: bytes, caps: Caps = CAPS, chunk: int = 1 << 20, *, growing: bool = False, damage: str = ""
+) -> Read:
     def chunks():
         yield from (data[i : i + chunk] for i in range(0, len(data), chunk))
         if damage:
