@@ -1,4 +1,4 @@
-"""A model's chat template, rendered as transformers renders it, without importing it: seconds and torch in every process.
+"""A model's chat template, rendered as transformers does, without importing it: seconds, and torch, in every process.
 
 ``tests/unit/lm/test_template.py`` compares both.
 """
@@ -24,7 +24,7 @@ _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_
 class _Generation(Extension):
     """``{% generation %}`` marks what a model says, for masks that are not made here: its body is rendered."""
 
-    tags = {"generation"}
+    tags = frozenset({"generation"})  # pyright: ignore[reportAssignmentType]
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
@@ -87,7 +87,8 @@ def _source(folder: Path, config: dict[str, Any]) -> str:
         found = {one["name"]: one["template"] for one in found}.get("default")
     if not isinstance(found, str):
         raise ModelError(
-            f"the tokenizer in {folder} has no chat template", do="save one with the tokenizer (tokenizer.chat_template)"
+            f"the tokenizer in {folder} has no chat template",
+            do="save one with the tokenizer (tokenizer.chat_template)",
         )
     return found
 

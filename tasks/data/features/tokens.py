@@ -1,7 +1,8 @@
 """What the training's tokenizer will make of a pair: TRL's token ids, counted, and what goes wrong on the way.
 
-TRL (1.16, ``DPOTrainer._prepare_dataset``) renders the prompt alone, with chosen and with rejected, tokenises the three texts
-as wholes, and takes as the answer what follows the ids they share. So is counted here, with the template's own tokens.
+TRL (1.16, ``DPOTrainer._prepare_dataset``) renders the prompt alone, with chosen and with rejected, tokenises the three
+texts as wholes, and takes as the answer what follows the ids they share. So is counted here, with the template's own
+tokens.
 """
 
 import json
@@ -31,6 +32,8 @@ SCHEMA = pa.schema(
 )
 _ROWS = 1024  # encoded at once: tokenizers spreads a batch over its threads, and Encoding objects are large
 
+_UNSEEN = dict.fromkeys(SCHEMA.names[:3], 0) | {"cut_equal": False, "cut_empty": False}
+
 Ids = list[int]
 Messages = list[dict[str, str]]
 
@@ -49,13 +52,14 @@ def compute(rows: pa.Table, model: Path, max_prompt_tokens: int, max_answer_toke
     Args:
         rows: with ``prompt``, ``chosen``, ``rejected`` (JSON lists of messages) and ``error``.
         model: a folder with ``tokenizer.json``, ``tokenizer_config.json`` and the chat template.
-        max_prompt_tokens, max_answer_tokens: the recipe's. An answer is cut to its bound, less what a prompt has above its
-            own: as TRL's ``keep_start`` cuts the end of both together.
+        max_prompt_tokens, max_answer_tokens: the recipe's. An answer is cut to its bound, less what a prompt has above
+            its own: as TRL's ``keep_start`` cuts the end of both together.
 
     Returns:
         as many rows, in the same order: ``prompt_tokens``, ``chosen_tokens``, ``rejected_tokens`` (the template's among
-        them; 0 where there is no such text); ``cut_equal``: both answers differ, but not in what a cut at the bounds leaves;
-        ``cut_empty``: it leaves nothing of an answer; ``template_error``: why the row doesn't become what was meant, or null.
+        them; 0 where there is no such text); ``cut_equal``: both answers differ, but not in what a cut at the bounds
+        leaves; ``cut_empty``: it leaves nothing of an answer; ``template_error``: why the row doesn't become what was
+        meant, or null.
 
     Raises:
         ModelError: the folder has no usable tokenizer files or template.
@@ -87,7 +91,7 @@ class _Reader:
         encoded = iter(self._encode([part for one in parts for part in one if part is not None]))
         for (rendered, error), one in zip(told, parts, strict=True):
             if rendered is None:
-                yield dict.fromkeys(SCHEMA.names[:3], 0) | {"cut_equal": False, "cut_empty": False, "template_error": error}
+                yield _UNSEEN | {"template_error": error}
                 continue
             ids = [None if part is None else next(encoded) for part in one]
             yield self._row(ids, error or self._lost(one, ids))

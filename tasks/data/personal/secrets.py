@@ -46,14 +46,6 @@ _TABLE = re.compile(
     r"|sk-[A-Za-z0-9]{32,}|AIza[0-9A-Za-z_-]{30,}|ya29\.[0-9A-Za-z_-]{20,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z]{30,}"
     r"|dop_v1_[0-9a-f]{60,}|[rs]k_live_[0-9A-Za-z]{16,}|xox[abposr]-[0-9A-Za-z-]{20,})"
 )
-# one for each marked form; those that tell by a bare word (keyword, entropy) are not among them
-_PLUGINS = (
-    "aws.AWSKeyDetector", "azure_storage_key.AzureStorageKeyDetector", "basic_auth.BasicAuthDetector",
-    "discord.DiscordBotTokenDetector", "github_token.GitHubTokenDetector", "gitlab_token.GitLabTokenDetector",
-    "jwt.JwtTokenDetector", "mailchimp.MailchimpDetector", "openai.OpenAIDetector", "pypi_token.PypiTokenDetector",
-    "sendgrid.SendGridDetector", "slack.SlackDetector", "square_oauth.SquareOAuthDetector",
-    "stripe.StripeDetector", "telegram_token.TelegramBotTokenDetector", "twilio.TwilioKeyDetector",
-)  # fmt: skip
 _PLACEHOLDER = re.compile(
     r"(?i)[$%({*•…]|\.\.\.|^\[[a-z]+(?:_[0-9a-f]{8})?|^(?:x+|\d+-[a-z]+|process\.env.*|os\.environ.*|.*(?:your|example|placeholder|changeme|redacted|undefined"
     r"|insert|hidden|getenv|config\.).*)$"
@@ -113,7 +105,25 @@ def _places(plugin: Any, word: str) -> Iterator[tuple[int, int]]:
 
 @cache
 def _plugins() -> tuple[Any, ...]:
-    from importlib import import_module
+    """One for each marked form; those that go by a bare word or by entropy are not among them."""
+    from detect_secrets.plugins.aws import AWSKeyDetector
+    from detect_secrets.plugins.azure_storage_key import AzureStorageKeyDetector
+    from detect_secrets.plugins.basic_auth import BasicAuthDetector
+    from detect_secrets.plugins.discord import DiscordBotTokenDetector
+    from detect_secrets.plugins.github_token import GitHubTokenDetector
+    from detect_secrets.plugins.gitlab_token import GitLabTokenDetector
+    from detect_secrets.plugins.jwt import JwtTokenDetector
+    from detect_secrets.plugins.mailchimp import MailchimpDetector
+    from detect_secrets.plugins.openai import OpenAIDetector
+    from detect_secrets.plugins.pypi_token import PypiTokenDetector
+    from detect_secrets.plugins.sendgrid import SendGridDetector
+    from detect_secrets.plugins.slack import SlackDetector
+    from detect_secrets.plugins.square_oauth import SquareOAuthDetector
+    from detect_secrets.plugins.stripe import StripeDetector
+    from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
+    from detect_secrets.plugins.twilio import TwilioKeyDetector
 
-    pairs = (name.split(".") for name in _PLUGINS)
-    return tuple(getattr(import_module(f"detect_secrets.plugins.{module}"), kind)() for module, kind in pairs)
+    tokens = (AWSKeyDetector, AzureStorageKeyDetector, DiscordBotTokenDetector, GitHubTokenDetector)
+    tokens += (GitLabTokenDetector, MailchimpDetector, OpenAIDetector, PypiTokenDetector, SendGridDetector)
+    tokens += (SlackDetector, SquareOAuthDetector, StripeDetector, TelegramBotTokenDetector, TwilioKeyDetector)
+    return tuple(kind() for kind in (*tokens, BasicAuthDetector, JwtTokenDetector))
