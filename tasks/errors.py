@@ -21,6 +21,10 @@ class DataBreach(NightshiftError):
     """The data as a whole fails a critical expectation, or an expectation could not be computed."""
 
 
+class MaskError(NightshiftError):
+    """Personal data can't be masked as asked."""
+
+
 class PlanError(NightshiftError):
     """The plan does not fit the pool's memory or the recipe's budget."""
 
