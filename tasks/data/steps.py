@@ -12,7 +12,7 @@ from tasks.data.collect import Place, fingerprint, make_snapshot
 from tasks.data.forget import read_forgotten
 from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
-from tasks.lm.base import file_path
+from tasks.lm.base import tokenizer_files
 from tasks.recipe import Recipe
 
 
@@ -48,6 +48,6 @@ def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suit
     """Quarantine bad rows, judge the whole, split pairs and house items; a critical breach stops the night."""
     store = place.store()
     guarded = json.loads(store.read_bytes(suites.guarded))
-    tokenizer = file_path(base.base, "tokenizer.json", store)
     where = Where(store, _kept(), Path(night.folder))
-    return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)
+    with tokenizer_files(base.base, store) as tokenizer:
+        return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)
