@@ -19,6 +19,7 @@ from tasks.data.words import TEXTS
 
 THRESHOLD = 0.8
 MOST_COMPARED = 50  # each row of a band is compared with so many of the earliest that share it
+MOST_AT_ONCE = 1_000_000  # rows times bands joined in one statement
 MOST_SHINGLES = 20_000_000  # of rows verified at once: 160 MB
 PAIRS = pa.schema(
     [
@@ -144,17 +145,12 @@ def _meet(connection: duckdb.DuckDBPyConnection, has_old: bool, most: int, thres
     """Fill ``near_candidates`` with the pairs that share a band and have sizes that may be alike; say what was skipped."""
     connection.execute("CREATE TEMP TABLE near_met (a BIGINT, b BIGINT)")
     hot = skipped = 0
-    for band in (f"band{number}" for number in range(BANDS)):
-        shared = (
-            f"SELECT {band} FROM near_rows WHERE is_new"
-            if has_old
-            else f"SELECT {band} FROM near_rows GROUP BY {band} HAVING count(*) > 1"
-        )
+    at_once = max(1, MOST_AT_ONCE // max(_number(connection, "SELECT count(*) FROM near_rows"), 1))
+    for numbers in (range(BANDS)[start : start + at_once] for start in range(0, BANDS, at_once)):
+        members = " UNION ALL ".join(_members(f"band{number}", has_old) for number in numbers)
         connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE near_band AS
-            SELECT {band} AS band, row, is_new, prompt_size AS prompt, answers_size AS answers,
-            row_number() OVER (PARTITION BY {band} ORDER BY row) AS place
-            FROM near_rows WHERE {band} IN ({shared})"""
+            SELECT *, row_number() OVER (PARTITION BY band ORDER BY row) AS place FROM ({members})"""
         )
         connection.execute(
             f"""INSERT INTO near_met SELECT x.row, y.row FROM near_band x JOIN near_band y
@@ -178,6 +174,13 @@ def _meet(connection: duckdb.DuckDBPyConnection, has_old: bool, most: int, thres
         FROM (SELECT DISTINCT a, b FROM near_met) JOIN near_rows x ON x.row = a JOIN near_rows y ON y.row = b"""
     )
     return hot, skipped
+
+
+def _members(band: str, has_old: bool) -> str:
+    """The rows that share a band with another, or with a new one."""
+    shared = "WHERE is_new" if has_old else f"GROUP BY {band} HAVING count(*) > 1"
+    return f"""SELECT {band} AS band, row, is_new, prompt_size AS prompt, answers_size AS answers
+        FROM near_rows WHERE {band} IN (SELECT {band} FROM near_rows {shared})"""
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, texts: str, threshold: float) -> Iterator[pa.Table]:
