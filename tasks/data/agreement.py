@@ -30,9 +30,9 @@ class Agreement(Record):
 def krippendorff(counts: Counts, *, resamples: int = RESAMPLES, seed: int = SEED) -> Agreement:
     """Alpha of nominal ratings (Hayes & Krippendorff 2007, Communication Methods and Measures 1(1)).
 
-    The interval is the 2.5 and 97.5 % quantiles over resampled *units* (Zapf et al. 2016, BMC Medical Research Methodology 16:93);
-    Hayes and Krippendorff resample pairs of ratings, which takes those of one unit for independent. A resample that has
-    one value only has no alpha and is left out.
+    The interval is the 2.5 and 97.5 % quantiles over resampled *units* (Zapf et al. 2016, BMC Medical Research
+    Methodology 16:93); Hayes and Krippendorff resample pairs of ratings, which takes those of one unit for
+    independent. A resample that has one value only has no alpha and is left out.
 
     Args:
         counts: int64 [units, values]: how many gave a unit a value.
@@ -45,9 +45,7 @@ def krippendorff(counts: Counts, *, resamples: int = RESAMPLES, seed: int = SEED
         drawn = np.random.default_rng(seed).multinomial(len(counts), times / len(counts), size=resamples)
         low, high = np.nanquantile(_alpha(patterns, drawn), (0.025, 0.975))
     shown = [None if np.isnan(value) else float(value) for value in (alpha, low, high)]
-    return Agreement(
-        alpha=shown[0], low=shown[1], high=shown[2], units=len(counts), ratings=int(counts.sum())
-    )
+    return Agreement(alpha=shown[0], low=shown[1], high=shown[2], units=len(counts), ratings=int(counts.sum()))
 
 
 def _alpha(patterns: Counts, times: Counts) -> npt.NDArray[np.float64]:

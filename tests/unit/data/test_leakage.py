@@ -49,7 +49,9 @@ def plain(rows: list[tuple[str, str, str]], items: list[Item], common: int = 10)
     of_items: dict[str, set[tuple[str, ...]]] = {}
     for _, item, written, _ in items:
         of_items.setdefault(item, set()).update(runs(spell(written)))
-    frequent = {run for run in itertools.chain(*of_items.values()) if sum(run in own for own in of_items.values()) > common}
+    frequent = {
+        run for run in itertools.chain(*of_items.values()) if sum(run in own for own in of_items.values()) > common
+    }
     found = set()
     for number, row in enumerate(rows):
         mine = set().union(*(runs(spell(part)) for part in row)) - frequent
@@ -115,7 +117,9 @@ def test_a_run_of_its_own_leaks_though_the_words_in_it_are_common_to_many_items(
 def test_what_leaks_is_what_comparing_all_runs_finds(seed: int, common: int) -> None:
     generator = random.Random(seed)
     items = [("s", f"i{n}", text(generator, generator.choice([3, 12, 13, 14, 40])), bool(n % 3)) for n in range(30)]
-    items += [("s", f"j{n}", f"{written} {text(generator, 8)}", True) for n, (_, _, written, _) in enumerate(items[:12])]
+    items += [
+        ("s", f"j{n}", f"{written} {text(generator, 8)}", True) for n, (_, _, written, _) in enumerate(items[:12])
+    ]
     rows = []
     for _ in range(80):
         words = generator.choice(items)[2].split()
@@ -135,7 +139,10 @@ def test_what_leaks_is_what_comparing_all_runs_finds(seed: int, common: int) -> 
 def test_two_texts_that_share_thirteen_words_share_a_fingerprint(a: int, b: int, c: int, d: int, seed: int) -> None:
     generator = random.Random(seed)
     shared = text(generator, 13)
-    texts = [f"{text(generator, a)} {shared} {text(generator, b)}", f"{text(generator, c)} {shared} {text(generator, d)}"]
+    texts = [
+        f"{text(generator, a)} {shared} {text(generator, b)}",
+        f"{text(generator, c)} {shared} {text(generator, d)}",
+    ]
     one, other = (set(ngrams.winnowed(words_of(pa.array([each]))).hashes.tolist()) for each in texts)
     assert one & other
 

@@ -77,7 +77,9 @@ def changed(generator: random.Random, words: str, n: int) -> str:
 
 
 def related_rows(seed: int, n: int) -> list[Texts]:
-    """Rows that stem from each other: copies, changed a little or more, with answers swapped or mixed, at all distances."""
+    """Rows that stem from each other: copies, changed a little or more, with answers swapped or mixed, at all
+    distances.
+    """
     generator = random.Random(seed)
     rows: list[Texts] = []
     for _ in range(n):
@@ -88,7 +90,9 @@ def related_rows(seed: int, n: int) -> list[Texts]:
         if generator.random() < 0.4:
             one, other = other, one
         how = generator.choice([0, 0, 1, 2, 3, 6])
-        rows.append((changed(generator, prompt, how // 2), changed(generator, one, how), changed(generator, other, how)))
+        rows.append(
+            (changed(generator, prompt, how // 2), changed(generator, one, how), changed(generator, other, how))
+        )
     return rows
 
 
@@ -183,7 +187,9 @@ def test_jaccard_is_that_of_the_sets_themselves(texts: list[str]) -> None:
 
 @pytest.mark.parametrize(("n_words", "edits"), [(12, 0), (35, 2), (71, 4)])
 def test_rows_at_the_threshold_meet_in_a_band_as_often_as_the_bands_promise(n_words: int, edits: int) -> None:
-    """150 pairs, prompt and both answers at a similarity of 0.8 or a little more: 1 - (1 - 0.8⁶)²¹ = 0.998 is promised."""
+    """150 pairs, prompt and both answers at a similarity of 0.8 or a little more: 1 - (1 - 0.8⁶)²¹ = 0.998 is
+    promised.
+    """
     generator = random.Random(5)
     rows: list[Texts] = []
     while len(rows) < 300:
@@ -201,7 +207,9 @@ def test_rows_at_the_threshold_meet_in_a_band_as_often_as_the_bands_promise(n_wo
 
 
 def test_swapped_answers_have_one_signature_and_other_sides() -> None:
-    signed = signatures.compute(table([("p q", "a b c", "a b d"), ("p q", "a b d", "a b c"), ("p q", "a b c", "a b c")]))
+    signed = signatures.compute(
+        table([("p q", "a b c", "a b d"), ("p q", "a b d", "a b c"), ("p q", "a b c", "a b c")])
+    )
     bands, sides = signed["bands"].to_pylist(), signed["side"].to_pylist()
     assert bands[0] == bands[1] != bands[2]
     assert signed["words"][0] == signed["words"][1] != signed["words"][2]
@@ -216,7 +224,9 @@ def test_signatures_do_not_depend_on_what_is_computed_with_them() -> None:
 
 
 def test_what_a_hot_band_skips_is_counted() -> None:
-    """60 near rows: 60 * 59 / 2 = 1770 comparisons if all meet; beyond the first ten rows 50 * 49 / 2 a band are skipped."""
+    """60 near rows: 60 * 59 / 2 = 1770 comparisons if all meet; beyond the first ten rows 50 * 49 / 2 a band are
+    skipped.
+    """
     long = text(random.Random(3), 200)
     rows: list[Texts] = [("why", f"{long} number{n}", "no") for n in range(60)]
     whole, cut = search(rows, most_compared=60), search(rows, most_compared=10)
