@@ -102,8 +102,8 @@ def relations(sets: Sets, a: Places, b: Places, threshold: float) -> pa.Table:
 
     Returns:
         ``pair`` (index into ``a``), ``relation`` (``duplicate``: answers straight, ``contradiction``: swapped) and
-        ``similarity``, the least of the three. Where both hold, as chosen and rejected are alike themselves, the closer one
-        counts, and straight if neither is.
+        ``similarity``, the least of the three. Where both hold, as chosen and rejected are alike themselves, the
+        closer one counts, and straight if neither is.
     """
     prompt, chosen, rejected = sets.texts
     alike = sets.similarity(prompt[a], prompt[b], threshold)

@@ -1,8 +1,8 @@
 """Fingerprints of rows, by which text that they share with the gate's items is found.
 
-Winnowing (Schleimer, Wilkerson & Aiken 2003): of every ``WINDOW`` neighbouring ``GRAM``-word runs the smallest hash is kept.
-Who shares a run of ``RUN`` words shares all the runs of a window, and so its smallest: no such run is missed. Text in
-another order, or reworded more often than every ``RUN`` words, is not found.
+Winnowing (Schleimer, Wilkerson & Aiken 2003): of every ``WINDOW`` neighbouring ``GRAM``-word runs the smallest hash
+is kept. Who shares a run of ``RUN`` words shares all the runs of a window, and so its smallest: no such run is
+missed. Text in another order, or reworded more often than every ``RUN`` words, is not found.
 """
 
 import numpy as np
