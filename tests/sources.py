@@ -21,7 +21,9 @@ from tasks.recipe import SourceSpec
 
 Read = list[Record | Broken]
 
-RECORDS = [{"id": f"r{n}", "prompt": f"question {n}, why?", "chosen": f"yes, {n}: für ü", "rejected": "no"} for n in range(5)]
+RECORDS = [
+    {"id": f"r{n}", "prompt": f"question {n}, why?", "chosen": f"yes, {n}: für ü", "rejected": "no"} for n in range(5)
+]
 
 PACKERS = {"": bytes, ".gz": lambda data: gzip.compress(data, mtime=0), ".zst": zstd.compress}
 

@@ -1,11 +1,12 @@
 """JSON Lines: what is no record is one Broken that says why, and the lines around it are read."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.records import Broken, Record
@@ -123,7 +124,9 @@ def test_a_line_above_the_cap_is_broken_and_the_next_one_read(chunk: int, end: b
     exact = b'{"a": "' + b"x" * 31 + b'"}'
     found = read_bytes(exact + b"\n" + exact + b" \n" + exact + b"\n" + exact + b" " * 200 + end, caps, chunk)
     assert [one.line for one in found if isinstance(one, Record)] == [1, 3]
-    assert [(one.line, one.error[:30]) for one in broken(found)] == [(n, "a line of more than 40 bytes; ") for n in (2, 4)]
+    assert [(one.line, one.error[:30]) for one in broken(found)] == [
+        (n, "a line of more than 40 bytes; ") for n in (2, 4)
+    ]
 
 
 def test_of_a_huge_line_64_kib_are_kept_and_little_is_held(tmp_path: Path) -> None:
@@ -133,8 +136,6 @@ def test_of_a_huge_line_64_kib_are_kept_and_little_is_held(tmp_path: Path) -> No
         for _ in range(40):
             file.write(b"x" * (1 << 20))
         file.write(b'"}\n{"a": 2}\n')
-    import tracemalloc
-
     tracemalloc.start()
     found = read(path)
     _, peak = tracemalloc.get_traced_memory()
@@ -158,6 +159,7 @@ any_line = st.one_of(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(any_line, max_size=12), st.integers(1, 60), st.booleans())
 def test_many_lines_at_once_are_read_as_each_alone(lines: list[bytes], chunk: int, ended: bool) -> None:
     caps = Caps(depth=3, line_bytes=60)
@@ -165,7 +167,9 @@ def test_many_lines_at_once_are_read_as_each_alone(lines: list[bytes], chunk: in
     if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return
     alone = [json_record(line, number, caps) for number, line in enumerate(lines, 1) if len(line) <= 60]
-    found = [one for one in read_bytes(data, caps, chunk) if not (isinstance(one, Broken) and "more than 60" in one.error)]
+    found = [
+        one for one in read_bytes(data, caps, chunk) if not (isinstance(one, Broken) and "more than 60" in one.error)
+    ]
     assert found == [one for one in alone if one is not None]
 
 
