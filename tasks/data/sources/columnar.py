@@ -19,7 +19,6 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, T
 _BATCH_BYTES = 4 << 20
 _MOST_ROWS = 4096
 _FIRST_ROWS = 16  # until it is known how large a row is
-_BUFFER = 1 << 20
 _HARMLESS = 64 << 20  # a small file may hold this, whatever its ratio
 
 
@@ -33,8 +32,10 @@ def parquet_records(file: BinaryIO, size: int, caps: Caps) -> Iterator[Record | 
     Args:
         size: of the file, in bytes.
     """
+    # no buffer: a row group's packed bytes are held at once, but with one, a damaged page header costs pyarrow 25 half a
+    # minute and gigabytes (seen on a file of 5 KB; tests/unit/data/sources/test_damage.py makes such files)
     try:
-        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True)
+        parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
         names = parquet.schema_arrow.names
         # what JSON has no word for is given as its text

@@ -196,7 +196,7 @@ def test_wrong_credentials_are_said_and_not_repeated(s3: S3, s3_url: str, monkey
         monkeypatch.setenv(name, value)
     foreign.forget_clients()
     for use in (lambda: listed(s3_url), lambda: read(obj)):
-        with pytest.raises(SourceError, match="the secret key is wrong|are refused") as caught:
+        with pytest.raises(SourceError, match=r"the secret key is wrong|are refused") as caught:
             use()
         assert s3.bucket in caught.value.what
         assert "AWS_ACCESS_KEY_ID" in caught.value.do
