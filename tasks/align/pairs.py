@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from infra.jsonl import dump_lines, load_lines
+from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
+from tasks.phases import MethodName
+from tasks.trainable import trainable
 
 
-def choose(lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset()) -> bytes:
-    """``count`` distinct pairs as JSON lines (fewer where there are fewer), none of ``left_out`` (ids)."""
-    pairs = [pair for pair in load_lines(lines) if pair["id"] not in left_out]
-    return dump_lines(random.Random(seed).sample(pairs, min(count, len(pairs))))
+def choose(
+    lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset(), method: MethodName = "dpo"
+) -> bytes:
+    """``count`` distinct units as JSON lines (fewer where there are fewer): of all that the method trains on, and none
+    of ``left_out`` (ids)."""
+    rows = [row for row in load_lines(lines) if row["id"] not in left_out]
+    units = units_of(trainable(rows, method, seed), method)
+    return dump_lines(random.Random(seed).sample(units, min(count, len(units))))
 
 
 def whole_steps(asked: int, count: int, batch_size: int, quarantine: Path) -> int:
@@ -44,9 +51,9 @@ def refuse_too_few(count: int, steps: int, batch_size: int) -> None:
 
 
 def pair_tokens(tokenizer: Any, pair: dict[str, Any]) -> int:
-    """Tokens of the longer of a pair's two conversations, the chat template's among them."""
-    both = [[*pair["prompt"], *pair[side]] for side in ("chosen", "rejected")]
-    return max(map(len, tokenizer.apply_chat_template(both, tokenize=True, return_dict=True)["input_ids"]))
+    """Tokens of the longest of a pair's conversations, the chat template's among them."""
+    all_of_it = conversations_of(pair)
+    return max(map(len, tokenizer.apply_chat_template(all_of_it, tokenize=True, return_dict=True)["input_ids"]))
 
 
 def refuse_too_long(pairs: list[dict[str, Any]], tokenizer: Any, context: int | None) -> None:

@@ -18,6 +18,7 @@ from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
+from tasks.align.labels import said_of_labels
 from tasks.align.made import store_model
 from tasks.align.pairs import choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
@@ -57,7 +58,8 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
     if swept:
         names = ", ".join(folder.name for folder in swept)
-        spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
+        removed = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
+        spec["said"] = "; ".join(filter(None, (spec.get("said"), removed)))
     with tracker.ending(run):
         try:
             budget = watch(night, recipe, pool.device())
@@ -91,13 +93,16 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     """What the program is told, all but where its checkpoints lie. Writes tonight's pairs beside it."""
     store, home, phase = place.store(), place.home(), recipe.phase[0]
     pool = place.pool(recipe.pool)
-    chosen = choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed, read_quarantine(home))
+    train = store.read_bytes(preferences.train)
+    chosen = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method)
     pairs = load_lines(chosen)
+    said = said_of_labels(train, pairs, phase)
     steps = whole_steps(plan.steps, len(pairs), phase.batch_size, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: steps * phase.batch_size]))
     folder, _ = checkout(base, home, store)
     return {
+        **({"said": said} if said else {}),
         "base": str(folder),
         "pairs": str(work / "pairs.jsonl"),
         "out": str(work / "out"),

@@ -9,10 +9,11 @@ from infra.store import Blob, Store
 from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
-from tasks.phases import METHODS
+from tasks.phases import METHODS, MethodName
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
+from tasks.trainable import count_units
 
 
 def gather(
@@ -34,11 +35,13 @@ def gather(
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
     device, hardware = pool.device(), pool.hardware()
-    prompts = 1 if METHODS[recipe.phase[0].method].packed and recipe.phase[0].packing else 2  # a pair's, computed
+    method = recipe.phase[0].method
+    before = baselines.champion.trained_on if baselines.champion else None
+    prompts = 1 if METHODS[method].packed and recipe.phase[0].packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
-        new_pairs=count_new(preferences.train, baselines.champion.trained_on if baselines.champion else None, store),
-        train_pairs=preferences.n_train,
+        new_pairs=count_new(preferences.train, before, store, method, recipe.seed),
+        train_pairs=count_units(store.read_bytes(preferences.train).splitlines(), method, recipe.seed),
         house_items=preferences.n_house,
         gate_items=preferences.n_house
         + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
@@ -75,12 +78,13 @@ def shape_of(config: dict[str, Any], parameters: int) -> Shape:
     )
 
 
-def count_new(train: Blob, before: Blob | None, store: Store) -> int:
-    """Training pairs that the champion was not trained on; all of them where it is a base model."""
-    pairs = set(store.read_bytes(train).splitlines())
-    if before is None:
-        return len(pairs)
-    return len(pairs - set(store.read_bytes(before).splitlines()))
+def count_new(train: Blob, before: Blob | None, store: Store, method: MethodName = "dpo", seed: int = 0) -> int:
+    """Training pairs that the champion was not trained on; all of them where it is a base model. Of labels, those that
+    the method takes, as units."""
+    lines = set(store.read_bytes(train).splitlines())
+    if before is not None:
+        lines -= set(store.read_bytes(before).splitlines())
+    return count_units(lines, method, seed)
 
 
 def _integer(shape: dict[str, Any], key: str) -> int:
