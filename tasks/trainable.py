@@ -1,8 +1,8 @@
 """Which lines of the training data a method trains on tonight: pairs or labels, all or a share of them.
 
 A line is a pair (``chosen``, ``rejected``) or a label (``completion``, ``label``). A weak one has a ``weight`` below 1:
-the chance that a night trains on it. A unit is what counts as one of ``phase.batch_size``: a pair, or two labels to KTO,
-which takes a pair for two of them.
+the chance that a night trains on it. A unit is what counts as one of ``phase.batch_size``: a pair, or two labels where
+the method is KTO, which takes a pair for two of them.
 """
 
 import json
@@ -33,6 +33,11 @@ def drawn(line: Line, seed: int) -> bool:
 def trainable(lines: Iterable[Line], method: MethodName, seed: int) -> list[Line]:
     """The lines that this method trains on with this seed."""
     return [line for line in lines if takes(method, line) and drawn(line, seed)]
+
+
+def count_unfit(lines: Iterable[bytes], method: MethodName) -> int:
+    """How many labels among lines of JSON the method learns nothing from."""
+    return sum(not takes(method, json.loads(line)) for line in lines if b'"label": ' in line)
 
 
 def count_units(lines: Iterable[bytes], method: MethodName, seed: int) -> int:

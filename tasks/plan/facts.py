@@ -13,7 +13,7 @@ from tasks.phases import METHODS, MethodName
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
-from tasks.trainable import count_units
+from tasks.trainable import count_unfit, count_units
 
 
 def gather(
@@ -36,12 +36,14 @@ def gather(
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
     device, hardware = pool.device(), pool.hardware()
     method = recipe.phase[0].method
+    lines = store.read_bytes(preferences.train).splitlines()
     before = baselines.champion.trained_on if baselines.champion else None
     prompts = 1 if METHODS[method].packed and recipe.phase[0].packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
         new_pairs=count_new(preferences.train, before, store, method, recipe.seed),
-        train_pairs=count_units(store.read_bytes(preferences.train).splitlines(), method, recipe.seed),
+        train_pairs=count_units(lines, method, recipe.seed),
+        unfit_labels=count_unfit(lines, method),
         house_items=preferences.n_house,
         gate_items=preferences.n_house
         + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),

@@ -37,6 +37,7 @@ class Facts(Record):
     shares_weights: bool = False  # among training processes (FSDP2)
     prompts_a_pair: int = 1  # how often a pair's prompt goes through the model
     pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
+    unfit_labels: int = 0  # training rows that the method learns nothing from
     month_left: float | None = None  # money left of this month's budget; None: no limit
 
 
