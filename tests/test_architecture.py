@@ -24,7 +24,7 @@ ARROWS = {
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
     "contracts", "errors", "recipe", "phases", "place", "portability", "probes", "lm", "receipts", "release",
-    "spending", "turns",
+    "spending", "trainable", "turns",
 }  # fmt: skip
 
 # one home a library: folders (or files) that may import it
