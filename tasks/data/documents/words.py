@@ -1,0 +1,66 @@
+"""What is a sentence, and what is a question. Pure; rules of form, so that they hold in most European languages."""
+
+import re
+
+# after these a full stop ends no sentence: English and German
+_SHORT = frozenset(
+    "e.g i.e etc vs approx no nos mr mrs ms dr prof st fig sec art par inc ltd co corp dept est ext max min tel "
+    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m u.s u.k "
+    "z.b d.h u.a o.ä usw bzw ca nr abs art. ggf inkl zzgl evtl vgl str tel".split()
+)
+_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+\S)|[。！？]")
+_ASKS = ("?", "？", "؟")
+_PREFIX = re.compile(
+    r"^\s*(?:[#>*_•–-]+\s+)*(?:(?:Q|Question|F|Frage)\s*\d*\s*[:.)]\s*|(?:\d{1,3}\.)+\d{0,3}\s+|\d{1,3}[.)]\s+|[a-z]\)\s+)?",
+    re.IGNORECASE,
+)
+LONGEST_QUESTION = 40  # words
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of one paragraph.
+
+    One ends at ``. ! ?`` before a space and a letter that isn't small, unless the stop belongs to a known short form, a
+    single capital letter or a number in front of a small letter.
+    """
+    found, begin = [], 0
+    for match in _END.finditer(text):
+        rest = text[match.end() :].lstrip()
+        before = text[begin : match.start()].rsplit(None, 1)
+        word = (before[-1] if before else "").strip("(\"'“„«[")
+        stop = text[match.start()]
+        if stop in ".…" and (
+            word.lower().rstrip(".") in _SHORT
+            or (len(word) == 1 and word.isalpha())
+            or rest[:1].islower()
+            or (word.isdigit() and before[:-1] == [] and len(word) < 3)
+        ):
+            continue
+        found.append(text[begin : match.end()].strip())
+        begin = match.end()
+    found.append(text[begin:].strip())
+    return [one for one in found if one]
+
+
+def unprefixed(line: str) -> str:
+    """A line without list mark, number, ``Q:`` or marks of emphasis around it."""
+    text = _PREFIX.sub("", line.strip()).strip()
+    while len(text) > 4 and text[:2] == text[-2:] and text[:2] in ("**", "__"):
+        text = text[2:-2].strip()
+    return text
+
+
+def is_question(line: str) -> str | None:
+    """The question that a line consists of, without its number or ``Q:``; None where it is none.
+
+    It ends with a question mark, is one sentence, and has three to forty words (or, in writing without spaces, six
+    signs and more): ``Questions?`` and ``Why?`` ask nothing that a document could answer.
+    """
+    text = unprefixed(line)
+    if not text.endswith(_ASKS) or len(sentences(text)) != 1:
+        return None
+    words = text.split()
+    spaceless = len(words) < 3 and len(text) >= 6 and not text.isascii() and not re.search(r"[a-zA-ZÀ-ÿ]", text)
+    if not (3 <= len(words) <= LONGEST_QUESTION or spaceless):
+        return None
+    return text
