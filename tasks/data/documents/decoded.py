@@ -35,9 +35,7 @@ def decode(data: bytes, *, html: bool = False) -> str:
     except UnicodeDecodeError as error:
         at = start + error.start
         line = data[:at].count(b"\n") + 1
-        raise ValueError(
-            f"not {encoding} at byte {at}, line {line}: {data[at : at + 4]!r}; save it as UTF-8"
-        ) from None
+        raise ValueError(f"not {encoding} at byte {at}, line {line}: {data[at : at + 4]!r}; save it as UTF-8") from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise ValueError(f"a NUL on line {line}: no text, or UTF-16 without its mark; save it as UTF-8")

@@ -140,7 +140,12 @@ class _Walk:
         marker, self._marker = ("" if level else self._marker), ("" if not level else self._marker)
         self.blocks.append(
             Block(
-                level, marker + text, self._begun, self._begun, item=self._items > 0 and not level, verbatim=self._pre > 0
+                level,
+                marker + text,
+                self._begun,
+                self._begun,
+                item=self._items > 0 and not level,
+                verbatim=self._pre > 0,
             )
         )
 

@@ -15,8 +15,12 @@ from infra.digest import Digest
 from tasks.data.documents.sections import Anchor, Section
 
 TITLES = ("title", "heading", "question", "name", "topic", "subject")
-TEXTS = frozenset("text body content answer description summary instructions details note notes subtext paragraphs".split())
-LEFT_OUT = frozenset("id uuid key slug url href version order index position type kind created updated author lang language".split())
+TEXTS = frozenset(
+    "text body content answer description summary instructions details note notes subtext paragraphs".split()
+)
+LEFT_OUT = frozenset(
+    "id uuid key slug url href version order index position type kind created updated author lang language".split()
+)
 DEPTH = 64
 FEWEST_WORDS = 4  # of a text under a field that isn't a usual one: less is a label
 
@@ -73,9 +77,7 @@ class _Walk:
         below = list(self._lines(value, pointer, lines, record=False))
         text = "\n".join(lines)
         anchor = Anchor(pointer=pointer)
-        self.found.append(
-            Section(source=self.source, document=self.document, path=path, text=text, anchor=anchor)
-        )
+        self.found.append(Section(source=self.source, document=self.document, path=path, text=text, anchor=anchor))
         for name, inner, inner_pointer in below:
             self.section(inner, (*path, name) if name else path, inner_pointer)
 
@@ -125,7 +127,9 @@ def _append(lines: list[str], text: str) -> None:
 
 
 def _title_key(value: dict[str, Any]) -> str | None:
-    return next((key for key in value if key.lower() in TITLES and isinstance(value[key], str) and value[key].strip()), None)
+    return next(
+        (key for key in value if key.lower() in TITLES and isinstance(value[key], str) and value[key].strip()), None
+    )
 
 
 def _title_of(value: Any) -> str | None:

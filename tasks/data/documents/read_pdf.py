@@ -111,7 +111,9 @@ def _readable(where: str) -> Iterator[None]:
     except ValueError as error:
         raise ValueError(f"{where} is damaged ({_short(error)}): print it to a new PDF") from None
     except Exception as error:  # noqa: BLE001  nothing of it is ours, and all of it means the same
-        raise ValueError(f"{where} is damaged ({type(error).__name__}: {_short(error)}): print it to a new PDF") from None
+        raise ValueError(
+            f"{where} is damaged ({type(error).__name__}: {_short(error)}): print it to a new PDF"
+        ) from None
     finally:
         logger.propagate = before
         logger.removeHandler(heard)
@@ -177,7 +179,9 @@ def _without_edges(pages: list[list[Line]]) -> list[Line]:
     for page in pages:
         for place, line in enumerate(page):
             edge = place < 2 or place >= len(page) - 2
-            number = place in (0, len(page) - 1) and re.fullmatch(r"\W*(?:page|seite)?\s*\d+\W*(?:(?:/|of|von)\s*\d+)?\W*", line.text, re.I)
+            number = place in (0, len(page) - 1) and re.fullmatch(
+                r"\W*(?:page|seite)?\s*\d+\W*(?:(?:/|of|von)\s*\d+)?\W*", line.text, re.I
+            )
             if not (edge and key(line) in often) and not number:
                 kept.append(line)
     return kept
@@ -190,14 +194,18 @@ def _blocks(lines: list[Line]) -> list[Block]:
     body = sizes.most_common(1)[0][0] if sizes else 0.0
     mostly_bold = sum(len(line.text) for line in lines if line.bold) * 2 > sum(len(line.text) for line in lines)
     large = sorted({line.size for line in lines if line.size > body * _LARGER}, reverse=True)
-    gaps = [abs(b.y - a.y) for a, b in zip(lines, lines[1:], strict=False) if a.page == b.page and a.size == b.size == body]
+    gaps = [
+        abs(b.y - a.y) for a, b in zip(lines, lines[1:], strict=False) if a.page == b.page and a.size == b.size == body
+    ]
     usual = median([gap for gap in gaps if gap > 0.5] or [0.0])
     blocks: list[Block] = []
     before: Line | None = None
     for line in lines:
         level = _level(line, body, large, mostly_bold)
         apart = before is None or before.size != line.size or abs(line.y - before.y) > usual * _GAP or usual == 0.0
-        apart = apart and not (before is not None and before.page != line.page and not before.text.endswith((".", ":", "?", "!")))
+        apart = apart and not (
+            before is not None and before.page != line.page and not before.text.endswith((".", ":", "?", "!"))
+        )
         item = _ITEM.match(line.text) is not None
         same = before is not None and before.page == line.page and before.size == line.size and before.bold == line.bold
         last = blocks[-1] if blocks else None

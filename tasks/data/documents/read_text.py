@@ -5,7 +5,9 @@ import re
 from tasks.data.documents.sections import Block
 
 _UNDER = re.compile(r"^\s*(=|-|~)\1{2,}\s*$")
-_NUMBERED = re.compile(r"^\s*(?:§\s*|(?:section|chapter|article|abschnitt|kapitel|artikel)\s+)?(\d{1,2}(?:\.\d{1,2}){0,4})[.)]?\s+\S", re.I)
+_NUMBERED = re.compile(
+    r"^\s*(?:§\s*|(?:section|chapter|article|abschnitt|kapitel|artikel)\s+)?(\d{1,2}(?:\.\d{1,2}){0,4})[.)]?\s+\S", re.I
+)
 _MARKED = re.compile(r"^(#{1,6})\s+(.*\S)\s*#*$")
 _ITEM = re.compile(r"^\s*(?:[-*•–◦▪‣·]|\d{1,3}[.)])\s+")
 LONGEST = 100  # characters of a heading
@@ -23,7 +25,9 @@ def text_blocks(text: str) -> list[Block]:
             level = 1 if rest[1].strip()[0] == "=" else 2
             blocks.append(Block(level, rest[0].strip(), begin, begin + 1))
             rest, begin = rest[2:], begin + 2
-        elif (level := heading_level(rest[0])) and (rest[0].startswith("#") or (len(rest) == 1 and not _in_list(rest[0], after))):
+        elif (level := heading_level(rest[0])) and (
+            rest[0].startswith("#") or (len(rest) == 1 and not _in_list(rest[0], after))
+        ):
             blocks.append(Block(level, _MARKED.sub(r"\2", rest[0]).strip(), begin, begin))
             rest, begin = rest[1:], begin + 1
         rest = [line for line in rest if not _UNDER.match(line)]

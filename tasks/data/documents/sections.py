@@ -174,4 +174,3 @@ def _questions_apart(block: Block) -> list[Block]:
         else Block(QUESTION_LEVEL if asked else 0, "\n".join(text), block.first, block.last)
         for asked, text, at in parts
     ]
-

@@ -87,7 +87,9 @@ def place_of(asked: Question, sections: Sequence[Section]) -> int:
     terms = [_terms(f"{' '.join(section.path)} {section.text}") for section in sections]
     spread = Counter(term for one in terms for term in one)
     weights = {term: math.log(1 + len(sections) / (1 + spread[term])) for term in _terms(asked.question)}
-    marks = sorted(((sum(weights[t] for t in weights if t in one), -place) for place, one in enumerate(terms)), reverse=True)
+    marks = sorted(
+        ((sum(weights[t] for t in weights if t in one), -place) for place, one in enumerate(terms)), reverse=True
+    )
     total = sum(weights.values())
     if not marks or not total or marks[0][0] < total / 2 or marks[0][0] < 1.25 * marks[1][0]:
         raise ValueError("it can't be told which section answers it: name one in `section`")

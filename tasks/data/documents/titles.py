@@ -28,7 +28,9 @@ _MANY = frozenset(
     "policies fees prices costs deadlines limits rules requirements conditions hours times charges rates options methods "
     "benefits exclusions procedures".split()
 )
-_AMOUNTS = frozenset("fee fees price prices cost costs charge charges rates hours times deadline deadlines limit limits".split())
+_AMOUNTS = frozenset(
+    "fee fees price prices cost costs charge charges rates hours times deadline deadlines limit limits".split()
+)
 _FIGURE = re.compile(r"\d|\b(?:free|no|none|without)\b", re.IGNORECASE)
 _GOES_ON = re.compile(r"(?:and|or|but|und|oder|aber)\b", re.IGNORECASE)
 _DETERMINERS = frozenset("a an the my your our this these any all".split())

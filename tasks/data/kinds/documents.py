@@ -131,7 +131,11 @@ def _built(
             answers[one.question.lower()].append((one, made))
         elif one.line:
             found.append(
-                Broken(one.question.encode(), one.line, f"{one.question!r}: its section has no sentence within {most_words} words")
+                Broken(
+                    one.question.encode(),
+                    one.line,
+                    f"{one.question!r}: its section has no sentence within {most_words} words",
+                )
             )
     return found + [row for same in answers.values() for row in _unambiguous(same, sections)]
 
@@ -182,7 +186,10 @@ def _citation(section: Section, anchor: Anchor, asked: _Asked, quote: str, cut: 
         "source": section.source,
         "document": section.document,
         "section": list(section.path),
-        **{unit: list(span) if isinstance(span, tuple) else span for unit, span in anchor.model_dump(exclude_none=True).items()},
+        **{
+            unit: list(span) if isinstance(span, tuple) else span
+            for unit, span in anchor.model_dump(exclude_none=True).items()
+        },
         "asked": asked.rule,
         "quote": digest_bytes(quote.encode()),
         "cut": cut,
@@ -201,9 +208,7 @@ def _unambiguous(same: list[tuple[_Asked, Built]], sections: Sequence[Section]) 
         if asked.rule != "sidecar" and len(sections[asked.place].path) > 1
     }
     if len(titled) == len(same):
-        return [
-            _under(question, row, sections[asked.place]) for question, (asked, row) in titled.items()
-        ]
+        return [_under(question, row, sections[asked.place]) for question, (asked, row) in titled.items()]
     asked = same[0][0]
     lines = [one.line for one, _ in same if one.line]
     why = f"{asked.question!r} has {len(texts)} different answers in this document: ask each by the sidecar in words of its own"
