@@ -1,7 +1,7 @@
 """sample: what the serving model says to the documents' questions without the documents, and the pairs that makes.
 
-Answers are kept by model, settings and question: tomorrow samples new questions only, and a killed night goes on where it
-stopped. Only an answer that differs from the document by a rule that says why becomes a rejected one.
+Answers are kept by model, settings and question: tomorrow samples new questions only, and a killed night goes on where
+it stopped. Only an answer that differs from the document by a rule that says why becomes a rejected one.
 """
 
 import json
@@ -41,8 +41,8 @@ class Sampling(Record):
 
 
 class Tally(NamedTuple):
-    """What became of the questions: pairs by the reason they differ; ``agree``: the answer says what the document says, or
-    nothing shows that it doesn't; ``unanswered``: blank, or too long to ask."""
+    """What became of the questions: ``differ``: pairs by reason; ``agree``: nothing shows that an answer says something
+    else than the document; ``unanswered``: blank, or too long to ask."""
 
     asked: int
     differ: dict[str, int]
@@ -57,6 +57,9 @@ class Tally(NamedTuple):
         )
 
 
+SAMPLING = Sampling()
+
+
 def has_documents(recipe: Recipe) -> bool:
     return any(source.kind == "documents" for source in recipe.sources)
 
@@ -66,7 +69,7 @@ def serving(base: Model, baselines: Baselines) -> Model:
     return baselines.champion.model if baselines.champion is not None else base
 
 
-def answer_store(home: Path, recipe: Recipe, model: Model, how: Sampling = Sampling()) -> AnswerStore:
+def answer_store(home: Path, recipe: Recipe, model: Model, how: Sampling = SAMPLING) -> AnswerStore:
     """Where a model's answers are kept: under what decides them, its precision on the recipe's pool among it."""
     key = digest_of([model, how, recipe.serve.quantise, dtype_of(place.pool(recipe.pool))])
     return AnswerStore(home / "answers" / short(key, 32))
@@ -80,7 +83,7 @@ def unasked(questions: Sequence[Built], store: AnswerStore) -> list[Built]:
 
 
 def answers(
-    night: Night, recipe: Recipe, model: Model, questions: Sequence[Built], how: Sampling = Sampling()
+    night: Night, recipe: Recipe, model: Model, questions: Sequence[Built], how: Sampling = SAMPLING
 ) -> list[str]:
     """The model's closed-book answers, in the questions' order, from the store or from the recipe's pool.
 

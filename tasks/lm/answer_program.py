@@ -1,9 +1,9 @@
 """Program: one model's answers to many prompts. ``python -m tasks.lm.answer_program SPEC RESULT [NUMBER]``.
 
-Spec: base, adapter (or null), quantise (or null), dtype, threads (or null), workers, answers (an ``AnswerStore``'s folder),
-prompts (conversations), max_tokens, temperature, seed. Answers as it serves, and writes each answer as soon as it has
-ended; what the folder holds already isn't asked again. Result: ``answered``, ``left_out``. With a NUMBER above 0 it is a
-further process that answers its share.
+Spec: base, adapter (or null), quantise (or null), dtype, threads (or null), workers, answers (an ``AnswerStore``'s
+folder), prompts (conversations), max_tokens, temperature, seed. Answers as it serves, and writes each answer as soon as
+it has ended; what the folder holds already isn't asked again. Result: ``answered``, ``left_out``. With a NUMBER above 0
+it is a further process that answers its share.
 """
 
 import contextlib
@@ -74,9 +74,8 @@ class _Asking:
         ids = {key: prompt_ids(tokenizer, prompt) for key, prompt in prompts.items()}
         for key, tokens in ids.items():
             if not 0 < len(tokens) <= room:
-                self._store.add(
-                    key, Said("", False, f"{len(tokens)} tokens; the model takes 1 … {max(room, 0)} and the answer")
-                )
+                why = f"{len(tokens)} tokens: with an answer behind them the model takes 1 … {max(room, 0)}"
+                self._store.add(key, Said("", False, why))
         fitting = [key for key, tokens in ids.items() if 0 < len(tokens) <= room]
         count = self._total - len(fitting)
 

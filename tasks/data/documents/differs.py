@@ -2,10 +2,11 @@
 
 Three reasons, looked for in this order; docs/design/documents.md says what they miss, and how often they are right:
 
-- ``figure``: answer and document have figures of one kind (a duration, an amount, a date, an address, a number of returns …),
-  and share none of that kind
+- ``figure``: answer and document have figures of one kind (a duration, an amount, a date, an address, a number of
+  returns …), and share none of that kind
 - ``negation``: a clause of the answer and one of the document are about the same, and one of the two says no
-- ``missing``: the answer has hardly any of the document's terms that the question doesn't have already, and no figure of it
+- ``missing``: the answer has hardly any of the document's terms that the question doesn't have already, and no figure
+  of it
 
 An answer that says the same in other words must not become a rejected one: where no reason is found, there is no pair.
 """
@@ -36,7 +37,7 @@ class Difference(Record):
 
 
 def differs(answer: str, document: str, question: str = "") -> Difference | None:
-    """The first difference found; None where there is none, and where the answer is blank: it then says nothing to reject.
+    """The first difference found; None where there is none. A blank answer says nothing to reject.
 
     Args:
         document: the grounded answer, or the whole section.

@@ -3,29 +3,31 @@
 import re
 from typing import NamedTuple
 
-from tasks.data.documents.words import sentences
+from tasks.data.documents.words import sentences, word_set
 
 # what says of another word that it is not so, and what says the same as another
 _OPPOSITES = dict(
     pair.split(":")
-    for pair in (
-        "prohibited:allowed forbidden:allowed banned:allowed disallowed:allowed refuse:accept refuses:accept refused:accept "
-        "reject:accept rejects:accept rejected:accept decline:accept declines:accept declined:accept impossible:possible "
-        "ineligible:eligible invalid:valid unavailable:available unable:able nonrefundable:refundable "
-        "non-refundable:refundable optional:required unnecessary:required excluded:included excludes:included "
-        "exclude:included closed:open disabled:enabled"
-    ).split()
+    for pair in word_set(
+        "prohibited:allowed forbidden:allowed banned:allowed disallowed:allowed refuse:accept refuses:accept "
+        "refused:accept reject:accept rejects:accept rejected:accept decline:accept declines:accept "
+        "declined:accept impossible:possible ineligible:eligible invalid:valid unavailable:available "
+        "unable:able nonrefundable:refundable non-refundable:refundable optional:required "
+        "unnecessary:required excluded:included excludes:included exclude:included closed:open "
+        "disabled:enabled"
+    )
 )
 _SAME = dict(
     pair.split(":")
-    for pair in (
-        "permitted:allowed permit:allowed allow:allowed allows:allowed includes:included include:included accepts:accept "
-        "accepted:accept mandatory:required necessary:required"
-    ).split()
+    for pair in word_set(
+        "permitted:allowed permit:allowed allow:allowed allows:allowed includes:included include:included "
+        "accepts:accept accepted:accept mandatory:required necessary:required"
+    )
 )
-_NOT = frozenset("not no never none nobody nothing neither nor cannot cant wont dont doesnt isnt arent".split())
+_NOT = word_set("not no never none nobody nothing neither nor cannot cant wont dont doesnt isnt arent")
 _HARMLESS = re.compile(
-    r"\b(?:not only|no later than|no more than|no less than|no fewer than|not more than|not less than|no problem|(?:do not|don't) (?:worry|hesitate)"
+    r"\b(?:not only|no later than|no more than|no less than|no fewer than|not more than|not less than|no problem"
+    r"|(?:do not|don't) (?:worry|hesitate)"
     r"|whether or not|if not|not just|no matter|why not|no doubt)\b",
     re.IGNORECASE,
 )
@@ -33,18 +35,20 @@ _CONDITION = re.compile(r"\b(?:unless|except|if|only|until|without|provided|othe
 _CUT = re.compile(
     r"\s*(?:[;:—]|,\s+|\s–\s|\b(?:because|since|so that|while|whereas|which|but|although|however)\b)\s*", re.IGNORECASE
 )
-STOP = frozenset(
-    "a an the and or of to in on at for from by with as is are was were be been being am do does did have has had will would "
-    "can could may might must shall should i you he she it we they me him her us them my your his its our their this that "
-    "these those there here then than so if when where who whom which what how why all any some each every both more most "
-    "other such own same too very just also please yes only about into over after before between during up down out off "
-    "again once get got let make made need needs want via per within not no never us one within usually generally typically "
-    "der die das und oder ein eine einen ist sind zu im in am auf für mit von den dem des nicht kein keine sie ich wir".split()
+STOP = word_set(
+    "a an the and or of to in on at for from by with as is are was were be been being am do does did have "
+    "has had will would can could may might must shall should i you he she it we they me him her us them "
+    "my your his its our their this that these those there here then than so if when where who whom which "
+    "what how why all any some each every both more most other such own same too very just also please "
+    "yes only about into over after before between during up down out off again once get got let make "
+    "made need needs want via per within not no never us one within usually generally typically der die "
+    "das und oder ein eine einen ist sind zu im in am auf für mit von den dem des nicht kein keine sie "
+    "ich wir"
 )
 
 
 class Clause(NamedTuple):
-    """``words``: stems of its content; ``negated``: an odd number of negations; ``condition``: it, or its sentence, has one."""
+    """``words``: stems of its content; ``negated``: an odd number of negations; ``condition``: its sentence has one."""
 
     words: frozenset[str]
     negated: bool

@@ -7,36 +7,39 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tasks.data.documents.words import word_set
+
 _WORDS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "eleven": 11, "twelve": 12, "fourteen": 14, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40,
     "forty-five": 45, "fifty": 50, "sixty": 60, "ninety": 90, "hundred": 100, "zwei": 2, "drei": 3, "vier": 4,
     "fünf": 5, "sechs": 6, "sieben": 7, "acht": 8, "neun": 9, "zehn": 10, "zwölf": 12, "vierzehn": 14, "dreißig": 30,
 }  # fmt: skip
-_DIGITS = r"\d{1,3}(?:[.,' ]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?"
+_DIGITS = r"(?:\d{1,3}(?:[.,'\u00a0\u202f]\d{3})+(?:[.,]\d{1,2})?|\d+(?:[.,]\d+)?)"
 _NUMBER = rf"(?:{_DIGITS}|\b(?:{'|'.join(sorted(_WORDS, key=len, reverse=True))})\b)"
 _DAYS = {
-    "minute": 1 / 1440, "min": 1 / 1440, "minuten": 1 / 1440, "hour": 1 / 24, "hr": 1 / 24, "h": 1 / 24, "stunde": 1 / 24,
+    "minute": 1 / 1440, "min": 1 / 1440, "hour": 1 / 24, "hr": 1 / 24, "h": 1 / 24, "stunde": 1 / 24,
     "day": 1.0, "tag": 1.0, "werktag": 1.0, "week": 7.0, "woche": 7.0, "month": 30.44, "monat": 30.44, "year": 365.25,
     "jahr": 365.25,
 }  # fmt: skip
-_TIME = r"minutes?|mins?|minuten?|hours?|hrs?|h|stunden?|days?|tag(?:e|en)?|werktag(?:e|en)?|weeks?|wochen?|months?|monat(?:e|en|s)?|years?|jahr(?:e|en|s)?"
+_TIME = (
+    r"(?:minutes?|mins?|minuten?|hours?|hrs?|h|stunden?|days?|(?:werk)?tag(?:e|en)?|weeks?|wochen?|months?"
+    r"|monat(?:e|en|s)?|years?|jahr(?:e|en|s)?)"
+)
 _QUALIFIED = r"(?:(?:business|working|calendar|full|consecutive)[ -])?"
+_IN = r"(?:within|in|for|after|about|takes?|least|than|every|under|to|innerhalb|binnen)\s+(?:about\s+|only\s+)?"
 _RANGE = r"\s*(?:-|–|—|to|or|and|bis|oder)\s*"
 _CURRENCY = {
-    "€": "EUR", "eur": "EUR", "euro": "EUR", "euros": "EUR", "$": "USD", "usd": "USD", "dollar": "USD", "dollars": "USD",
-    "£": "GBP", "gbp": "GBP", "pound": "GBP", "pounds": "GBP", "chf": "CHF", "francs": "CHF", "¥": "JPY", "yen": "JPY",
-    "cent": "EUR", "cents": "EUR",
+    "€": "EUR", "eur": "EUR", "euro": "EUR", "euros": "EUR", "$": "USD", "usd": "USD", "dollar": "USD",
+    "dollars": "USD", "£": "GBP", "gbp": "GBP", "pound": "GBP", "pounds": "GBP", "chf": "CHF", "francs": "CHF",
+    "¥": "JPY", "yen": "JPY", "cent": "", "cents": "",
 }  # fmt: skip
 _MONTHS = {
-    name: number
-    for number, names in enumerate(
-        "jan january januar|feb february februar|mar march märz|apr april|may mai|jun june juni|jul july juli|aug august"
-        "|sep sept september|oct october okt oktober|nov november|dec december dez dezember".split("|"),
-        1,
-    )
-    for name in names.split()
-}
+    "jan": 1, "january": 1, "januar": 1, "feb": 2, "february": 2, "februar": 2, "mar": 3, "march": 3, "märz": 3,
+    "apr": 4, "april": 4, "may": 5, "mai": 5, "jun": 6, "june": 6, "juni": 6, "jul": 7, "july": 7, "juli": 7, "aug": 8,
+    "august": 8, "sep": 9, "sept": 9, "september": 9, "oct": 10, "october": 10, "okt": 10, "oktober": 10, "nov": 11,
+    "november": 11, "dec": 12, "december": 12, "dez": 12, "dezember": 12,
+}  # fmt: skip
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?s?"
@@ -76,7 +79,7 @@ def same(one: Quantity, other: Quantity) -> bool:
     if isinstance(one.value, str) or isinstance(other.value, str):
         return one.value == other.value
     if one.kind == "money":
-        return one.value == other.value and (one.value == 0 or one.unit == other.unit)
+        return one.value == other.value and (one.value == 0 or one.unit == other.unit or not (one.unit and other.unit))
     if one.kind == "duration" and one.unit != other.unit:
         return abs(one.value - other.value) <= _CLOSE * max(one.value, other.value)
     return abs(one.value - other.value) < 1e-9
@@ -117,24 +120,26 @@ def _unit(word: str) -> str | None:
 
 
 def _money(match: re.Match[str]) -> list[Quantity]:
-    sign = (match["sign"] or match["name"] or "").strip()
-    value = number(match["one"] or match["other"])
-    value = value / 100 if sign.startswith("cent") else value
-    return [Quantity("money", value, _CURRENCY[sign], "")]
+    name, value = match["name"], number(match["one"])
+    return [Quantity("money", value / 100 if name.startswith("cent") else value, _CURRENCY[name], "")]
+
+
+def _nothing(_: re.Match[str]) -> list[Quantity]:
+    return [Quantity("money", 0.0, "", "")]
+
+
+def _percent(match: re.Match[str]) -> list[Quantity]:
+    return [Quantity("percent", number(match["one"]), "", "")]
 
 
 def _date(match: re.Match[str]) -> list[Quantity]:
-    day, month = match["day"] or match["day2"], _MONTHS[(match["month"] or match["month2"])]
-    # without the year: it is left out as often as not
-    return [Quantity("date", f"{month}-{int(day)}", "", "")] if 1 <= int(day) <= 31 else []
-
-
-def _iso(match: re.Match[str]) -> list[Quantity]:
-    return [Quantity("date", f"{int(match['m'])}-{int(match['d'])}", "", "")]
+    """Without its year, which is left out as often as not."""
+    month = _MONTHS.get(match["month"]) or int(match["month"])
+    return [Quantity("date", f"{month}-{int(match['day'])}", "", "")] if 1 <= int(match["day"]) <= 31 else []
 
 
 def _clock(match: re.Match[str]) -> list[Quantity]:
-    hour, minute, half = int(match["hour"]), int(match["minute"] or 0), (match["half"] or "")[:1]
+    hour, minute, half = int(match["hour"]), int(match["minute"] or 0), match["half"]
     if half and hour <= 12:
         hour = hour % 12 + (12 if half == "p" else 0)
     if hour > 24 or minute > 59:
@@ -142,22 +147,18 @@ def _clock(match: re.Match[str]) -> list[Quantity]:
     return [Quantity("time of day", float(hour * 60 + minute), "", "")]
 
 
-def _days(match: re.Match[str]) -> list[Quantity]:
+def _weekdays(match: re.Match[str]) -> list[Quantity]:
     one = _WEEK.index(match["one"][:3])
     last = _WEEK.index(match["two"][:3]) if match["two"] else one
     span = range(one, last + 1) if last >= one else [*range(one, 7), *range(last + 1)]
     return [Quantity("weekday", _WEEK[day], "", "") for day in span]
 
 
-def _text(kind: str) -> Callable[[re.Match[str]], list[Quantity]]:
-    return lambda match: [
-        Quantity(
-            kind,
-            match.group(0).rstrip("./").removeprefix("https://").removeprefix("http://").removeprefix("www."),
-            "",
-            "",
-        )
-    ]
+def _address(match: re.Match[str]) -> list[Quantity]:
+    text = match.group(0).rstrip("./")
+    for start in ("https://", "http://", "www."):
+        text = text.removeprefix(start)
+    return [Quantity("address", text, "", "")]
 
 
 def _phone(match: re.Match[str]) -> list[Quantity]:
@@ -176,26 +177,60 @@ def _count(match: re.Match[str]) -> list[Quantity]:
     return [Quantity(f"number of {noun.rstrip('s')}s", number(match["one"]), "", "")]
 
 
-_NO_NOUN = frozenset(
-    "a an the of in on at to for from by or and if is are was per more less other others out times than as with your my "
-    "that which who when am pm can will may must should".split()
+_NO_NOUN = word_set(
+    "a an the of in on at to for from by or and if is are was per more less other others out times than "
+    "as with your my that which who when am pm can will may must should"
 )
-_IN = r"(?:within|in|for|after|about|takes?|least|than|every|under|to|up to|innerhalb|binnen)\s+(?:about\s+|only\s+)?"
+Reader = Callable[[re.Match[str]], list[Quantity]]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.VERBOSE)
+
+
 # in this order: what one has read, the next doesn't see
-_READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], list[Quantity]]], ...] = (
-    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _text("address")),
-    (re.compile(r"(?:https?://|www\.)[^\s<>\"')\]]+|\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|example|de|io|eu)(?:/[^\s<>\"')\]]*)?"), _text("address")),
-    (re.compile(r"(?P<d4>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})\b"), _iso),
-    (re.compile(rf"\b(?:(?P<month>{_MONTH})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)|(?P<day2>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<month2>{_MONTH})\b)(?:,?\s+\d{{4}}\b)?"), _date),
-    (re.compile(rf"(?P<one>{_NUMBER})[ -]?(?:%|per ?cent\b|prozent\b)"), lambda m: [Quantity("percent", number(m["one"]), "", "")]),
-    (re.compile(rf"(?:(?P<sign>[€$£¥]|\b(?:eur|usd|gbp|chf)\b)\s*(?P<one>{_DIGITS})|(?P<other>{_NUMBER})\s*(?P<name>[€$£¥]|(?:eur|usd|gbp|chf|euros?|dollars?|pounds?|francs|yen|cents?)\b))"), _money),
-    (re.compile(r"\b(?:free of charge|for free|(?:is|are) free(?! to| of (?!charge))|free (?:shipping|delivery|returns?)|(?:no|without) (?:extra |additional |any )?(?:charge|fee|cost)s?|costs? nothing|kostenlos|gratis)\b"), lambda _: [Quantity("money", 0.0, "", "")]),
-    (re.compile(rf"(?P<one>{_NUMBER})(?:{_RANGE}(?P<two>{_NUMBER}))?[ -]?{_QUALIFIED}(?P<unit>{_TIME})\b"), _duration),
-    (re.compile(rf"\b{_IN}(?:an?|one|einer?|eines)\s+{_QUALIFIED}(?P<unit>{_TIME})\b"), _one_duration),
-    (re.compile(r"\b(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?\s*(?P<half>[ap]\.?m\b\.?)|\b(?P<hour2>)(?!)"), _clock),
-    (re.compile(r"\b(?P<hour>\d{1,2}):(?P<minute>\d{2})\b(?P<half>)"), _clock),
-    (re.compile(rf"\b(?P<one>{_WEEKDAY})(?:(?:\s*[-–]\s*|\s+(?:to|through|till|until)\s+)(?P<two>{_WEEKDAY}))?\b"), _days),
-    (re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()/.-]{0,2}(?<!\. )\d){6,}\b"), _phone),
-    (re.compile(rf"(?P<one>{_DIGITS})\s?(?P<unit>kg|g|km|m|cm|mm|gb|mb|kb|l|ml|°c)\b"), _size),
-    (re.compile(rf"(?P<one>{_NUMBER})\s+(?:(?:different|separate|free|full|single|items? of)\s+)?(?P<noun>[a-zà-ÿ]{{3,}})\b"), _count),
-)  # fmt: skip
+_READERS: tuple[tuple[re.Pattern[str], Reader], ...] = (
+    (_pattern(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address),
+    (_pattern(r"(?:https?://|www\.)[^\s<>\"')\]]+"), _address),
+    (_pattern(r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|example|de|io|eu)(?:/[^\s<>\"')\]]*)?"), _address),
+    (_pattern(r"\d{4}-(?P<month>\d{2})-(?P<day>\d{2})\b"), _date),
+    (_pattern(rf"\b(?P<month>{_MONTH})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+\d{{4}}\b)?"), _date),
+    (_pattern(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<month>{_MONTH})\b(?:,?\s+\d{{4}}\b)?"), _date),
+    (_pattern(rf"(?P<one>{_NUMBER})[ -]?(?:%|per\ ?cent\b|prozent\b)"), _percent),
+    (_pattern(rf"(?P<name>[€$£¥]|\b(?:eur|usd|gbp|chf)\b)\s*(?P<one>{_DIGITS})"), _money),
+    (
+        _pattern(
+            rf"""(?P<one>{_NUMBER})\s*
+            (?P<name>[€$£¥]|(?:eur|usd|gbp|chf|euros?|dollars?|pounds?|francs|yen|cents?)\b)"""
+        ),
+        _money,
+    ),
+    (
+        _pattern(
+            r"""\b(?:free\ of\ charge|for\ free|(?:is|are)\ free(?!\ to|\ of\ (?!charge))
+            |free\ (?:shipping|delivery|returns?)|(?:no|without)\ (?:extra\ |additional\ |any\ )?(?:charge|fee|cost)s?
+            |costs?\ nothing|kostenlos|gratis)\b"""
+        ),
+        _nothing,
+    ),
+    (
+        _pattern(rf"(?P<one>{_NUMBER})(?:{_RANGE}(?P<two>{_NUMBER}))?[ -]?{_QUALIFIED}(?P<unit>{_TIME})\b"),
+        _duration,
+    ),
+    (_pattern(rf"\b{_IN}(?:an?|one|einer?|eines)\s+{_QUALIFIED}(?P<unit>{_TIME})\b"), _one_duration),
+    (_pattern(r"\b(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?\s*(?P<half>[ap])\.?m\b\.?"), _clock),
+    (_pattern(r"\b(?P<hour>\d{1,2}):(?P<minute>\d{2})\b(?P<half>)"), _clock),
+    (
+        _pattern(rf"\b(?P<one>{_WEEKDAY})(?:(?:\s*[-–]\s*|\s+(?:to|through|till|until)\s+)(?P<two>{_WEEKDAY}))?\b"),
+        _weekdays,
+    ),
+    (_pattern(r"(?<![\w.])\+?\(?\d(?:[ ()/.-]{0,2}(?<!\.\ )\d){6,}\b"), _phone),
+    (_pattern(rf"(?P<one>{_DIGITS})\s?(?P<unit>kg|g|km|m|cm|mm|gb|mb|kb|l|ml|°c)\b"), _size),
+    (
+        _pattern(
+            rf"""(?P<one>{_NUMBER})\s+(?:(?:different|separate|free|full|single|items?\ of)\s+)?
+            (?P<noun>[a-zà-ÿ]{{3,}})\b"""
+        ),
+        _count,
+    ),
+)

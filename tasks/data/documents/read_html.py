@@ -12,14 +12,15 @@ from bs4.element import Comment, Doctype, NavigableString, PreformattedString, T
 
 from tasks.data.documents.sections import Block
 from tasks.data.documents.tables import table_lines
+from tasks.data.documents.words import word_set
 
-_LEFT_OUT = frozenset(
-    "script style template noscript nav svg math head form button select textarea iframe object audio video canvas".split()
+_LEFT_OUT = word_set(
+    "script style template noscript nav svg math head form button select textarea iframe object audio video canvas"
 )
 _FRAMES = frozenset(("header", "footer", "aside"))  # of the page; inside an article they may hold its title
-_INLINE = frozenset(
-    "a abbr b bdi bdo cite code data del dfn em font i img ins kbd label mark q s samp small span strike strong sub sup time "
-    "tt u var wbr".split()
+_INLINE = word_set(
+    "a abbr b bdi bdo cite code data del dfn em font i img ins kbd label mark q s samp small span strike "
+    "strong sub sup time tt u var wbr"
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)} | {"dt": 50, "summary": 50, "legend": 50}
 MOST_TAGS = 1_000_000

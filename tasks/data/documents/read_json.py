@@ -1,8 +1,8 @@
 """A nested JSON collection of policies as sections: titles are keys or ``title`` fields, texts lie anywhere below.
 
 JSON says nothing of what is a title. The rule: a key that looks like words (a capital, a space) is a title; a key that
-looks like a name in code is a field if it is a usual one (``TEXTS``, ``TITLES``) or holds objects or lists and occurs in two
-objects or more, else a title too. A field's content belongs to the section it stands in.
+looks like a name in code is a field if it is a usual one (``TEXTS``, ``TITLES``), or holds objects or lists and occurs
+in two objects or more, else a title too. A field's content belongs to the section it stands in.
 """
 
 import json
@@ -13,13 +13,12 @@ from typing import Any, NoReturn
 
 from infra.digest import Digest
 from tasks.data.documents.sections import Anchor, Section
+from tasks.data.documents.words import word_set
 
 TITLES = ("title", "heading", "question", "name", "topic", "subject")
-TEXTS = frozenset(
-    "text body content answer description summary instructions details note notes subtext paragraphs".split()
-)
-LEFT_OUT = frozenset(
-    "id uuid key slug url href version order index position type kind created updated author lang language".split()
+TEXTS = word_set("text body content answer description summary instructions details note notes subtext paragraphs")
+LEFT_OUT = word_set(
+    "id uuid key slug url href version order index position type kind created updated author lang language"
 )
 DEPTH = 64
 FEWEST_WORDS = 4  # of a text under a field that isn't a usual one: less is a label
@@ -83,42 +82,47 @@ class _Walk:
 
     def _lines(self, value: Any, pointer: str, lines: list[str], *, record: bool) -> Iterator[tuple[str, Any, str]]:
         """Put the value's own text into ``lines``; gives what is a section of its own: title, value, pointer."""
-        if isinstance(value, str):
-            _append(lines, value)
+        if isinstance(value, dict):
+            title = _title_key(value)
+            for key, inner in value.items():
+                if key != title and inner is not None and key.lower() not in LEFT_OUT:
+                    here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+                    yield from self._entry(key, inner, here, lines, record=record)
         elif isinstance(value, list):
             for number, inner in enumerate(value):
                 here = f"{pointer}/{number}"
-                if isinstance(inner, str):
-                    _append(lines, f"- {' '.join(inner.split())}")
-                elif isinstance(inner, dict) and _title_of(inner) is not None:
+                if isinstance(inner, dict) and _title_of(inner) is not None:
                     yield "", inner, here
-                else:
-                    yield from self._lines(inner, here, lines, record=True)
-        elif isinstance(value, dict):
-            title = _title_key(value)
-            for key, inner in value.items():
-                here = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
-                if key == title or inner is None or key.lower() in LEFT_OUT:
-                    continue
-                if isinstance(inner, str):
-                    if self._is_field(key, inner) or record:
-                        if key.lower() in TEXTS or len(inner.split()) >= FEWEST_WORDS:
-                            _append(lines, inner)
-                    else:
-                        yield _words_of(key), inner, here
                 elif isinstance(inner, dict | list):
-                    if self._is_field(key, inner):
-                        yield from self._lines(inner, here, lines, record=isinstance(inner, list))
-                    else:
-                        yield _words_of(key), inner, here
-                else:
-                    word = {True: "yes", False: "no"}[inner] if isinstance(inner, bool) else inner
-                    _append(lines, f"{_words_of(key)}: {word}")
+                    yield from self._lines(inner, here, lines, record=True)
+                elif inner is not None:
+                    _append(lines, f"- {' '.join(_said(inner).split())}")
+        elif value is not None:
+            _append(lines, _said(value))
+
+    def _entry(
+        self, key: str, inner: Any, here: str, lines: list[str], *, record: bool
+    ) -> Iterator[tuple[str, Any, str]]:
+        """One key of an object. ``record``: the object is of a list, whose keys are fields."""
+        field = self._is_field(key, inner)
+        if isinstance(inner, bool | int | float):
+            _append(lines, f"{_words_of(key)}: {_said(inner)}")
+        elif isinstance(inner, str) and (field or record):
+            if key.lower() in TEXTS or len(inner.split()) >= FEWEST_WORDS:
+                _append(lines, inner)
+        elif field:
+            yield from self._lines(inner, here, lines, record=isinstance(inner, list))
+        else:
+            yield _words_of(key), inner, here
 
     def _is_field(self, key: str, inner: Any) -> bool:
         if re.search(r"[\s]|^[^a-z_]", key):
             return False
         return key.lower() in TEXTS or (isinstance(inner, dict | list) and key in self.recurring)
+
+
+def _said(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _append(lines: list[str], text: str) -> None:

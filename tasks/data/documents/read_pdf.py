@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ def pdf_blocks(data: bytes) -> list[Block]:
     bare = sum(1 for page in pages if not any(char.isalnum() for line in page for char in line.text))
     if bare * 2 >= len(pages):
         raise ValueError(
-            f"{bare} of {len(pages)} pages have no text, so it is a scan: run text recognition over it (OCR), or give the text"
+            f"{bare} of {len(pages)} pages have no text: a scan? Run text recognition over it (OCR), or give the text"
         )
     return _blocks(_without_edges(pages))
 
@@ -168,7 +169,7 @@ def _lines_of(read: Read, page: int) -> list[Line]:
 
 
 def _without_edges(pages: list[list[Line]]) -> list[Line]:
-    """All lines but running titles and page numbers: first or last lines of a page that repeat on half of them or more."""
+    """All lines but page numbers and running titles: first or last lines that repeat on half of the pages or more."""
 
     def key(line: Line) -> str:
         return re.sub(r"\d+", "#", line.text.lower())
@@ -194,9 +195,7 @@ def _blocks(lines: list[Line]) -> list[Block]:
     body = sizes.most_common(1)[0][0] if sizes else 0.0
     mostly_bold = sum(len(line.text) for line in lines if line.bold) * 2 > sum(len(line.text) for line in lines)
     large = sorted({line.size for line in lines if line.size > body * _LARGER}, reverse=True)
-    gaps = [
-        abs(b.y - a.y) for a, b in zip(lines, lines[1:], strict=False) if a.page == b.page and a.size == b.size == body
-    ]
+    gaps = [abs(b.y - a.y) for a, b in pairwise(lines) if a.page == b.page and a.size == b.size == body]
     usual = median([gap for gap in gaps if gap > 0.5] or [0.0])
     blocks: list[Block] = []
     before: Line | None = None

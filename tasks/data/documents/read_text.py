@@ -14,8 +14,8 @@ LONGEST = 100  # characters of a heading
 
 
 def text_blocks(text: str) -> list[Block]:
-    """A heading is a line of at most 100 characters that stands alone and is underlined with ``===`` or ``---``, or begins
-    with a number (``2.1 Returns``; a paragraph that isn't one follows), or is all capitals, or begins with ``#``."""
+    """A heading is a line of at most 100 characters that stands alone and is underlined with ``===`` or ``---``, begins
+    with a number (``2.1 Returns``; a paragraph that has none follows), is all capitals, or begins with ``#``."""
     blocks: list[Block] = []
     paragraphs = _paragraphs(text)
     for place, (lines, first) in enumerate(paragraphs):

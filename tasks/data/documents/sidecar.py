@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tasks.data.documents.sections import Section
+from tasks.data.documents.words import word_set
 from tasks.data.records import Broken
 
 ENDING = ".questions.jsonl"
@@ -115,7 +116,7 @@ def _terms(text: str) -> set[str]:
     return {word[:6] for word in re.findall(r"\w{3,}", text.lower()) if word not in _COMMON}
 
 
-_COMMON = frozenset(
-    "the and for are you your can how what when where who why which does did was were will with from that this there have "
-    "has not but our any all may must should would could long much many often".split()
+_COMMON = word_set(
+    "the and for are you your can how what when where who why which does did was were will with from that "
+    "this there have has not but our any all may must should would could long much many often"
 )

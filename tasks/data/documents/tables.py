@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def table_lines(rows: Sequence[Sequence[str]], *, header: bool) -> list[str]:
-    """A line a row: ``Standard: Price 4.90 EUR, Time 3 days``; without a header or of two columns ``Standard: 4.90 EUR``."""
+    """A line a row: ``Standard: Price 4.90 EUR, Time 3 days``; of two columns, or without a header, the bare cells."""
     rows = [[" ".join(cell.split()) for cell in row] for row in rows]
     rows = [row for row in rows if any(row)]
     names = rows[0] if header and rows else []

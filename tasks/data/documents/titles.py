@@ -6,7 +6,7 @@ Few and good: a title that no rule fits asks nothing. ``How does HEADING work?``
 import re
 from typing import NamedTuple
 
-from tasks.data.documents.words import is_question, unprefixed
+from tasks.data.documents.words import is_question, unprefixed, word_set
 
 # gerund -> what one does; a title of customers' business begins with one of them
 _VERBS = {
@@ -23,20 +23,19 @@ _VERBS = {
     "upgrading": "upgrade", "using": "use", "verifying": "verify",
 }  # fmt: skip
 _DO = frozenset(_VERBS.values())
-_ONE = frozenset("policy warranty fee price cost deadline limit guarantee procedure process".split())
-_MANY = frozenset(
-    "policies fees prices costs deadlines limits rules requirements conditions hours times charges rates options methods "
-    "benefits exclusions procedures".split()
+_ONE = word_set("policy warranty fee price cost deadline limit guarantee procedure process")
+_MANY = word_set(
+    "policies fees prices costs deadlines limits rules requirements conditions hours times charges rates "
+    "options methods benefits exclusions procedures"
 )
-_AMOUNTS = frozenset(
-    "fee fees price prices cost costs charge charges rates hours times deadline deadlines limit limits".split()
-)
+_AMOUNTS = word_set("fee fees price prices cost costs charge charges rates hours times deadline deadlines limit limits")
 _FIGURE = re.compile(r"\d|\b(?:free|no|none|without)\b", re.IGNORECASE)
 _GOES_ON = re.compile(r"(?:and|or|but|und|oder|aber)\b", re.IGNORECASE)
-_DETERMINERS = frozenset("a an the my your our this these any all".split())
+_DETERMINERS = word_set("a an the my your our this these any all")
 _ASKING = re.compile(
-    r"^(?:how (?:do|does|can|should|long|many|much|often|soon)|what (?:is|are|do|does|happens|if|should)|when (?:is|are|do|does|can|will)"
-    r"|where (?:is|are|do|can)|who (?:is|are|pays|can|do)|which|why (?:is|are|do|does|was|can)|can (?:i|we|you)|do (?:i|we|you)"
+    r"^(?:how (?:do|does|can|should|long|many|much|often|soon)|what (?:is|are|do|does|happens|if|should)"
+    r"|when (?:is|are|do|does|can|will)|where (?:is|are|do|can)|who (?:is|are|pays|can|do)|which"
+    r"|why (?:is|are|do|does|was|can)|can (?:i|we|you)|do (?:i|we|you)"
     r"|may (?:i|we)|am i|is (?:it|there|my)|are (?:there|my)|will (?:i|my|you))\b.*\s.*",
     re.IGNORECASE,
 )
@@ -62,12 +61,12 @@ def ask_title(title: str, text: str) -> Asked | None:
     - ``how-to``: *How to return an item*: How do I return an item?
     - ``doing``: begins with one of 48 verbs: *Returning an item*: How do I return an item?
     - ``task``: such a verb with a or the, my or your behind it: *Reset your password*: How do I reset my password?
-    - ``noun``: two to four words that end in one of 29 nouns with one meaning in a policy: *Opening hours*: What are the
-      opening hours? Where the noun is of an amount, the text must hold a figure, or say *free* or *no*.
+    - ``noun``: two to four words that end in one of 29 nouns with one meaning in a policy: *Opening hours*: What are
+      the opening hours? Of an amount, the first 30 words of the text must have a figure, or *free* or *no*.
     """
     if (asked := is_question(title)) is not None:
         return None if _GOES_ON.match(asked) else Asked(asked, "question")
-    said = text
+    said = " ".join(text.split()[:30])
     text = _NUMBER.sub("", unprefixed(title)).rstrip(".: ").strip()
     words = text.split()
     if not 2 <= len(words) <= 14 or not text.isascii():

@@ -2,16 +2,23 @@
 
 import re
 
+
+def word_set(text: str) -> frozenset[str]:
+    """Words as they stand in a text."""
+    return frozenset(text.split())
+
+
 # after these a full stop ends no sentence: English and German
-_SHORT = frozenset(
-    "e.g i.e etc vs approx no nos mr mrs ms dr prof st fig sec art par inc ltd co corp dept est ext max min tel "
-    "jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m u.s u.k "
-    "z.b d.h u.a o.ä usw bzw ca nr abs art. ggf inkl zzgl evtl vgl str tel".split()
+_SHORT = word_set(
+    "e.g i.e etc vs approx no nos mr mrs ms dr prof st fig sec art par inc ltd co corp dept est ext max "
+    "min tel jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m u.s u.k "
+    "z.b d.h u.a o.ä usw bzw ca nr abs art. ggf inkl zzgl evtl vgl str tel"
 )
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+\S)|[。！？]")
 _ASKS = ("?", "？", "؟")
 _PREFIX = re.compile(
-    r"^\s*(?:[#>*_•–-]+\s+)*(?:(?:Q|Question|F|Frage)\s*\d*\s*[:.)]\s*|(?:\d{1,3}\.)+\d{0,3}\s+|\d{1,3}[.)]\s+|[a-z]\)\s+)?",
+    r"^\s*(?:[#>*_•–-]+\s+)*"
+    r"(?:(?:Q|Question|F|Frage)\s*\d*\s*[:.)]\s*|(?:\d{1,3}\.)+\d{0,3}\s+|\d{1,3}[.)]\s+|[a-z]\)\s+)?",
     re.IGNORECASE,
 )
 LONGEST_QUESTION = 40  # words

@@ -1,7 +1,7 @@
 """Documents: Markdown, HTML, text, PDF and JSON collections → sections → questions with the answer that stands there.
 
-A document is read as a whole. What the model is to learn is the chosen answer: the section's own words. The rejected one
-is what the serving model says without the document; the ``sample`` step fills it in (tasks/data/sample.py).
+A document is read as a whole. What the model is to learn is the chosen answer: the section's own words. The rejected
+one is what the serving model says without the document; the ``sample`` step fills it in (tasks/data/sample.py).
 """
 
 import json
@@ -19,15 +19,15 @@ from tasks.data.documents.read_text import text_blocks
 from tasks.data.documents.sections import Anchor, Block, Section, sections_of, whole_text
 from tasks.data.documents.sidecar import Question, pair_up, place_of, read_questions
 from tasks.data.documents.titles import ask_title, name_title
-from tasks.data.documents.words import is_question, unprefixed
+from tasks.data.documents.words import is_question, unprefixed, word_set
 from tasks.data.records import Broken
 from tasks.data.rows import Built
 
 MOST_WORDS = 150  # of an answer
 FEWEST_WORDS = 8  # of a section that is asked for by its title
 ENDINGS = {
-    "md": "markdown", "markdown": "markdown", "html": "html", "htm": "html", "xhtml": "html", "txt": "text", "text": "text",
-    "pdf": "pdf", "json": "json",
+    "md": "markdown", "markdown": "markdown", "html": "html", "htm": "html", "xhtml": "html", "txt": "text",
+    "text": "text", "pdf": "pdf", "json": "json",
 }  # fmt: skip
 FORMS = ("auto", "titles")
 _READERS: dict[str, Callable[[str], list[Block]]] = {
@@ -36,7 +36,7 @@ _READERS: dict[str, Callable[[str], list[Block]]] = {
     "text": text_blocks,
 }
 # a question with one of these says what it is about only under its title
-_UNSAID = frozenset("it its this that these those they them their".split())
+_UNSAID = word_set("it its this that these those they them their")
 
 
 def read_document(name: str, data: bytes) -> list[Section]:
@@ -211,7 +211,7 @@ def _unambiguous(same: list[tuple[_Asked, Built]], sections: Sequence[Section]) 
         return [_under(question, row, sections[asked.place]) for question, (asked, row) in titled.items()]
     asked = same[0][0]
     lines = [one.line for one, _ in same if one.line]
-    why = f"{asked.question!r} has {len(texts)} different answers in this document: ask each by the sidecar in words of its own"
+    why = f"{asked.question!r} has {len(texts)} answers in this document: ask for each in the sidecar, in its own words"
     return [Broken(asked.question.encode(), lines[0] if lines else 0, why)]
 
 
