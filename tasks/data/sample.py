@@ -5,6 +5,7 @@ it stopped. Only an answer that differs from the document by a rule that says wh
 """
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from infra.store import Store
 from tasks import place
 from tasks.contracts import Baselines, Model, Night
 from tasks.data.documents.differs import differs
-from tasks.data.documents.grounded import grounded
+from tasks.data.documents.words import sentences
 from tasks.data.rows import Built
 from tasks.lm.answer_store import AnswerStore, Said, key_of
 from tasks.lm.base import checkout
@@ -133,16 +134,19 @@ def _ask(
 def _whole(said: Said | None) -> str:
     if said is None or said.why is not None:
         return ""
-    if not said.cut:
-        return said.text
-    whole = grounded(_ended(said.text), len(said.text.split()))
-    return whole.text if whole is not None else ""
+    return _ended(said.text) if said.cut else said.text
 
 
 def _ended(text: str) -> str:
-    """A text that was cut off, up to its last sentence's end or line's end."""
-    last = max(text.rfind(mark) for mark in (". ", "! ", "? ", ".\n", "!\n", "?\n", "\n"))
-    return text if text.endswith((".", "!", "?")) else text[: last + 1]
+    """A text that was cut off, without its last sentence, or its last line where that is one sentence."""
+    before, _, last = text.strip().rpartition("\n")
+    if not last:
+        return ""
+    whole = sentences(last)
+    if re.search(r"[.!?]$", last) and not re.fullmatch(r"\d+\.", whole[-1]):
+        return text  # the bound fell on a sentence's end
+    kept = " ".join(whole[:-1])
+    return (f"{before}\n{kept}" if re.search(r"[^\W\d]", kept) else before).strip()
 
 
 def sample_pairs(questions: Sequence[Built], answers: Sequence[str], model: str | None = None) -> list[Built]:

@@ -20,7 +20,7 @@ def questions_in(rows: pa.Table) -> tuple[list[int], list[Built]]:
         return [], []
     columns = zip(rows["kind"].to_pylist(), rows["error"].to_pylist(), rows["rejected"].to_pylist(), strict=True)
     places = [place for place, found in enumerate(columns) if found == ("document", None, "[]")]
-    return places, [_question(row) for row in rows.take(places).to_pylist()]
+    return places, [_question(row) for row in _taken(rows, places).to_pylist()]
 
 
 def _question(row: dict[str, Any]) -> Built:
@@ -36,14 +36,17 @@ def with_pairs(rows: pa.Table, places: Sequence[int], pairs: Sequence[Built | No
     if not made:
         return rows
     gone = {place for place, pair in made.items() if pair is None}
-    left = rows.take([place for place in range(rows.num_rows) if place not in made])
-    order = [place for place in range(rows.num_rows) if place not in made]
-    order += [place for place in made if place not in gone]
-    changed = rows.take([place for place in made if place not in gone]).to_pylist()
+    left = [place for place in range(rows.num_rows) if place not in made]
+    changed = [place for place in made if place not in gone]
     answers = [pair for pair in pairs if pair is not None]
-    answered = [_paired(row, pair) for row, pair in zip(changed, answers, strict=True)]
-    whole = pa.concat_tables([left, pa.Table.from_pylist(answered, rows.schema)])
-    return whole.take(sorted(range(len(order)), key=order.__getitem__))
+    answered = [_paired(row, pair) for row, pair in zip(_taken(rows, changed).to_pylist(), answers, strict=True)]
+    whole = pa.concat_tables([_taken(rows, left), pa.Table.from_pylist(answered, rows.schema)])
+    order = [*left, *changed]
+    return _taken(whole, sorted(range(len(order)), key=order.__getitem__))
+
+
+def _taken(rows: pa.Table, places: Sequence[int]) -> pa.Table:
+    return rows.take(pa.array(places, pa.int64()))  # of no places, Arrow would not know the type
 
 
 def _paired(row: dict[str, Any], pair: Built) -> dict[str, Any]:

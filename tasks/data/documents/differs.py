@@ -18,8 +18,7 @@ from infra.digest import Record
 from tasks.data.documents.polarity import Clause, clauses, stems
 from tasks.data.documents.quantities import Quantity, quantities, same
 
-FEWEST_TERMS = 3  # of the document, before missing ones say anything
-LEAST_SHARE = 0.2  # of the document's terms that an answer must have
+LEAST_SHARE = 0.2  # of the document's terms that an answer must have, at least one
 ALIKE = 0.6  # of the shorter clause's words that two clauses about the same share
 _YES_NO = re.compile(
     r"^\W*(yes|no|yeah|nope|ja|nein)\b(?!\s+(?:later|more|less|fewer|need|one|matter|fee|charge|cost))", re.IGNORECASE
@@ -49,10 +48,15 @@ def differs(answer: str, document: str, question: str = "") -> Difference | None
     figure = _figure(mine, theirs, quantities(question))
     if figure is not None:
         return figure
-    flip = _flip(answer, document, question)
-    if flip is not None:
-        return flip
-    return _missing(answer, document, question, mine, theirs)
+    says, holds = _asserted(answer, question), _asserted(document, question)
+    if says is not None and holds is not None:
+        # who agrees on what was asked doesn't differ by leaving out the rest
+        return _reverse(says) if says != holds else _flip(answer, document)
+    return _flip(answer, document) or _missing(answer, document, question, mine, theirs)
+
+
+def _reverse(says: bool) -> Difference:
+    return Difference(reason="negation", detail=f"the answer says {'yes' if says else 'no'}, the document the reverse")
 
 
 def _figure(mine: list[Quantity], theirs: list[Quantity], asked: list[Quantity]) -> Difference | None:
@@ -71,38 +75,34 @@ def _listed(found: list[Quantity]) -> str:
     return ", ".join(dict.fromkeys(one.text for one in found[:4]))
 
 
-def _flip(answer: str, document: str, question: str) -> Difference | None:
-    word, there = _YES_NO.match(answer), _YES_NO.match(document)
+def _flip(answer: str, document: str) -> Difference | None:
+    """A clause of the answer that is about the same as one of the document, and is negated where that isn't.
+
+    Sentences with a condition are left out: *only unused ones* and *not the used ones* say the same.
+    """
     ours = clauses(document)
-    says = None if word is None else word.group(1).lower() in ("yes", "yeah", "ja")
-    holds = None if there is None else there.group(1).lower() in ("yes", "yeah", "ja")
-    if holds is None and says is not None and _ASKS_YES.match(question):
-        holds = _answers(question, ours)
-    if says is not None and holds is not None and says != holds:
-        return Difference(
-            reason="negation", detail=f"the answer says {'yes' if says else 'no'}, the document the reverse"
-        )
-    for clause in clauses(answer):
-        alike = sorted(((_alike(clause, other), other) for other in ours), key=lambda pair: -pair[0])
-        if not alike or alike[0][0] < ALIKE:
-            continue
-        best = [other for share, other in alike if share == alike[0][0]]
-        if all(other.negated != clause.negated and not other.condition and not clause.condition for other in best):
-            return Difference(
-                reason="negation", detail=f"the answer says “{clause.text}”, the document “{best[0].text}”"
-            )
+    for clause in (one for one in clauses(answer) if not one.condition):
+        best = max((_alike(clause, other) for other in ours), default=0.0)
+        alike = [other for other in ours if _alike(clause, other) == best]
+        if best >= ALIKE and all(one.negated != clause.negated and not one.condition for one in alike):
+            detail = f"the answer says “{clause.text}”, the document “{alike[0].text}”"
+            return Difference(reason="negation", detail=detail)
     return None
 
 
-def _answers(question: str, document: list[Clause]) -> bool | None:
-    """Whether the document says yes to what is asked; None where no clause is about it, or it depends."""
+def _asserted(text: str, question: str) -> bool | None:
+    """Whether a text says yes or no to a question that asks so: by its first word, else its first clause about it."""
+    if not _ASKS_YES.match(question):
+        return None
+    word = _YES_NO.match(text)
+    if word is not None:
+        return word.group(1).lower() in ("yes", "yeah", "ja")
     asked = clauses(question.rsplit(":", 1)[-1])
     if not asked or asked[0].negated:
         return None
-    about = [one for one in document if len(one.words & asked[0].words) * 2 >= len(asked[0].words)]
-    if not about or about[0].condition:
-        return None
-    return not about[0].negated
+    words = asked[0].words
+    about = [one for one in clauses(text) if len(one.words & words) >= max(2, ALIKE * len(words))]
+    return None if not about or about[0].condition else not about[0].negated
 
 
 def _alike(one: Clause, other: Clause) -> float:
@@ -116,10 +116,8 @@ def _missing(
     if any(same(one, other) for one in mine for other in theirs):
         return None
     terms = stems(document) - stems(question)
-    if len(terms) < FEWEST_TERMS:
-        return None
     has = terms & stems(answer)
-    if len(has) >= LEAST_SHARE * len(terms):
+    if not terms or (has and len(has) >= LEAST_SHARE * len(terms)):
         return None
     lacks = ", ".join(sorted(terms - has)[:6])
     return Difference(reason="missing", detail=f"{len(has)} of the document's {len(terms)} terms; it lacks {lacks}")

@@ -42,8 +42,24 @@ _MONTHS = {
 }  # fmt: skip
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?s?"
-_CLOSE = 0.09  # a month is four weeks or thirty days
+_DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
+_ANY_DAY = rf"(?:{_DAY}|mon|tues?|wed|thu(?:rs)?|fri|sat|sun)"  # short only in a span: *sun* is not always Sunday
+_TILL = r"(?:\s*[-–]\s*|\s+(?:to|through|till|until)\s+)"
+# between units: a month is four weeks or thirty days; a mile is 1.6 km
+_CLOSE = {"duration": 0.09, "length": 0.03, "weight": 0.03, "temperature": 0.03}
+_SIZES: dict[str, tuple[str, float]] = {
+    "km": ("length", 1000.0), "kilometer": ("length", 1000.0), "kilometre": ("length", 1000.0), "m": ("length", 1.0),
+    "meter": ("length", 1.0), "metre": ("length", 1.0), "cm": ("length", 0.01), "mm": ("length", 0.001),
+    "mile": ("length", 1609.34), "feet": ("length", 0.3048), "foot": ("length", 0.3048), "inch": ("length", 0.0254),
+    "inche": ("length", 0.0254), "kg": ("weight", 1.0), "kilo": ("weight", 1.0), "kilogram": ("weight", 1.0),
+    "g": ("weight", 0.001), "gram": ("weight", 0.001), "lb": ("weight", 0.4536),
+    "ounce": ("weight", 0.02835), "gb": ("memory", 1000.0), "mb": ("memory", 1.0), "kb": ("memory", 0.001),
+    "l": ("volume", 1.0), "liter": ("volume", 1.0), "litre": ("volume", 1.0), "ml": ("volume", 0.001),
+}  # fmt: skip
+_SIZE = (
+    r"(?:kg|kilo(?:gram|meter|metre)?s?|g|grams?|lbs?|ounces?|km|m|met(?:er|re)s?|cm|mm|miles?|feet|foot|inch(?:es)?"
+    r"|[gmk]b|ml|l|lit(?:er|re)s?)"
+)
 
 
 class Quantity(NamedTuple):
@@ -53,6 +69,7 @@ class Quantity(NamedTuple):
     value: float | str
     unit: str
     text: str
+    other: float | None = None  # ``42.195`` is forty-two and a bit, or forty-two thousand: what it is if not ``value``
 
 
 def quantities(text: str) -> list[Quantity]:
@@ -73,16 +90,20 @@ def quantities(text: str) -> list[Quantity]:
 
 
 def same(one: Quantity, other: Quantity) -> bool:
-    """Whether two figures of one kind are the same: durations of different units to 9 %, all else exactly."""
+    """Whether two figures of one kind are the same: of different units roughly, else exactly."""
     if one.kind != other.kind:
         return False
     if isinstance(one.value, str) or isinstance(other.value, str):
         return one.value == other.value
-    if one.kind == "money":
-        return one.value == other.value and (one.value == 0 or one.unit == other.unit or not (one.unit and other.unit))
-    if one.kind == "duration" and one.unit != other.unit:
-        return abs(one.value - other.value) <= _CLOSE * max(one.value, other.value)
-    return abs(one.value - other.value) < 1e-9
+    if one.kind == "money" and one.unit and other.unit and one.unit != other.unit:
+        return one.value == other.value == 0
+    close = _CLOSE.get(one.kind, 0.0) if one.unit != other.unit else 0.0
+    return any(
+        abs(a - b) <= close * max(abs(a), abs(b)) + 1e-9
+        for a in (one.value, one.other)
+        for b in (other.value, other.other)
+        if isinstance(a, float) and isinstance(b, float)
+    )
 
 
 def number(text: str) -> float:
@@ -97,6 +118,12 @@ def number(text: str) -> float:
     elif marks and (len(marks) > 1 or re.search(r"[.,]\d{3}$", plain)):
         plain = plain.replace(marks[0], "")
     return float(plain.replace(",", "."))
+
+
+def _scaled(kind: str, text: str, factor: float, unit: str) -> Quantity:
+    """A figure in its kind's unit; ``1.500`` in both its readings."""
+    decimal = float(text.replace(",", ".")) if re.fullmatch(r"\d{1,3}[.,]\d{3}", text) else None
+    return Quantity(kind, number(text) * factor, unit, "", None if decimal is None else decimal * factor)
 
 
 def _duration(match: re.Match[str]) -> list[Quantity]:
@@ -120,8 +147,8 @@ def _unit(word: str) -> str | None:
 
 
 def _money(match: re.Match[str]) -> list[Quantity]:
-    name, value = match["name"], number(match["one"])
-    return [Quantity("money", value / 100 if name.startswith("cent") else value, _CURRENCY[name], "")]
+    name = match["name"]
+    return [_scaled("money", match["one"], 0.01 if name.startswith("cent") else 1.0, _CURRENCY[name])]
 
 
 def _nothing(_: re.Match[str]) -> list[Quantity]:
@@ -167,7 +194,14 @@ def _phone(match: re.Match[str]) -> list[Quantity]:
 
 
 def _size(match: re.Match[str]) -> list[Quantity]:
-    return [Quantity(f"size in {match['unit']}", number(match["one"]), "", "")]
+    unit = match["unit"]
+    kind, factor = _SIZES.get(unit) or _SIZES[unit.removesuffix("s")]
+    return [_scaled(kind, match["one"], factor, unit.removesuffix("s"))]
+
+
+def _temperature(match: re.Match[str]) -> list[Quantity]:
+    value, unit = float(match["one"].replace(",", ".")), match["unit"][0]
+    return [Quantity("temperature", value if unit == "c" else (value - 32) / 1.8, unit, "")]
 
 
 def _count(match: re.Match[str]) -> list[Quantity]:
@@ -220,12 +254,11 @@ _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = (
     (_pattern(rf"\b{_IN}(?:an?|one|einer?|eines)\s+{_QUALIFIED}(?P<unit>{_TIME})\b"), _one_duration),
     (_pattern(r"\b(?P<hour>\d{1,2})(?::(?P<minute>\d{2}))?\s*(?P<half>[ap])\.?m\b\.?"), _clock),
     (_pattern(r"\b(?P<hour>\d{1,2}):(?P<minute>\d{2})\b(?P<half>)"), _clock),
-    (
-        _pattern(rf"\b(?P<one>{_WEEKDAY})(?:(?:\s*[-–]\s*|\s+(?:to|through|till|until)\s+)(?P<two>{_WEEKDAY}))?\b"),
-        _weekdays,
-    ),
+    (_pattern(rf"\b(?P<one>{_ANY_DAY}){_TILL}(?P<two>{_ANY_DAY})\b"), _weekdays),
+    (_pattern(rf"\b(?P<one>{_DAY})(?P<two>)\b"), _weekdays),
     (_pattern(r"(?<![\w.])\+?\(?\d(?:[ ()/.-]{0,2}(?<!\.\ )\d){6,}\b"), _phone),
-    (_pattern(rf"(?P<one>{_DIGITS})\s?(?P<unit>kg|g|km|m|cm|mm|gb|mb|kb|l|ml|°c)\b"), _size),
+    (_pattern(r"(?P<one>-?\d+(?:[.,]\d+)?)\s*(?:°|degrees?)\s*(?P<unit>c(?:elsius)?|f(?:ahrenheit)?)\b"), _temperature),
+    (_pattern(rf"(?P<one>{_NUMBER})\s?(?P<unit>{_SIZE})\b"), _size),
     (
         _pattern(
             rf"""(?P<one>{_NUMBER})\s+(?:(?:different|separate|free|full|single|items?\ of)\s+)?

@@ -1,14 +1,12 @@
-"""HTML (parsed by html.parser through Beautiful Soup) as blocks.
+"""HTML (parsed by lxml, which closes what authors leave open) as blocks.
 
-What frames a page (navigation, header, footer, scripts, what is hidden) is left out. lxml's parser would be faster, but
-silently drops what is nested deeper than 256 elements, and knows no line above 65,535.
+What frames a page (navigation, header, footer, scripts, what is hidden) is left out.
 """
 
 import re
 from typing import Any
 
-from bs4 import BeautifulSoup
-from bs4.element import Comment, Doctype, NavigableString, PreformattedString, Tag
+from lxml import etree, html
 
 from tasks.data.documents.sections import Block
 from tasks.data.documents.tables import table_lines
@@ -17,27 +15,35 @@ from tasks.data.documents.words import word_set
 _LEFT_OUT = word_set(
     "script style template noscript nav svg math head form button select textarea iframe object audio video canvas"
 )
-_FRAMES = frozenset(("header", "footer", "aside"))  # of the page; inside an article they may hold its title
+_FRAMES = word_set("header footer aside")  # of the page; inside an article they may hold its title
 _INLINE = word_set(
     "a abbr b bdi bdo cite code data del dfn em font i img ins kbd label mark q s samp small span strike "
     "strong sub sup time tt u var wbr"
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)} | {"dt": 50, "summary": 50, "legend": 50}
-MOST_TAGS = 1_000_000
+_DEEP = "ERR_RESOURCE_LIMIT"  # lxml goes on without the rest, and only notes it
 
 
 def html_blocks(text: str) -> list[Block]:
-    """Headings (``dt`` and ``summary`` among them), paragraphs, items and tables, with the lines their tags begin on.
+    """Headings (``dt`` and ``summary`` among them), paragraphs, items and tables, with the lines they stand on.
+
+    lxml knows lines up to 65,535; what is further down counts as there.
 
     Raises:
-        ValueError: more than a million tags.
+        ValueError: nested deeper than 2,048 elements.
     """
-    if text.count("<") > MOST_TAGS:
-        raise ValueError(f"more than {MOST_TAGS:,} tags: split the page")
-    page = BeautifulSoup(text, "html.parser")
-    root = page.find("main") or page.find(attrs={"role": "main"}) or page.body or page
-    walk = _Walk(text.count("\n") + 1)
-    walk.over(root)
+    if not text.strip():
+        return []
+    parser = html.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    try:
+        page: Any = html.document_fromstring(text.encode(), parser=parser)
+    except etree.ParserError:  # nothing in it but what is left out
+        return []
+    if any(one.type_name == _DEEP for one in parser.error_log):
+        raise ValueError("nested deeper than 2,048 elements: what is below would be lost; simplify the page")
+    mains = page.xpath("//main | //*[@role='main']")
+    walk = _Walk()
+    walk.over(mains[0] if mains else page)
     return walk.blocks
 
 
@@ -47,15 +53,14 @@ def html_text(text: str) -> str:
 
 
 class _Walk:
-    """From the root through all elements, without recursion: a page may be nested as deep as it likes."""
+    """From the root through all elements, without recursion: a page may be nested deeply."""
 
-    def __init__(self, lines: int) -> None:
+    def __init__(self) -> None:
         self.blocks: list[Block] = []
-        self._lines = lines
         self._words: list[str] = []
-        self._line = self._begun = 1
+        self._line = self._begun = self._end = 1
         self._levels: list[int] = []
-        self._lists: list[int | None] = []
+        self._lists: list[int | None] = []  # of each open list the next number; None: it has bullets
         self._marker, self._items, self._pre = "", 0, 0
 
     def over(self, root: Any) -> None:
@@ -64,99 +69,106 @@ class _Walk:
             node, ended = stack.pop()
             if ended:
                 self._close(node)
-            elif isinstance(node, Tag):
-                if not self._skipped(node) and self._open(node):
-                    stack.append((node, True))
-                    stack += [(child, False) for child in reversed(node.contents)]
-            elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString | Comment | Doctype):
-                self._add(str(node))
+            elif not _skipped(node) and self._open(node):
+                stack.append((node, True))
+                stack += [(child, False) for child in reversed(node)]
+                self._add(node.text)
+                continue  # its tail follows its end
+            if node is not root:
+                self._add(node.tail)
         self._flush()
 
-    def _skipped(self, tag: Tag) -> bool:
-        style = str(tag.get("style") or "").replace(" ", "").lower()
-        hidden = tag.has_attr("hidden") or "display:none" in style or tag.get("aria-hidden") == "true"
-        frame = tag.name in _FRAMES and tag.find_parent(("article", "main", "section")) is None
-        return tag.name in _LEFT_OUT or hidden or frame
-
-    def _open(self, tag: Tag) -> bool:
+    def _open(self, tag: Any) -> bool:
         """Whether to go inside."""
         self._line = tag.sourceline or self._line
-        name = tag.name
-        if name in _INLINE:
-            if name == "img" and tag.get("alt"):
-                self._add(str(tag["alt"]))
+        if tag.tag in _INLINE:
+            self._add(tag.get("alt") if tag.tag == "img" else None)
             return True
-        if name == "br":
+        if tag.tag == "br":
             self._words.append("\n")
             return False
         self._flush()
-        if name == "table":
+        if tag.tag == "table":
             self._table(tag)
             return False
-        if name in ("ul", "ol"):
-            start = str(tag.get("start") or "1")
-            self._lists.append(None if name == "ul" else int(start) if re.fullmatch(r"\d{1,6}", start) else 1)
-        elif name == "li":
+        if tag.tag in ("ul", "ol"):
+            self._lists.append(None if tag.tag == "ul" else _number(tag.get("start")))
+        elif tag.tag == "li":
             number = self._lists[-1] if self._lists else None
             self._marker, self._items = ("- " if number is None else f"{number}. "), self._items + 1
             if self._lists and number is not None:
                 self._lists[-1] = number + 1
-        elif name == "pre":
+        elif tag.tag == "pre":
             self._pre += 1
-        if (level := self._level(tag)) is not None:
+        if (level := _level(tag)) is not None:
             self._levels.append(level)
         return True
 
-    def _close(self, tag: Tag) -> None:
-        if tag.name in _INLINE:
+    def _close(self, tag: Any) -> None:
+        if tag.tag in _INLINE:
             return
         self._flush()
-        if tag.name in ("ul", "ol"):
+        if tag.tag in ("ul", "ol"):
             self._lists.pop()
-        elif tag.name == "li":
+        elif tag.tag == "li":
             self._marker, self._items = "", self._items - 1
-        elif tag.name == "pre":
+        elif tag.tag == "pre":
             self._pre -= 1
-        if self._level(tag) is not None:
+        if _level(tag) is not None:
             self._levels.pop()
 
-    def _level(self, tag: Tag) -> int | None:
-        if tag.get("role") == "heading":
-            level = str(tag.get("aria-level") or "2")
-            return int(level) if re.fullmatch(r"[1-9]", level) else 2
-        return _HEADINGS.get(tag.name)
-
-    def _add(self, text: str) -> None:
+    def _add(self, text: str | None) -> None:
+        if not text:
+            return
         if not any(word.strip() for word in self._words):
-            self._begun = self._line
+            self._begun = self._line + text[: len(text) - len(text.lstrip())].count("\n")
+        if text.strip():
+            self._end = self._line + text.rstrip().count("\n")
+        self._line += text.count("\n")
         self._words.append(text if self._pre else re.sub(r"\s+", " ", text))
 
     def _flush(self) -> None:
         text = "".join(self._words)
-        text = text.strip("\n") if self._pre else "\n".join(" ".join(line.split()) for line in text.split("\n")).strip()
+        lines = text.split("\n")
+        text = text.strip("\n") if self._pre else "\n".join(" ".join(line.split()) for line in lines).strip()
         self._words = []
         if not text.strip():
             return
         level = self._levels[-1] if self._levels else 0
-        marker, self._marker = ("" if level else self._marker), ("" if not level else self._marker)
-        self.blocks.append(
-            Block(
-                level,
-                marker + text,
-                self._begun,
-                self._begun,
-                item=self._items > 0 and not level,
-                verbatim=self._pre > 0,
-            )
-        )
+        marker = "" if level else self._marker
+        if not level:
+            self._marker = ""
+        place = (self._begun, max(self._begun, self._end))
+        item, verbatim = self._items > 0 and not level, self._pre > 0
+        self.blocks.append(Block(level, marker + text, *place, item=item, verbatim=verbatim))
 
-    def _table(self, tag: Tag) -> None:
-        rows, header = [], False
-        for row in tag.find_all("tr"):
-            if row.find_parent("table") is not tag:
+    def _table(self, tag: Any) -> None:
+        rows, header, lines = [], False, []
+        for row in tag.iter("tr"):
+            if next(row.iterancestors("table")) is not tag:
                 continue  # of a table inside a cell: its words are that cell's
-            cells = row.find_all(["td", "th"], recursive=False)
-            header = header or (not rows and bool(cells) and all(cell.name == "th" for cell in cells))
-            rows.append([cell.get_text(" ", strip=True) for cell in cells])
-        line = tag.sourceline or self._line
-        self.blocks += [Block(0, text, line, line, item=True) for text in table_lines(rows, header=header)]
+            cells = [cell for cell in row if cell.tag in ("td", "th")]
+            header = header or (not rows and bool(cells) and all(cell.tag == "th" for cell in cells))
+            rows.append([" ".join(cell.itertext()) for cell in cells])
+            lines.append(row.sourceline or self._line)
+        first, last = (lines[0], lines[-1]) if lines else (self._line, self._line)
+        self.blocks += [Block(0, text, first, last, item=True) for text in table_lines(rows, header=header)]
+        self._line = last
+
+
+def _skipped(tag: Any) -> bool:
+    style = (tag.get("style") or "").replace(" ", "").lower()
+    hidden = tag.get("hidden") is not None or "display:none" in style or tag.get("aria-hidden") == "true"
+    frame = tag.tag in _FRAMES and next(tag.iterancestors("article", "main", "section"), None) is None
+    return tag.tag in _LEFT_OUT or hidden or frame
+
+
+def _level(tag: Any) -> int | None:
+    if tag.get("role") == "heading":
+        level = tag.get("aria-level") or "2"
+        return int(level) if re.fullmatch(r"[1-9]", level) else 2
+    return _HEADINGS.get(tag.tag)
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text is not None and re.fullmatch(r"\d{1,6}", text) else 1

@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
 
-from pypdf import PdfReader
+from pypdf import PdfReader, apply_configuration
 from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
 
 from tasks.data.documents.read_text import heading_level
@@ -23,6 +23,7 @@ from tasks.data.documents.sections import Block
 MOST_BYTES = 64 << 20
 MOST_PAGES = 2000
 MOST_OPERATIONS = 3_000_000  # of all pages; a page of text has some thousand
+MOST_UNPACKED = 32 << 20  # of one page's drawing operations
 MOST_CHARACTERS = 16 << 20
 _LARGER = 1.08  # times the size of most of the text
 _GAP = 1.3  # times the usual distance of two lines: a new paragraph
@@ -102,7 +103,8 @@ def _readable(where: str) -> Iterator[None]:
     logger.addHandler(heard)
     before, logger.propagate = logger.propagate, False
     try:
-        yield
+        with apply_configuration(zlib_maximum_output_length=MOST_UNPACKED, lzw_maximum_output_length=MOST_UNPACKED):
+            yield
     except FileNotDecryptedError:
         raise ValueError("encrypted: save it without a password") from None
     except DependencyError as error:
@@ -171,8 +173,8 @@ def _lines_of(read: Read, page: int) -> list[Line]:
 def _without_edges(pages: list[list[Line]]) -> list[Line]:
     """All lines but page numbers and running titles: first or last lines that repeat on half of the pages or more."""
 
-    def key(line: Line) -> str:
-        return re.sub(r"\d+", "#", line.text.lower())
+    def key(line: Line) -> tuple[str, int]:
+        return re.sub(r"\d+", "#", line.text.lower()), round(line.y / 3)
 
     edges = Counter(one for page in pages for one in {key(line) for line in [*page[:2], *page[-2:]]})
     often = {one for one, count in edges.items() if count >= max(3, len(pages) / 2)}

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from infra.digest import Digest, Record
-from tasks.data.documents.words import is_question
+from tasks.data.documents.words import is_question, unprefixed
 
 QUESTION_LEVEL = 100  # below any heading: a question's answer ends at the next heading or question
 _ITEM = re.compile(r"^(?:[-*•–◦▪‣·]|\d{1,3}[.)])\s+")
@@ -158,7 +158,7 @@ def _questions_apart(block: Block) -> list[Block]:
     for number, line in enumerate(lines):
         # a question that is wrapped over two lines is not looked for here: what is asked must stand on one
         marked = _ASKED.match(line) is not None
-        asked = is_question(line) if marked or number == 0 else None
+        asked = unprefixed(line) if marked else is_question(line) if number == 0 else None
         if asked is not None:
             parts.append((True, [asked], number))
         elif parts and not parts[-1][0]:

@@ -10,10 +10,11 @@ def word_set(text: str) -> frozenset[str]:
 
 # after these a full stop ends no sentence: English and German
 _SHORT = word_set(
-    "e.g i.e etc vs approx no nos mr mrs ms dr prof st fig sec art par inc ltd co corp dept est ext max "
-    "min tel jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun a.m p.m u.s u.k "
-    "z.b d.h u.a o.ä usw bzw ca nr abs art. ggf inkl zzgl evtl vgl str tel"
+    "e.g i.e etc vs approx mr mrs ms dr prof st inc ltd co corp dept est ext max min tel jan feb mar apr jun "
+    "jul aug sep sept oct nov dec mon tue wed thu fri a.m p.m u.s u.k z.b d.h u.a o.ä usw bzw ca ggf inkl "
+    "zzgl evtl vgl str"
 )
+_SHORT_BEFORE_FIGURE = word_set("no nos fig sec art par nr abs p pp vol")
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+\S)|[。！？]")
 _ASKS = ("?", "？", "؟")
 _PREFIX = re.compile(
@@ -37,7 +38,8 @@ def sentences(text: str) -> list[str]:
         word = (before[-1] if before else "").strip("(\"'“„«[")
         stop = text[match.start()]
         if stop in ".…" and (
-            word.lower().rstrip(".") in _SHORT
+            word.lower() in _SHORT
+            or (word.lower() in _SHORT_BEFORE_FIGURE and rest[:1].isdigit())
             or (len(word) == 1 and word.isalpha())
             or rest[:1].islower()
             or (word.isdigit() and before[:-1] == [] and len(word) < 3)

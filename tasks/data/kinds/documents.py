@@ -36,7 +36,7 @@ _READERS: dict[str, Callable[[str], list[Block]]] = {
     "text": text_blocks,
 }
 # a question with one of these says what it is about only under its title
-_UNSAID = word_set("it its this that these those they them their")
+_UNSAID = word_set("it its this these those they them")
 
 
 def read_document(name: str, data: bytes) -> list[Section]:
