@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra.digest import Record, digest_of, short
-from infra.live import Live
+from infra.pools.base import OnEvent
 from infra.programs import fresh_folder, run_program
 from infra.settings import load_settings
-from infra.store import Store
 from tasks import place
 from tasks.contracts import Baselines, Model, Night
 from tasks.data.documents.differs import differs
@@ -84,7 +83,12 @@ def unasked(questions: Sequence[Built], store: AnswerStore) -> list[Built]:
 
 
 def answers(
-    night: Night, recipe: Recipe, model: Model, questions: Sequence[Built], how: Sampling = SAMPLING
+    night: Night,
+    recipe: Recipe,
+    model: Model,
+    questions: Sequence[Built],
+    on_event: OnEvent,
+    how: Sampling = SAMPLING,
 ) -> list[str]:
     """The model's closed-book answers, in the questions' order, from the store or from the recipe's pool.
 
@@ -97,37 +101,42 @@ def answers(
     kept = answer_store(place.home(), recipe, model, how)
     new = unasked(questions, kept)
     if new:
-        _ask(night, recipe, model, new, kept, how, place.store())
+        _ask(night, recipe, model, new, kept, on_event, how)
     known = kept.read()
     return [_whole(known.get(key_of(one.prompt))) for one in questions]
 
 
 def _ask(
-    night: Night, recipe: Recipe, model: Model, new: list[Built], kept: AnswerStore, how: Sampling, store: Store
+    night: Night,
+    recipe: Recipe,
+    model: Model,
+    new: list[Built],
+    kept: AnswerStore,
+    on_event: OnEvent,
+    how: Sampling,
 ) -> None:
     pool = place.pool(recipe.pool)
     device = pool.device()
-    base, adapter = checkout(model, place.home(), store)
+    base, adapter = checkout(model, place.home(), place.store())
     folder = fresh_folder(place.home() / "work" / f"sample-{short(night.id, 16)}")
     budget = watch(night, recipe, device)
-    with Live("sample") as handle:
 
-        def on_event(event: dict[str, Any]) -> None:
-            handle(event)
-            budget.look()  # what it raises ends the program; answers are kept as they come
+    def watched(event: dict[str, Any]) -> None:
+        on_event(event)
+        budget.look()  # what it raises ends the program; answers are kept as they come
 
-        spec = {
-            "base": str(base),
-            "adapter": str(adapter) if adapter else None,
-            "quantise": recipe.serve.quantise,
-            "dtype": dtype_of(pool),
-            "threads": load_settings().threads,
-            "workers": device.count,
-            "answers": str(kept.folder),
-            "prompts": [one.prompt for one in new],
-            **how.model_dump(),
-        }
-        result_of(run_program(pool, "tasks.lm.answer_program", spec, folder, on_event))
+    spec = {
+        "base": str(base),
+        "adapter": str(adapter) if adapter else None,
+        "quantise": recipe.serve.quantise,
+        "dtype": dtype_of(pool),
+        "threads": load_settings().threads,
+        "workers": device.count,
+        "answers": str(kept.folder),
+        "prompts": [one.prompt for one in new],
+        **how.model_dump(),
+    }
+    result_of(run_program(pool, "tasks.lm.answer_program", spec, folder, watched))
     shutil.rmtree(folder)
 
 

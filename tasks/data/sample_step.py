@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from prefect import get_run_logger
 
+from infra.live import Live
 from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
@@ -48,8 +48,10 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     places, questions = questions_in(rows)
     if not questions:
         return snapshot
-    pairs, tally = outcomes(questions, answers(night, recipe, model, questions), model.digest)
-    get_run_logger().info("sample: %s", tally.sentence())
+    with Live("sample") as on_event:
+        found = answers(night, recipe, model, questions, on_event)
+        pairs, tally = outcomes(questions, found, model.digest)
+        on_event({"event": "log", "text": tally.sentence()})
     return _written(with_pairs(rows, places, pairs), snapshot, store)
 
 

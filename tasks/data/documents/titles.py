@@ -61,7 +61,7 @@ def ask_title(title: str, text: str) -> Asked | None:
     - ``how-to``: *How to return an item*: How do I return an item?
     - ``doing``: begins with one of 48 verbs: *Returning an item*: How do I return an item?
     - ``task``: such a verb with a or the, my or your behind it: *Reset your password*: How do I reset my password?
-    - ``noun``: two to four words that end in one of 29 nouns with one meaning in a policy: *Opening hours*: What are
+    - ``noun``: two to four words that end in one of 28 nouns with one meaning in a policy: *Opening hours*: What are
       the opening hours? Of an amount, the first 30 words of the text must have a figure, or *free* or *no*.
     """
     if (asked := is_question(title)) is not None:

@@ -67,7 +67,8 @@ def test_markdown_gives_sections_with_titles_words_and_lines() -> None:
         ("Policy",): "Before all else.",
         ("Policy", "Returns"): "",
         ("Policy", "Returns", "How long can I return an item?"): (
-            "You can return it within 45 days. It must be unused, see the form.\n\n- bring the label\n- hand it in at a point"
+            "You can return it within 45 days. It must be unused, see the form.\n\n"
+            "- bring the label\n- hand it in at a point"
         ),
         ("Policy", "Fees"): "- Small: Fee 2.90 EUR, Bound 2 kg\n- Large: Fee 8.90 EUR, Bound 30 kg",
     }
@@ -123,7 +124,10 @@ def test_text_knows_headings_by_underline_number_and_capitals() -> None:
 
 
 def test_an_faq_without_headings_is_cut_at_its_questions() -> None:
-    text = b"What is the fee?\nThere is none.\n\nQ: Do you ship to Norway?\nA: No.\nQ: And when?\nA: Never.\n\nHow long\ndoes it take?\n\nA day.\n"
+    text = (
+        b"What is the fee?\nThere is none.\n\nQ: Do you ship to Norway?\nA: No.\nQ: And when?\nA: Never.\n\n"
+        b"How long\ndoes it take?\n\nA day.\n"
+    )
     found = asked(rows("faq.txt", text))
     assert found == {
         "What is the fee?": "There is none.",
@@ -149,8 +153,14 @@ def test_a_pdf_gives_sections_by_size_and_weight_with_pages() -> None:
 
 def test_running_titles_and_page_numbers_of_a_pdf_are_left_out() -> None:
     pages = [
-        [("Policy 2026", 9, False), ("", 11, False), (f"What is {word} for?", 15, True), (f"For {word}s.", 11, False)]
-        + [("", 11, False), (f"Page {n}", 9, False)]
+        [
+            ("Policy 2026", 9, False),
+            ("", 11, False),
+            (f"What is {word} for?", 15, True),
+            (f"For {word}s.", 11, False),
+            ("", 11, False),
+            (f"Page {n}", 9, False),
+        ]
         for n, word in enumerate(("soap", "wood", "glass", "paper"), 1)
     ]
     found = asked(rows("a.pdf", make_pdf(pages)))
