@@ -224,9 +224,9 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 # in this order: what one has read, the next doesn't see
 _READERS: tuple[tuple[re.Pattern[str], Reader], ...] = (
-    (_pattern(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _address),
+    (_pattern(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[\w-]{2,63}"), _address),
     (_pattern(r"(?:https?://|www\.)[^\s<>\"')\]]+"), _address),
-    (_pattern(r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|org|net|example|de|io|eu)(?:/[^\s<>\"')\]]*)?"), _address),
+    (_pattern(r"(?<![\w.-])(?:[\w-]{1,63}\.){1,5}(?:com|org|net|example|de|io|eu)\b(?:/[^\s<>\"')\]]*)?"), _address),
     (_pattern(r"\d{4}-(?P<month>\d{2})-(?P<day>\d{2})\b"), _date),
     (_pattern(rf"\b(?P<month>{_MONTH})\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b(?!:)(?:,?\s+\d{{4}}\b)?"), _date),
     (_pattern(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th|\.)?\s+(?:of\s+)?(?P<month>{_MONTH})\b(?:,?\s+\d{{4}}\b)?"), _date),

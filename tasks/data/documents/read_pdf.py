@@ -28,6 +28,7 @@ MOST_CHARACTERS = 16 << 20
 _LARGER = 1.08  # times the size of most of the text
 _GAP = 1.3  # times the usual distance of two lines: a new paragraph
 _LONGEST = 140  # characters of a heading
+_LONGEST_PARAGRAPH = 20_000
 _ITEM = re.compile(r"^[-*•–◦▪‣·●○■]\s*(?=\S)")
 
 
@@ -214,7 +215,7 @@ def _blocks(lines: list[Line]) -> list[Block]:
             blocks[-1] = last._replace(text=f"{last.text} {line.text}", last=line.page)  # a heading of two lines
         elif level:
             blocks.append(Block(level, line.text, line.page, line.page))
-        elif last and not last.level and not apart and not item:
+        elif last and not last.level and not apart and not item and len(last.text) < _LONGEST_PARAGRAPH:
             blocks[-1] = last._replace(text=_hyphened(last.text, line.text), last=line.page)
         else:
             text = _ITEM.sub("- ", line.text) if item else line.text

@@ -74,11 +74,11 @@ def _paragraphs(text: str) -> list[tuple[list[str], int]]:
 
 def _texts(lines: list[str], first: int) -> list[Block]:
     """A paragraph's blocks: its items apart."""
-    blocks: list[Block] = []
+    parts: list[tuple[int, bool, list[str]]] = []
     for number, line in enumerate(lines, first):
         item = _ITEM.match(line) is not None
-        if blocks and not item:
-            blocks[-1] = blocks[-1]._replace(text=f"{blocks[-1].text}\n{line.strip()}", last=number)
+        if parts and not item:
+            parts[-1][2].append(line.strip())
         else:
-            blocks.append(Block(0, line.strip(), number, number, item=item))
-    return blocks
+            parts.append((number, item, [line.strip()]))
+    return [Block(0, "\n".join(text), number, number + len(text) - 1, item=item) for number, item, text in parts]

@@ -108,15 +108,13 @@ def joined(blocks: Sequence[Block]) -> str:
 
 def run_on(text: str) -> str:
     """A paragraph on one line, but for lines that are items of a list."""
-    lines: list[str] = []
+    lines: list[list[str]] = []
     for line in (part.strip() for part in text.split("\n")):
-        if not line:
-            continue
-        if lines and not _ITEM.match(line):
-            lines[-1] = f"{lines[-1]} {line}"
-        else:
-            lines.append(line)
-    return "\n".join(" ".join(line.split()) for line in lines)
+        if line and lines and not _ITEM.match(line):
+            lines[-1].append(line)
+        elif line:
+            lines.append([line])
+    return "\n".join(" ".join(" ".join(parts).split()) for parts in lines)
 
 
 def one_line(text: str) -> str:

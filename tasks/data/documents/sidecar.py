@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tasks.data.documents.sections import Section
@@ -72,29 +72,29 @@ def _question(raw: bytes, line: int) -> Question:
     return Question(" ".join(value["question"].split()), section, line)
 
 
-def place_of(asked: Question, sections: Sequence[Section]) -> int:
-    """The section that answers it: the one that is named, else the one whose words it shares most.
+def finder(sections: Sequence[Section]) -> Callable[[Question], int]:
+    """What finds the section that answers a question: the one it names, else the one whose words it shares most.
 
     Without a name: each word of the question weighs by how few sections have it; a section must have half of that
-    weight, and a quarter more than the next.
-
-    Raises:
-        ValueError: no section is called so, several are, or none stands out.
+    weight, and a quarter more than the next. What is given raises ValueError where no section is called so, several
+    are, or none stands out.
     """
-    if asked.section is not None:
-        return _named(asked.section, sections)
-    if len(sections) == 1:
-        return 0
     terms = [_terms(f"{' '.join(section.path)} {section.text}") for section in sections]
     spread = Counter(term for one in terms for term in one)
-    weights = {term: math.log(1 + len(sections) / (1 + spread[term])) for term in _terms(asked.question)}
-    marks = sorted(
-        ((sum(weights[t] for t in weights if t in one), -place) for place, one in enumerate(terms)), reverse=True
-    )
-    total = sum(weights.values())
-    if not marks or not total or marks[0][0] < total / 2 or marks[0][0] < 1.25 * marks[1][0]:
-        raise ValueError("it can't be told which section answers it: name one in `section`")
-    return -marks[0][1]
+
+    def place_of(asked: Question) -> int:
+        if asked.section is not None:
+            return _named(asked.section, sections)
+        if len(sections) == 1:
+            return 0
+        weights = {term: math.log(1 + len(sections) / (1 + spread[term])) for term in _terms(asked.question)}
+        marks = [sum(weight for term, weight in weights.items() if term in one) for one in terms]
+        best, next_, *_ = [*sorted(marks, reverse=True), 0.0, 0.0]
+        if best < sum(weights.values()) / 2 or best < 1.25 * next_ or best == 0.0:
+            raise ValueError("it can't be told which section answers it: name one in `section`")
+        return marks.index(best)
+
+    return place_of
 
 
 def _named(name: str, sections: Sequence[Section]) -> int:

@@ -16,6 +16,7 @@ _SHORT = word_set(
 )
 _SHORT_BEFORE_FIGURE = word_set("no nos fig sec art par nr abs p pp vol")
 _END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s+\S)|[。！？]")
+_BEHIND = re.compile(r"\s*(\S)")
 _ASKS = ("?", "？", "؟")
 _PREFIX = re.compile(
     r"^\s*(?:[#>*_•–-]+\s+)*"
@@ -33,22 +34,28 @@ def sentences(text: str) -> list[str]:
     """
     found, begin = [], 0
     for match in _END.finditer(text):
-        rest = text[match.end() :].lstrip()
-        before = text[begin : match.start()].rsplit(None, 1)
-        word = (before[-1] if before else "").strip("(\"'“„«[")
-        stop = text[match.start()]
-        if stop in ".…" and (
-            word.lower() in _SHORT
-            or (word.lower() in _SHORT_BEFORE_FIGURE and rest[:1].isdigit())
-            or (len(word) == 1 and word.isalpha())
-            or rest[:1].islower()
-            or (word.isdigit() and before[:-1] == [] and len(word) < 3)
-        ):
-            continue
-        found.append(text[begin : match.end()].strip())
-        begin = match.end()
+        if not _goes_on(text, begin, match):
+            found.append(text[begin : match.end()].strip())
+            begin = match.end()
     found.append(text[begin:].strip())
     return [one for one in found if one]
+
+
+def _goes_on(text: str, begin: int, stop: re.Match[str]) -> bool:
+    """Whether the sentence from ``begin`` goes on behind a full stop."""
+    if stop.group(0)[0] not in ".…":
+        return False
+    near = text[max(begin, stop.start() - 40) : stop.start()].split()
+    word = (near[-1] if near else "").strip("(\"'“„«[")
+    behind = _BEHIND.match(text, stop.end())
+    after = behind.group(1) if behind else ""
+    return (
+        word.lower() in _SHORT
+        or (word.lower() in _SHORT_BEFORE_FIGURE and after.isdigit())
+        or (len(word) == 1 and word.isalpha())
+        or after.islower()
+        or (len(near) == 1 and word.isdigit() and len(word) < 3)
+    )
 
 
 def unprefixed(line: str) -> str:

@@ -17,7 +17,7 @@ from tasks.data.documents.read_json import json_sections
 from tasks.data.documents.read_markdown import markdown_blocks
 from tasks.data.documents.read_text import text_blocks
 from tasks.data.documents.sections import Anchor, Block, Section, sections_of, whole_text
-from tasks.data.documents.sidecar import Question, pair_up, place_of, read_questions
+from tasks.data.documents.sidecar import Question, finder, pair_up, read_questions
 from tasks.data.documents.titles import ask_title, name_title
 from tasks.data.documents.words import is_question, unprefixed, word_set
 from tasks.data.records import Broken
@@ -118,9 +118,11 @@ def _built(
 ) -> list[Built | Broken]:
     found: list[Built | Broken] = []
     asked: list[_Asked] = []
+    questions = list(questions)
+    place_of = finder(sections if questions else ())
     for one in questions:
         try:
-            asked.append(_Asked(one.question, "sidecar", place_of(one, sections), one.line))
+            asked.append(_Asked(one.question, "sidecar", place_of(one), one.line))
         except ValueError as error:
             found.append(Broken(one.question.encode(), one.line, f"{one.question!r}: {error}"))
     asked += _of_titles(sections, form)
