@@ -1,0 +1,67 @@
+"""The sample step, between collect and validate. Without a source of documents it passes the snapshot on, on a CPU."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.live import Live
+from infra.step import CPU, step
+from infra.store import Store
+from tasks import place
+from tasks.contracts import Baselines, Device, Model, Night, Snapshot
+from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
+from tasks.data.sample_rows import questions_in, with_pairs
+from tasks.lm.merged import dtype_of
+from tasks.recipe import Recipe
+
+
+def _key(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baselines: Baselines) -> list[Any]:
+    if not has_documents(recipe):
+        return [snapshot]
+    return [
+        snapshot, serving(base, baselines), SAMPLING, recipe.serve.quantise, dtype_of(place.pool(recipe.pool)),
+    ]  # fmt: skip
+
+
+def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baselines: Baselines) -> Device:
+    """The pool's, where there is something to ask."""
+    if not has_documents(recipe):
+        return CPU
+    _, questions = questions_in(_rows(snapshot, place.store()))
+    kept = answer_store(place.home(), recipe, serving(base, baselines))
+    return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
+
+
+@step(area="data", key=_key, device=_device)
+def sample(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baselines: Baselines) -> Snapshot:
+    """Documents' questions become pairs with the serving model's own answers, on the pool."""
+    return sampled(night, recipe, snapshot, serving(base, baselines)) if has_documents(recipe) else snapshot
+
+
+def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> Snapshot:
+    """The snapshot whose questions are pairs; those that make none have left it. All else stays as it is."""
+    store = place.store()
+    rows = _rows(snapshot, store)
+    places, questions = questions_in(rows)
+    if not questions:
+        return snapshot
+    with Live("sample") as on_event:
+        found = answers(night, recipe, model, questions, on_event)
+        pairs, tally = outcomes(questions, found, model.digest)
+        on_event({"event": "log", "text": tally.sentence()})
+    return _written(with_pairs(rows, places, pairs), snapshot, store)
+
+
+def _rows(snapshot: Snapshot, store: Store) -> pa.Table:
+    return pq.read_table(store.open_path(snapshot.rows.digest_))
+
+
+def _written(rows: pa.Table, snapshot: Snapshot, store: Store) -> Snapshot:
+    with tempfile.TemporaryDirectory() as folder:
+        parquet = Path(folder) / "rows.parquet"
+        pq.write_table(rows, parquet, compression="zstd")
+        blob = store.put_file(parquet, "application/vnd.apache.parquet")
+    return snapshot.model_copy(update={"rows": blob, "n_rows": rows.num_rows})
