@@ -46,6 +46,12 @@ class SourceSpec(Record):
         default=False, description="a rolling export: rows of objects that are gone from the source stay"
     )
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "SourceSpec":
+        if self.keep and self.kind == "documents":
+            raise ValueError("keep is for exports of records: documents are read as they stand tonight")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _path_alone(cls, raw: Any) -> Any:
