@@ -264,6 +264,9 @@ def table_of(given: Sequence[Given]) -> pa.Table:
     return rows.table()
 
 
+PAIR = Built(FEE.prompt, FEE.chosen, [{"role": "assistant", "content": "No."}], id="pair")
+
+
 def table() -> pa.Table:
     return table_of([row(PAIR, 1), row(DAYS, 2), row(FEE, 3, error="not read"), row(FEE, 4), row(PAIR, 5)])
 
