@@ -38,6 +38,7 @@ HOMES = {
     "pandas": ("tasks/data/",),
     "pyarrow": ("tasks/data/",),
     "tokenizers": ("tasks/data/",),
+    "backports": ("tasks/data/sources/unpacking.py",),
     "trl": ("tasks/align/",),
     "datasets": ("tasks/align/",),
     "peft": ("tasks/align/", "tasks/lm/"),
