@@ -41,6 +41,7 @@ HOMES = {
     "lxml": ("tasks/data/documents/",),
     "markdown_it": ("tasks/data/documents/",),
     "pypdf": ("tasks/data/documents/",),
+    "backports": ("tasks/data/sources/unpacking.py",),
     "trl": ("tasks/align/",),
     "datasets": ("tasks/align/",),
     "peft": ("tasks/align/", "tasks/lm/"),

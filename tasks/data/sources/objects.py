@@ -7,7 +7,9 @@ from pydantic import Field
 from infra.digest import Record
 
 RECORD_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-DOCUMENT_ENDINGS = (".md", ".markdown", ".html", ".htm", ".txt", ".pdf", ".json", ".jsonl")
+DOCUMENT_ENDINGS = (
+    ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt", ".text", ".pdf", ".json", ".questions.jsonl",
+)  # fmt: skip
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 # of what is no record, the quarantine keeps the first bytes

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.records import Broken, Record
@@ -136,6 +136,7 @@ def test_where_packed_data_breaks_off_the_half_row_is_in_the_one_broken() -> Non
 fields = st.text(st.sampled_from(list('ab,"\n\r ü;')), max_size=8)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(fields, fields), max_size=15), st.integers(1, 40))
 def test_whatever_a_csv_writer_writes_is_read_back(table: list[tuple[str, str]], chunk: int) -> None:
     records = [{"p": first + "x", "c": second} for first, second in table]
@@ -145,6 +146,7 @@ def test_whatever_a_csv_writer_writes_is_read_back(table: list[tuple[str, str]],
     assert broken(found) == []
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200).map(lambda data: data.replace(b"\xff\xfe", b"").replace(b"\xfe\xff", b"")))
 def test_no_bytes_are_lost_silently_between_rows(data: bytes) -> None:
     """Every line that isn't blank stands in a record, in a broken one, or in the header."""

@@ -32,7 +32,7 @@ def test_a_folder_is_its_files_of_known_forms_sorted_by_name(tmp_path: Path) -> 
 
 
 def test_a_source_of_documents_is_its_documents(tmp_path: Path) -> None:
-    tree(tmp_path, "a.md", "b/c.html.gz", "d.PDF", "e.parquet", "f.txt", "a.questions.jsonl")
+    tree(tmp_path, "a.md", "b/c.html.gz", "d.PDF", "e.parquet", "f.txt", "a.questions.jsonl", "g.jsonl")
     assert names(tmp_path, "documents") == ["a.md", "a.questions.jsonl", "b/c.html.gz", "d.PDF", "f.txt"]
 
 
