@@ -7,13 +7,10 @@ from typing import Any
 from infra.jsonl import dump_lines, load_lines
 from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
-from tasks.phases import MethodName
 from tasks.trainable import trainable
 
 
-def choose(
-    lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset(), method: MethodName = "dpo"
-) -> bytes:
+def choose(lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset(), method: str = "dpo") -> bytes:
     """``count`` distinct units as JSON lines (fewer where there are fewer): of all that the method trains on, and none
     of ``left_out`` (ids)."""
     rows = [row for row in load_lines(lines) if row["id"] not in left_out]

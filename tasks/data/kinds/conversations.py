@@ -152,7 +152,8 @@ def _parts(log: Log, who: str) -> list[tuple[Run, Part]]:
 
 def _pair(record: Record, rule: str, run: Run, texts: tuple[str, str], part: Part, **models: str | None) -> Built:
     chosen, rejected = ([{"role": "assistant", "content": text}] for text in texts)
-    fields = _fields(record, rule, part) | {name: model for name, model in models.items() if model is not None}
+    fields = _fields(record, rule, part)
+    fields.update({name: model for name, model in models.items() if model is not None})
     return Built(run.prompt, chosen, rejected, **fields)
 
 

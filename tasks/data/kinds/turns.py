@@ -96,7 +96,7 @@ def turns_of(value: Fields) -> list[Turn]:
 
 def _listed(value: Fields) -> list[Any]:
     for name in _LISTS:
-        found = value.get(name)
+        found: Any = value.get(name)
         if hasattr(found, "tolist"):
             found = found.tolist()
         if isinstance(found, list) and found and all(_is_turn(one) for one in found):

@@ -179,6 +179,13 @@ def test_the_last_answer_before_a_resolution_is_a_weak_good_label_but_no_closing
     assert log(user(), bot(), resolved=False) == []
 
 
+def test_only_what_was_said_before_an_escalation_or_resolution_is_judged_by_it() -> None:
+    other = "It is the other parcel, I am afraid."
+    for name, label in (("resolved", True), ("escalated", False)):
+        (one,) = log(user(), bot(), event(name), user("and the other?"), bot(other))
+        assert (one.label, texts(one)[0], (texts(one)[1] or texts(one)[2])) == (label, [QUESTION], [BOT])
+
+
 def test_an_answer_is_used_once_by_the_strongest_that_is_known_of_it() -> None:
     assert rules(log(user(), person(draft=BOT), resolved=True, escalated=True)) == ["edit"]
     assert rules(log(user(), bot(), event("handover"), person(), escalated=True, resolved=True)) == ["hand-over"]
@@ -203,6 +210,7 @@ def test_a_plain_talk_gives_peoples_answers_with_a_small_weight_and_nothing_of_t
 
 def test_an_answer_that_rests_on_a_look_up_is_no_label() -> None:
     assert log(user(), {"role": "action", "content": "parcel was looked up"}, person()) == []
+    assert log(user(), {"role": "action", "content": "parcel was looked up"}, bot(), event("resolved")) == []
     found = log(user("Hi"), {"role": "action", "content": "x"}, person("Hello there!"), user(), person())
     assert [texts(one)[0][-1] for one in found] == [QUESTION]  # it counts until the customer speaks again
 
