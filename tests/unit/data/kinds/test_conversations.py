@@ -116,6 +116,29 @@ def test_a_persons_answer_is_over_the_bots_he_took_over_from(name: str) -> None:
     assert (one.builder, one.weight, one.rejected_model) == ("conversations/hand-over", 1.0, "m")
 
 
+def test_an_event_may_stand_on_the_message_it_came_with() -> None:
+    for found in (
+        log(user(), bot(event="handover"), person()),
+        log(user(), bot(), person(event="handover")),
+        log(user(), bot(), {"role": "system", "content": "Anna takes over", "event": "handover"}, person()),
+    ):
+        assert [(one.builder, texts(one)) for one in found] == [
+            ("conversations/hand-over", ([QUESTION], [PERSON], [BOT]))
+        ]
+    (one,) = log(user(), bot(event="resolved"))
+    assert (one.label, texts(one)[1]) == (True, [BOT])
+
+
+def test_empty_columns_and_events_that_are_only_messages_change_nothing() -> None:
+    """As tables have them: every turn has every column."""
+    empty = {"event": "message", "draft": "", "regenerated_of": "", "author": None, "feedback": None, "model": ""}
+    (one,) = log(user() | empty, person(**empty))
+    assert texts(one) == ([QUESTION], [PERSON], [])
+    empty["event"] = ""
+    (one,) = log(user() | empty, person(**empty | {"draft": BOT}))
+    assert texts(one) == ([QUESTION], [PERSON], [BOT])
+
+
 def test_a_customer_who_only_asks_for_a_person_lies_between_without_harm() -> None:
     (one,) = log(user(), bot(), user("Let me talk to a human!"), event("handover"), person())
     assert texts(one) == ([QUESTION], [PERSON], [BOT])
