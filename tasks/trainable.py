@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from tasks.phases import METHODS, MethodName
+from tasks.phases import METHODS
 
 Line = dict[str, Any]
 
@@ -25,7 +25,7 @@ def is_plain(line: bytes) -> bool:
     return b'"label": ' not in line and b'"weight": ' not in line
 
 
-def takes(method: MethodName, line: Line) -> bool:
+def takes(method: str, line: Line) -> bool:
     """Whether a method learns from such a line: each from pairs, KTO from labels, SFT from those of good answers."""
     return not is_label(line) or METHODS[method].labels == "all" or (METHODS[method].labels == "good" and line["label"])
 
@@ -36,17 +36,17 @@ def drawn(line: Line, seed: int) -> bool:
     return weight >= 1 or random.Random(f"{seed} {line['id']}").random() < weight
 
 
-def trainable(lines: Iterable[Line], method: MethodName, seed: int) -> list[Line]:
+def trainable(lines: Iterable[Line], method: str, seed: int) -> list[Line]:
     """The lines that this method trains on with this seed."""
     return [line for line in lines if takes(method, line) and drawn(line, seed)]
 
 
-def count_unfit(lines: Iterable[bytes], method: MethodName) -> int:
+def count_unfit(lines: Iterable[bytes], method: str) -> int:
     """How many labels among lines of JSON the method learns nothing from."""
     return sum(not takes(method, json.loads(line)) for line in lines if b'"label": ' in line)
 
 
-def count_units(lines: Iterable[bytes], method: MethodName, seed: int) -> int:
+def count_units(lines: Iterable[bytes], method: str, seed: int) -> int:
     """How many units lines of JSON hold."""
     pairs, others = 0, []
     for line in lines:

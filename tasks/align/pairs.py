@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
-from tasks.phases import MethodName
 from tasks.trainable import is_plain, trainable
 
 Lines = Callable[[], Iterable[bytes]]
@@ -32,7 +31,7 @@ def choose(
     count: int,
     seed: int,
     left_out: frozenset[str] = frozenset(),
-    method: MethodName = "dpo",
+    method: str = "dpo",
     replay: Replay | None = None,
 ) -> list[dict[str, Any]]:
     """``count`` distinct units (fewer where there are fewer): of all that the method trains on, and none of

@@ -11,7 +11,7 @@ from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
 from tasks.parts import lines_of, parts_of
-from tasks.phases import METHODS, MethodName
+from tasks.phases import METHODS
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
@@ -82,7 +82,7 @@ def shape_of(config: dict[str, Any], parameters: int) -> Shape:
     )
 
 
-def count_new(train: Blob, before: Blob | None, store: Store, method: MethodName = "dpo", seed: int = 0) -> int:
+def count_new(train: Blob, before: Blob | None, store: Store, method: str = "dpo", seed: int = 0) -> int:
     """Training pairs that the champion was not trained on; all of them where it is a base model. Of labels, those that
     the method takes, as units."""
     known = frozenset(parts_of(before, store)) if before is not None else frozenset[Blob]()
