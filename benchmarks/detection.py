@@ -189,7 +189,9 @@ def main() -> None:
         found = _timed(speeds, "near", n, lambda: near.find(connection, "signed", "texts"))
         leaks = leakage.find(connection, "prints", "texts", pa.Table.from_pylist(planted.items))
     cycles = graph.judge(_edges(texts)).leaving
-    result = {"rows": n, "seed": arguments.seed} | _judged(planted, found, leaks, cycles)
+    counts = {kind: len(pairs) for kind, pairs in planted.pairs.items()}
+    counts |= {"copies": len(planted.copies), "cyclic": len(planted.cyclic), "leaked": len(planted.leaked)}
+    result = {"rows": n, "seed": arguments.seed, "planted": counts} | _judged(planted, found, leaks, cycles)
     print(json.dumps(result | {"candidates": found.candidates, "skipped": found.skipped, "rows_per_s": speeds}))
 
 
@@ -203,14 +205,14 @@ def _edges(texts: pa.Table) -> pa.Table:
 def _judged(planted: Planted, found: near.Found, leaks: leakage.Leaks, cycles: pa.Table) -> dict[str, Any]:
     pairs = found.pairs.to_pylist()
     result: dict[str, Any] = {}
-    at_threshold: dict[str, float] = {}
+    at_threshold: dict[str, dict[str, float]] = {}
     for name, kind, side in (("near_duplicate", "duplicate", 0), ("contradiction", "contradiction", 1)):
         of_kind = {(one["a"], one["b"]) for one in pairs if one["relation"] == kind}
         right = sum(least(_folded(planted.rows[a]), _folded(planted.rows[b]))[side] >= 0.8 for a, b in of_kind)
         truth = planted.pairs[kind]
         result[name] = {"precision": right / max(len(of_kind), 1), "recall": len(of_kind & set(truth)) / len(truth)}
         close = {pair for pair, similarity in truth.items() if similarity < 0.82}
-        at_threshold[name] = len(of_kind & close) / len(close)
+        at_threshold[name] = {"pairs": len(close), "recall": len(of_kind & close) / len(close)}
     copies = {(one["a"], one["b"]) for one in pairs if one["relation"] == "duplicate" and one["similarity"] == 1}
     result["exact_duplicate"] = _score(copies, planted.copies)
     cyclic = set(cycles["row"].to_pylist())

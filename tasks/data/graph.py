@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tasks.data.agreement import Agreement, krippendorff
+from tasks.data.words import pc
 
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.data.features.signatures import shingles
-from tasks.data.words import TEXTS, Hashes, Places, Words, hash_sequences, parts, running, spread, words_of
+from tasks.data.words import TEXTS, Hashes, Places, Words, hash_sequences, parts, pc, running, spread, words_of
 
 Similarities = npt.NDArray[np.float64]
 MOST_SHINGLES = 4_000_000  # compared at once

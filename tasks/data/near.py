@@ -17,7 +17,7 @@ from tasks.data.jaccard import Sets, relations
 from tasks.data.words import TEXTS
 
 THRESHOLD = 0.8
-MOST_COMPARED = 50  # each row of a band is compared with so many of the earliest that share it
+MOST_COMPARED = 20  # each row of a band is compared with so many of the earliest that share it
 MOST_AT_ONCE = 1_000_000  # rows times bands joined in one statement
 MOST_SHINGLES = 20_000_000  # of rows verified at once: 160 MB
 PAIRS = pa.schema(
@@ -82,9 +82,9 @@ def find(
         near = list(_verify(connection, texts, threshold))
         connection.register("near_pairs", pa.concat_tables([PAIRS.empty_table(), *near]))
         pairs = connection.sql(_WITH_COPIES).to_arrow_table().cast(PAIRS)
-        connection.unregister("near_pairs")
         return Found(pairs, _number(connection, "SELECT count(*) FROM near_candidates"), hot, skipped)
     finally:
+        connection.unregister("near_pairs")
         for name in TABLES:
             connection.execute(f"DROP TABLE IF EXISTS {name}")
 

@@ -9,12 +9,14 @@ in numpy over their UTF-8, without a Python object a word: eight bytes of a word
 import functools
 import unicodedata
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
+
+pc: Any = pyarrow.compute  # its functions are made when it is imported: a checker sees none
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]

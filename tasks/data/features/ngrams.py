@@ -7,9 +7,8 @@ missed. Text in another order, or reworded more often than every ``RUN`` words, 
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tasks.data.words import TEXTS, Words, hash_sequences, parts, running, runs_of, spread, words_of
+from tasks.data.words import TEXTS, Words, hash_sequences, parts, pc, running, runs_of, spread, words_of
 
 RUN = 13  # words: what counts as shared text (Brown et al. 2020, appendix C)
 GRAM = 8
