@@ -31,7 +31,7 @@ def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, basel
     if not has_documents(recipe):
         return CPU
     _, questions = questions_in(_rows(snapshot, place.store()))
-    kept = answer_store(place.home(), recipe, serving(base, baselines))
+    kept = answer_store(place.home(), recipe, serving(base, baselines), SAMPLING)
     return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
 
 
@@ -49,7 +49,7 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     if not questions:
         return snapshot
     with Live("sample") as on_event:
-        found = answers(night, recipe, model, questions, on_event)
+        found = answers(night, recipe, model, questions, SAMPLING, on_event)
         pairs, tally = outcomes(questions, found, model.digest)
         on_event({"event": "log", "text": tally.sentence()})
     return _written(with_pairs(rows, places, pairs), snapshot, store)
