@@ -69,7 +69,7 @@ def serving(base: Model, baselines: Baselines) -> Model:
     return baselines.champion.model if baselines.champion is not None else base
 
 
-def answer_store(home: Path, recipe: Recipe, model: Model, how: Sampling = SAMPLING) -> AnswerStore:
+def answer_store(home: Path, recipe: Recipe, model: Model, how: Sampling) -> AnswerStore:
     """Where a model's answers are kept: under what decides them, its precision on the recipe's pool among it."""
     key = digest_of([model, how, recipe.serve.quantise, dtype_of(place.pool(recipe.pool))])
     return AnswerStore(home / "answers" / short(key, 32))
@@ -83,12 +83,7 @@ def unasked(questions: Sequence[Built], store: AnswerStore) -> list[Built]:
 
 
 def answers(
-    night: Night,
-    recipe: Recipe,
-    model: Model,
-    questions: Sequence[Built],
-    on_event: OnEvent,
-    how: Sampling = SAMPLING,
+    night: Night, recipe: Recipe, model: Model, questions: Sequence[Built], how: Sampling, on_event: OnEvent
 ) -> list[str]:
     """The model's closed-book answers, in the questions' order, from the store or from the recipe's pool.
 
@@ -101,7 +96,7 @@ def answers(
     kept = answer_store(place.home(), recipe, model, how)
     new = unasked(questions, kept)
     if new:
-        _ask(night, recipe, model, new, kept, on_event, how)
+        _ask(night, recipe, model, new, how, kept, on_event)
     known = kept.read()
     return [_whole(known.get(key_of(one.prompt))) for one in questions]
 
@@ -111,9 +106,9 @@ def _ask(
     recipe: Recipe,
     model: Model,
     new: list[Built],
+    how: Sampling,
     kept: AnswerStore,
     on_event: OnEvent,
-    how: Sampling,
 ) -> None:
     pool = place.pool(recipe.pool)
     device = pool.device()

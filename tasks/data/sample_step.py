@@ -33,7 +33,7 @@ def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, basel
     if not has_documents(recipe):
         return CPU
     questions = [one for _, found in _asked(snapshot, place.store()) for one in found]
-    kept = answer_store(place.home(), recipe, serving(base, baselines))
+    kept = answer_store(place.home(), recipe, serving(base, baselines), SAMPLING)
     return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
 
 
@@ -51,7 +51,7 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     if not questions:
         return snapshot
     with Live("sample") as on_event:
-        said = answers(night, recipe, model, questions, on_event)
+        said = answers(night, recipe, model, questions, SAMPLING, on_event)
         pairs, tally = outcomes(questions, said, model.digest)
         on_event({"event": "log", "text": tally.sentence()})
     shards, begun = [], 0

@@ -13,8 +13,8 @@ from tasks.data.documents.words import is_question, unprefixed
 
 QUESTION_LEVEL = 100  # below any heading: a question's answer ends at the next heading or question
 _ITEM = re.compile(r"^(?:[-*•–◦▪‣·]|\d{1,3}[.)])\s+")
-_ANSWER = re.compile(r"^(?:A|Answer|Antwort)\s*[:.]\s*", re.IGNORECASE)
-_ASKED = re.compile(r"^\s*(?:Q|Question|F|Frage)\s*\d*\s*[:.)]", re.IGNORECASE)
+_ANSWER = re.compile(r"^\s*(?:A|Answer|Antwort)\s*\d*\s*:\s*")
+_ASKED = re.compile(r"^\s*(?:(?:Q|Question|Frage)\s*\d*\s*[:.)]|F\s*\d*\s*:).*[?？؟]\s*$")
 
 
 class Block(NamedTuple):
@@ -81,7 +81,8 @@ def sections_of(source: str, document: Digest, blocks: Iterable[Block], unit: st
     for block in (part for whole in blocks for part in _questions_apart(whole)):
         if block.level == 0:
             begun = begun if texts or titles else block.first
-            texts.append(block)
+            answers = not texts and bool(titles) and is_question(titles[-1][1]) is not None
+            texts.append(block._replace(text=_ANSWER.sub("", block.text)) if answers else block)
         else:
             close(last)
             while titles and titles[-1][0] >= block.level:
@@ -164,8 +165,7 @@ def _questions_apart(block: Block) -> list[Block]:
         else:
             parts.append((False, [_ANSWER.sub("", line) if parts else line], number))
     if not any(asked for asked, _, _ in parts):
-        text = _ANSWER.sub("", block.text)
-        return [block._replace(text=text)]
+        return [block]
     return [
         Block(QUESTION_LEVEL if asked else 0, "\n".join(text), block.first + at, block.first + at + len(text) - 1)
         if block.last - block.first >= len(lines) - 1

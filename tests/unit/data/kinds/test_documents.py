@@ -136,6 +136,14 @@ def test_an_faq_without_headings_is_cut_at_its_questions() -> None:
     }
 
 
+def test_what_only_looks_like_an_answer_s_mark_stays() -> None:
+    text = b"# Authors\n\nA. Smith wrote it.\n\nF. Scott\nread it. f) last\n\n## Who paid for it?\n\nA: A. Smith.\n"
+    assert texts(read_document("a.md", text)) == {
+        ("Authors",): "A. Smith wrote it.\n\nF. Scott read it. f) last",
+        ("Authors", "Who paid for it?"): "A. Smith.",
+    }
+
+
 def test_a_pdf_gives_sections_by_size_and_weight_with_pages() -> None:
     data = (EXAMPLE / "customs.pdf").read_bytes()
     sections = read_document("customs.pdf", data)
