@@ -1,4 +1,4 @@
-"""What the report's pictures are drawn with: scales, ticks and SVG elements as text. Pure.
+"""What pages draw their pictures with: scales, ticks and SVG elements as text. Pure.
 
 A picture is as wide as its place: positions across are percentages, heights, strokes and letters are pixels. So letters
 are as large on a phone as on a desk, and colours are the page's (classes), light or dark. Everything is escaped here.
