@@ -119,11 +119,11 @@ def circle(classes: str, x: float, y: float, radius: float, *, value: float | No
     return f'<circle class="{classes}" cx="{percent(x)}" cy="{pixels(y)}" r="{pixels(radius)}"{_kept(value)}/>'
 
 
-def rectangle(classes: str, x1: float, x2: float, top: float, height: float) -> str:
+def rectangle(classes: str, x1: float, x2: float, top: float, height: float, *, value: float | None = None) -> str:
     """From x1 to x2, which may lie either way round."""
     return (
         f'<rect class="{classes}" x="{percent(min(x1, x2))}" y="{pixels(top)}" width="{percent(abs(x2 - x1))}" '
-        f'height="{pixels(height)}"/>'
+        f'height="{pixels(height)}"{_kept(value)}/>'
     )
 
 
