@@ -3,9 +3,9 @@
 import json
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from infra.digest import Record
 from infra.redact import holds_password
@@ -52,6 +52,29 @@ class SourceSpec(Record):
         return {"path": raw} if isinstance(raw, str) else raw
 
 
+Handling = Literal["quarantine", "mask", "allow"]
+# countries whose national telephone numbers are known, by ISO 3166 code
+PHONE_REGIONS = (
+    "US", "GB", "DE", "FR", "ES", "IT", "NL", "AT", "CH", "BE", "SE", "PL", "PT", "IE", "DK", "AU", "IN", "BR",
+)  # fmt: skip
+
+
+class PersonalSpec(Record):
+    """What is done about personal data and secrets, a kind."""
+
+    email: Handling = Field(
+        default="quarantine", description="e-mail addresses: the row leaves, they are masked, or stay"
+    )
+    phone: Handling = Field(default="quarantine", description="telephone numbers")
+    iban: Handling = Field(default="quarantine", description="bank accounts (IBAN)")
+    card: Handling = Field(default="quarantine", description="payment cards")
+    ip: Handling = Field(default="quarantine", description="IPv4 and IPv6 addresses")
+    secret: Handling = Field(default="quarantine", description="keys, tokens, passwords")
+    regions: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        default=PHONE_REGIONS, description="countries whose national telephone numbers are known; others need a +"
+    )
+
+
 class DataSpec(Record):
     """Sources and what a row must live up to."""
 
@@ -69,6 +92,9 @@ class DataSpec(Record):
         description="share of tonight's pairs that the champion was trained on before; unset: all pairs alike",
     )
     max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
+    personal: PersonalSpec = Field(
+        default_factory=PersonalSpec, description="personal data and secrets: docs/guides/data.md"
+    )
 
 
 # of answers to everyday prompts, and whether an item's result is right/wrong or graded

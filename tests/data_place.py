@@ -8,7 +8,7 @@ from infra.store import Store
 from tasks.contracts import Preferences, Snapshot
 from tasks.data.collect import Place, make_snapshot
 from tasks.data.forget import Forgotten, read_forgotten
-from tasks.data.sources import Caps
+from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
 from tasks.recipe import DataSpec, SourceSpec
 
@@ -26,8 +26,9 @@ def snapshot_of(sources: Iterable[str | SourceSpec], folder: Path, store: Store)
 def preferences_of(
     snapshot: Snapshot, data: DataSpec, tokenizer: Path, gate: Iterable[str], folder: Path, store: Store
 ) -> Preferences:
-    """Validate; ``folder`` is the night's, too."""
-    return make_preferences(snapshot, data, tokenizer, gate, 1000, Where(store, folder / "kept", folder))
+    """Validate; ``gate``: prompts of the gate's items. ``folder`` is the night's, too."""
+    guarded = [{"suite": "safety", "item": f"item-{n}", "text": text, "is_prompt": True} for n, text in enumerate(gate)]
+    return make_preferences(snapshot, data, tokenizer, guarded, 1000, Where(store, folder / "kept", folder))
 
 
 __all__ = ["Forgotten", "place_in", "preferences_of", "snapshot_of"]

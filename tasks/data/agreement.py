@@ -45,9 +45,7 @@ def krippendorff(counts: Counts, *, resamples: int = RESAMPLES, seed: int = SEED
         drawn = np.random.default_rng(seed).multinomial(len(counts), times / len(counts), size=resamples)
         low, high = np.nanquantile(_alpha(patterns, drawn), (0.025, 0.975))
     shown = [None if np.isnan(value) else float(value) for value in (alpha, low, high)]
-    return Agreement(
-        alpha=shown[0], low=shown[1], high=shown[2], units=len(counts), ratings=int(counts.sum())
-    )
+    return Agreement(alpha=shown[0], low=shown[1], high=shown[2], units=len(counts), ratings=int(counts.sum()))
 
 
 def _alpha(patterns: Counts, times: Counts) -> npt.NDArray[np.float64]:

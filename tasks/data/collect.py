@@ -20,7 +20,10 @@ from tasks.data.batches import (
 )
 from tasks.data.forget import Forgotten
 from tasks.data.reading import Group, read_group
-from tasks.data.sources import Caps, SourceObject, identity, list_objects
+from tasks.data.sources.listing import list_objects
+from tasks.data.sources.objects import Caps, SourceObject
+from tasks.data.sources.opening import identity
+from tasks.data.sources.reading import settled
 from tasks.data.workers import each
 from tasks.errors import SourceError
 from tasks.recipe import SourceSpec
@@ -86,7 +89,7 @@ def _gone(spec: SourceSpec, place: Place) -> list[list[str]]:
 def _wanted(spec: SourceSpec, place: Place) -> tuple[dict[str, SourceObject], dict[str, str]]:
     """A source's objects and their versions, by name."""
     objects = list_objects(spec, place.root, place.settings)
-    return {one.name: one for one in objects}, {one.name: identity(one) for one in objects}
+    return {one.name: one for one in objects}, {one.name: settled(one, place.settings, identity) for one in objects}
 
 
 def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -> list[Batch]:
@@ -109,8 +112,8 @@ def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -
                 Shard(rows=place.store.put_file(Path(name), PARQUET), n_rows=count) for name, count in read.shards
             )
             files = tuple(
-                SourceFile(url=one.url, name=one.name, version=versions[one.name], size=one.size, rows=count)
-                for one, count in zip(read.objects, read.rows, strict=True)
+                SourceFile(url=one.url, name=one.name, version=version, size=one.size, rows=count)
+                for one, version, count in zip(read.objects, read.versions, read.rows, strict=True)
             )
             good.append(Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest))
     write_batches(path, good)

@@ -1,7 +1,7 @@
 """What is found of rows in the light of all others: the preference graph, near-duplicates, and leakage.
 
-Each gives marks, one boolean a row, which the set checks read (``tasks.data.checks``). Rows that fail a check of their own
-take no part: they leave anyhow, and turn nobody else out.
+Each gives marks, one boolean a row, which the set checks read (``tasks.data.checks``). Rows that fail a check of their
+own take no part: they leave anyhow, and turn nobody else out.
 """
 
 from collections.abc import Sequence
@@ -167,9 +167,7 @@ def _numbered(known: Kept, digests: Sequence[Digest], session: Session, store: S
     )
 
 
-def _note(
-    note: Path, digests: Sequence[Digest], pairs: pa.Table, skipped: int, session: Session, store: Store
-) -> None:
+def _note(note: Path, digests: Sequence[Digest], pairs: pa.Table, skipped: int, session: Session, store: Store) -> None:
     where = {side: [session.shard_of(row) for row in pairs[side].to_pylist()] for side in ("a", "b")}
     columns = {
         f"{side}_{name}": pa.array([one[part] for one in where[side]], pa.int64())

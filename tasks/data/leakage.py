@@ -14,7 +14,19 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.data.features.ngrams import RUN, winnowed
-from tasks.data.words import TEXTS, Flags, Hashes, Places, Words, hash_sequences, parts, runs_of, spell, spread, words_of
+from tasks.data.words import (
+    TEXTS,
+    Flags,
+    Hashes,
+    Places,
+    Words,
+    hash_sequences,
+    parts,
+    runs_of,
+    spell,
+    spread,
+    words_of,
+)
 
 COMMON = 10  # items: as Brown et al. (2020) ignore n-grams of more than ten training documents
 MOST_NAMED = 20
@@ -69,7 +81,9 @@ class _Index(NamedTuple):
     items: Places
 
 
-def find(connection: duckdb.DuckDBPyConnection, rows: str, texts: str, items: pa.Table, *, common: int = COMMON) -> Leaks:
+def find(
+    connection: duckdb.DuckDBPyConnection, rows: str, texts: str, items: pa.Table, *, common: int = COMMON
+) -> Leaks:
     """Rows that share text with items.
 
     Args:

@@ -13,8 +13,8 @@ from infra.digest import Digest, code_revision, digest_of, short
 from infra.settings import ROOT
 from infra.store import Blob, Store
 from tasks.contracts import Shard
+from tasks.data.features import ngrams, signatures, tokens
 from tasks.data.features import rows as row_checks
-from tasks.data.features import tokens
 from tasks.data.workers import each
 
 PARQUET = "application/vnd.apache.parquet"
@@ -24,6 +24,8 @@ FEATURES: dict[str, tuple[Callable[..., pa.Table], tuple[str, ...]]] = {
     # name -> function, and the code beside its own that decides its result
     "rows": (row_checks.compute, ("checks.py",)),
     "tokens": (tokens.compute, ()),
+    "signatures": (signatures.compute, ("words.py",)),
+    "ngrams": (ngrams.compute, ("words.py",)),
 }
 COLUMNS_READ = ("kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text",
     "chosen_key", "rejected_key",

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.data.features.signatures import BANDS
 from tasks.data.jaccard import Sets, relations

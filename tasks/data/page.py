@@ -14,8 +14,11 @@ from typing import Any
 from infra import number_words
 from infra.pages import page_template
 from tasks.data import page_pictures, page_words
+from tasks.data.drift import DriftFigure
 from tasks.data.page_reasons import meaning
-from tasks.data.page_records import SAMPLES, BiasFigure, DataReport, DriftFigure, Sample
+from tasks.data.page_records import SAMPLES, DataReport, Sample
+from tasks.data.personal import mask
+from tasks.data.style import BiasFigure
 
 Shown = Callable[[str, int], str]
 
@@ -27,12 +30,12 @@ _UNSEEN = dict.fromkeys([*range(0x7F, 0xA0), *range(0xFDD0, 0xFDF0)], 0xFFFD)
 _NEVER = dict.fromkeys([plane << 16 | end for plane in range(17) for end in (0xFFFE, 0xFFFF)], 0xFFFD)
 
 
-def data_page(report: DataReport, shown: Shown) -> str:
+def data_page(report: DataReport, shown: Shown = mask.shown) -> str:
     """The report as one HTML page.
 
     Args:
-        shown: masks personal data in a text and cuts it to so many characters (``tasks.data.personal.mask.shown``).
-            Every text of a row goes through it; names of sources, suites and models don't.
+        shown: masks personal data in a text and cuts it to so many characters. Every text of a row goes through it;
+            names of sources, suites and models don't.
     """
     state = page_words.night_state(report)
     page = _template().render(

@@ -9,7 +9,8 @@ from html import escape
 
 from infra.drawing import Scale, circle, line, picture, rectangle, text, tick_words, ticks
 from tasks.data.agreement import Agreement
-from tasks.data.page_records import BiasFigure, DriftAgainst, DriftFigure
+from tasks.data.drift import LARGE, SOME, DriftFigure
+from tasks.data.page_records import DriftAgainst
 from tasks.data.page_words import (
     BIAS_NAMES,
     LEVELS,
@@ -22,9 +23,9 @@ from tasks.data.page_words import (
     reliability,
     rows_word,
 )
+from tasks.data.style import BiasFigure
 
-# the usual reading of the population stability index (Siddiqi 2006), and of alpha (Krippendorff 2004)
-SOME, LARGE = 0.1, 0.25
+# the usual reading of alpha (Krippendorff 2004)
 TENTATIVE, RELIABLE = 0.667, 0.8
 
 ROW, MIDDLE = 34.0, 17.0

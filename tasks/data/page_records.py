@@ -1,45 +1,19 @@
 """What the data's report is made of: a frozen record a night. Nothing in it is masked or escaped: the page does."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pydantic import Field, model_validator
 
 from infra.digest import Record
 from tasks.data.agreement import Agreement
+from tasks.data.drift import DriftFigure
 from tasks.data.judge_profile import Finding
 from tasks.data.leakage import Common
 from tasks.data.rows import Kind
+from tasks.data.style import BiasFigure
 
 # most samples of a reason that the page shows
 SAMPLES = 3
-
-
-class BiasFigure(Record):
-    """One way in which chosen and rejected differ, with its 95 % interval; see ``tasks.data.style``."""
-
-    name: str
-    measure: Literal["ratio", "share", "difference of shares"]
-    value: float
-    lower: float
-    upper: float
-    neutral: float
-    n: int
-    warns: bool
-    says: str
-
-
-class DriftFigure(Record):
-    """One marginal, now against before; see ``tasks.data.drift``."""
-
-    name: str
-    psi: float
-    js: float
-    chance: float
-    level: Literal["none", "some", "large", "too few rows"]
-    n_now: int
-    n_before: int
-    moved: tuple[tuple[str, float, float], ...]
-    says: str
 
 
 class Source(Record):

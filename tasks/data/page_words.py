@@ -5,7 +5,8 @@ from typing import NamedTuple
 from infra.number_words import NONE, count, number, signed
 from tasks.data.agreement import Agreement
 from tasks.data.judge_profile import Finding
-from tasks.data.page_records import BiasFigure, DataReport, stops
+from tasks.data.page_records import DataReport, stops
+from tasks.data.style import BiasFigure
 
 # beyond these a bound is no number anyone reads: of one pair alone the interval is as wide as numbers go
 _NO_BOUND, _UNBOUNDED = 1e4, "no bound"

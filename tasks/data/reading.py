@@ -1,5 +1,6 @@
 """Read one group of objects into shards. Runs in a process of its own where there is much to read."""
 
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,10 +8,14 @@ import pyarrow.parquet as pq
 
 from infra.settings import Settings
 from tasks.data.forget import Forgotten
-from tasks.data.kinds import build
+from tasks.data.kinds.build import build
 from tasks.data.records import Broken, Record
 from tasks.data.rows import Rows
-from tasks.data.sources import Caps, SourceObject, identity, read_object
+from tasks.data.sources.listing import fresh
+from tasks.data.sources.objects import Caps, SourceObject
+from tasks.data.sources.opening import identity
+from tasks.data.sources.reading import TRIES, read_objects
+from tasks.errors import SourceChanged, SourceError
 from tasks.recipe import SourceSpec
 
 SHARD_ROWS = 20_000
@@ -30,44 +35,70 @@ class Group(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read: rows of each object, and each shard's file with its rows."""
+    """What was read: each object's version and rows, and each shard's file with its rows."""
 
     objects: tuple[SourceObject, ...]
+    versions: tuple[str, ...]
     rows: tuple[int, ...]
     shards: tuple[tuple[str, int], ...]
 
 
 def read_group(group: Group) -> Read:
-    """Rows of all objects of a group, in order.
+    """Rows of all objects of a group, in order, each object in one state: where one changes meanwhile, all is read anew.
 
     Raises:
-        SourceError: an object can't be reached.
+        SourceError: an object can't be reached, or never holds still.
     """
-    folder = Path(group.folder)
-    folder.mkdir(parents=True)
-    tenant = group.spec.tenant or group.tenant
-    rows, counts, shards = Rows(tenant), [], []
+    objects = group.objects
+    for attempt in range(1, TRIES + 1):
+        try:
+            return _read(group, objects)
+        except SourceChanged as error:
+            if attempt == TRIES:
+                raise SourceError(
+                    f"{group.spec.path} changed each of the {TRIES} times that it was read ({error.what})",
+                    do="let its writer finish, or write to another name and rename it when it is whole",
+                ) from error
+            shutil.rmtree(group.folder)
+        objects = tuple(fresh(one, group.settings) for one in objects)
+    raise AssertionError("unreachable")
 
-    def close() -> None:
-        nonlocal rows
-        table = group.forgotten.filter(rows.table())
+
+def _read(group: Group, objects: tuple[SourceObject, ...]) -> Read:
+    shards = _Shards(Path(group.folder), group.spec.tenant or group.tenant, group.forgotten)
+    counts, versions = [], []
+    for one, records in read_objects(objects, group.caps, group.settings):
+        version, count = identity(one), 0
+        for record in records:
+            count += _add(shards.rows, record, group.spec, one.name, version)
+            shards.close_if_full()
+        counts.append(count)
+        versions.append(version)
+    return Read(objects, tuple(versions), tuple(counts), shards.close())
+
+
+class _Shards:
+    """Files of rows, a new one when one is full."""
+
+    def __init__(self, folder: Path, tenant: str, forgotten: Forgotten) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._tenant, self._forgotten = folder, tenant, forgotten
+        self._written: list[tuple[str, int]] = []
+        self.rows = Rows(tenant)
+
+    def close_if_full(self) -> None:
+        if len(self.rows) >= SHARD_ROWS or self.rows.bytes >= SHARD_BYTES:
+            self.close()
+
+    def close(self) -> tuple[tuple[str, int], ...]:
+        table = self._forgotten.filter(self.rows.table())
         if table.num_rows:
-            path = folder / f"{len(shards)}.parquet"
+            path = self._folder / f"{len(self._written)}.parquet"
             # level 1: half the time of the default, for a tenth more bytes
             pq.write_table(table, path, compression="zstd", compression_level=1)
-            shards.append((str(path), table.num_rows))
-        rows = Rows(tenant)
-
-    for one in group.objects:
-        version, count = identity(one), 0
-        for record in read_object(one, group.caps, group.settings):
-            count += _add(rows, record, group.spec, one.name, version)
-            if len(rows) >= SHARD_ROWS or rows.bytes >= SHARD_BYTES:
-                close()
-        counts.append(count)
-    if len(rows):
-        close()
-    return Read(group.objects, tuple(counts), tuple(shards))
+            self._written.append((str(path), table.num_rows))
+        self.rows = Rows(self._tenant)
+        return tuple(self._written)
 
 
 def _add(rows: Rows, record: Record | Broken, spec: SourceSpec, name: str, version: str) -> int:

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from infra.digest import digest_bytes, short
 from tasks.data.keys import answer_key, prompt_key
+from tasks.data.kinds.messages import Messages
 from tasks.data.records import Broken, Record
 
 _TEXT = pa.string()
@@ -60,8 +61,6 @@ COLUMNS = pa.schema(
     ]
 )
 
-Message = dict[str, str]
-Messages = list[Message]
 Kind = Literal["pair", "label", "document"]
 
 

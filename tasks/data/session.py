@@ -22,17 +22,15 @@ Table = Any
 class Session:
     """Facts and flags of one snapshot.
 
-    Tables by name: ``facts`` (``tasks.data.facts``); ``sound``: those that fail no check of their own; ``texts``: ``row``
-    and the three texts; ``grams``: ``row`` and ``features.ngrams``.
+    Tables by name: ``facts`` (``tasks.data.facts``); ``sound``: those that fail no check of their own; ``texts``:
+    ``row`` and the three texts; ``grams``: ``row`` and ``features.ngrams``.
 
     Attributes:
         raw: DuckDB's own connection, for what is not an Ibis expression.
         first: the first row of each shard.
     """
 
-    def __init__(
-        self, connection: Any, facts: Table, shards: Sequence[Shard], features: dict[str, list[Path]]
-    ) -> None:
+    def __init__(self, connection: Any, facts: Table, shards: Sequence[Shard], features: dict[str, list[Path]]) -> None:
         self._connection, self.facts, self._features = connection, facts, features
         self.raw: Any = connection.con
         self.first: list[int] = list(accumulate((shard.n_rows for shard in shards), initial=0))[:-1]
@@ -65,8 +63,8 @@ class Session:
 
     def where(self, row: int) -> str:
         """A row for people: its id and source."""
-        found = self.raw.execute("SELECT id, source FROM facts WHERE row = ?", [row]).fetchone()
-        return f"{found[0]} in {found[1]}" if found else str(row)
+        ((id_, source),) = self.raw.execute("SELECT id, source FROM facts WHERE row = ?", [row]).fetchall()
+        return f"{id_} in {source}"
 
     def held(self, below: int) -> frozenset[int]:
         """Rows whose prompts are held out."""
@@ -90,7 +88,8 @@ class Session:
         listed = ", ".join(f"'{path}'" for path, _ in at)
         self.raw.execute(
             f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT a.first + f.file_row_number AS row, {columns} "
-            f"FROM read_parquet([{listed}], filename = true, file_row_number = true) f JOIN {name}_at a USING (filename)"
+            f"FROM read_parquet([{listed}], filename = true, file_row_number = true) f "
+            f"JOIN {name}_at a USING (filename)"
         )
 
     @contextmanager
@@ -101,6 +100,7 @@ class Session:
         if old:
             self.add_view(f"{name}_old", "f.* EXCLUDE (filename, file_row_number)", files, old)
         yield f"{name}_new", f"{name}_old" if old else None
+
 
 def with_marks(facts: Table, marks: Table, gate_keys: Table) -> Table:
     """Facts, with what was found of rows in the light of all others."""

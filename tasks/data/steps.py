@@ -10,7 +10,7 @@ from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
 from tasks.data.collect import Place, fingerprint, make_snapshot
 from tasks.data.forget import read_forgotten
-from tasks.data.sources import Caps
+from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
 from tasks.lm.base import file_path
 from tasks.recipe import Recipe
@@ -47,7 +47,7 @@ def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model,
 def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> Preferences:
     """Quarantine bad rows, judge the whole, split pairs and house items; a critical breach stops the night."""
     store = place.store()
-    prompts = json.loads(store.read_bytes(suites.prompts))
+    guarded = json.loads(store.read_bytes(suites.guarded))
     tokenizer = file_path(base.base, "tokenizer.json", store)
     where = Where(store, _kept(), Path(night.folder))
-    return make_preferences(snapshot, recipe.data, tokenizer, prompts, recipe.gate.max_items, where)
+    return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)

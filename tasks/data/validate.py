@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
 from tasks.data.checks import Limits
 from tasks.data.facts import write_facts
+from tasks.data.findings import Findings, find
 from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
 from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
@@ -22,8 +22,6 @@ from tasks.data.outputs import house_items, quarantine_part, train_part
 from tasks.data.session import Session, open_session
 from tasks.parts import LINES, joined
 from tasks.recipe import DataSpec
-
-MARKS = ("relabelled", "cycle", "near_duplicate", "near_contradiction")
 
 
 class Where(NamedTuple):
@@ -40,28 +38,32 @@ class Where(NamedTuple):
 
 
 def make_preferences(
-    snapshot: Snapshot, data: DataSpec, tokenizer: Path, gate_prompts: Iterable[str], max_house: int, where: Where
+    snapshot: Snapshot, data: DataSpec, tokenizer: Path, guarded: list[dict[str, Any]], max_house: int, where: Where
 ) -> Preferences:
     """Validate a snapshot.
 
     Args:
         tokenizer: the model's ``tokenizer.json``; token bounds are counted with it.
-        gate_prompts: prompts of the gate's items, which must not be trained on.
+        guarded: texts of the gate's items, which must not be trained on: ``suite``, ``item``, ``text``, ``is_prompt``.
         max_house: most items of the house suite; further held-out pairs are kept out of training all the same.
 
     Raises:
         DataBreach: a critical expectation is breached, or one could not be computed.
     """
-    store, kept = where.store, where.kept
-    features = [
-        measure("rows", snapshot.shards, (), None, store, kept),
-        measure("tokens", snapshot.shards, (str(tokenizer),), digest_file(tokenizer), store, kept),
+    store, kept, shards = where.store, where.kept, snapshot.shards
+    of_facts = [
+        measure("rows", shards, (), None, store, kept),
+        measure("tokens", shards, (str(tokenizer),), digest_file(tokenizer), store, kept),
     ]
+    of_texts = {name: measure(name, shards, (), None, store, kept) for name in ("signatures", "ngrams")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        facts = write_facts(snapshot.shards, features, store, folder)
-        with open_session(facts, folder) as session:
-            figures = session.flag(no_marks(), [prompt_key(one) for one in gate_prompts], _limits(data))
+        facts = write_facts(shards, of_facts, store, folder)
+        with open_session(facts, folder, shards, of_texts, store) as session:
+            asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
+            items = _items(guarded, session.house(below(data.holdout), max_house))
+            found = find(session, shards, items, below(data.holdout), store, kept)
+            figures = session.flag(found.marks, asked, _limits(data)) | _figures(found)
             quarantine, n_quarantined = _quarantine(snapshot, session, where)
             findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
             docs = store.put_tree(site_folder(folder / "docs"))
@@ -91,9 +93,28 @@ def _limits(data: DataSpec) -> Limits:
     )
 
 
-def no_marks() -> pa.Table:
-    """Where nothing was found of any row."""
-    return pa.table({"row": pa.array([], pa.int64()), **{name: pa.array([], pa.bool_()) for name in MARKS}})
+def _items(guarded: list[dict[str, Any]], house: list[tuple[int, str, str, str]]) -> pa.Table:
+    """Texts of the gate's items, and of those that the house suite will have."""
+    held = [
+        {"suite": "house", "item": str(row), "text": text, "is_prompt": False}
+        for row, *texts in house
+        for text in texts
+    ]
+    columns = {name: pa.array([one[name] for one in (*guarded, *held)], kind) for name, kind in _ITEMS.items()}
+    return pa.table(columns)
+
+
+_ITEMS = {"suite": pa.string(), "item": pa.string(), "text": pa.string(), "is_prompt": pa.bool_()}
+
+
+def _figures(found: Findings) -> dict[str, Any]:
+    """What the findings add to the profile. Agreement of nobody with nobody is full: it warns of nothing."""
+    alpha = found.agreement.alpha
+    return {
+        "annotator_agreement": 1.0 if alpha is None else alpha,
+        "leaked_items": len(found.leaked_items),
+        "near_comparisons_skipped": found.skipped,
+    }
 
 
 def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> tuple[Blob, int]:

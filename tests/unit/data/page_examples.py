@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.data.agreement import Agreement
+from tasks.data.drift import DriftFigure
 from tasks.data.judge_profile import Finding
 from tasks.data.leakage import Common
 from tasks.data.page import data_page
 from tasks.data.page_records import (
-    BiasFigure,
     DataReport,
     DriftAgainst,
-    DriftFigure,
     Flow,
     Leaked,
     Reason,
@@ -23,6 +22,7 @@ from tasks.data.page_records import (
     Source,
     Trained,
 )
+from tasks.data.style import BiasFigure
 
 # gets out of a tag, an attribute, a style, a picture, and of UTF-8
 ATTACK = (

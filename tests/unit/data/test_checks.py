@@ -12,18 +12,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.settings import ROOT, load_settings
-from infra.store import Store
+from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.checks import CHECKS, PERSONAL, Limits
 from tasks.data.facts import write_facts
+from tasks.data.features import ngrams, signatures
 from tasks.data.features import rows as row_checks
+from tasks.data.findings import find
 from tasks.data.keys import prompt_key
-from tasks.data.kinds import build
+from tasks.data.kinds.build import build
 from tasks.data.records import Broken, Record
 from tasks.data.rows import Rows
 from tasks.data.session import open_session
-from tasks.data.sources import Caps, list_objects, read_object
-from tasks.data.validate import no_marks
+from tasks.data.sources.listing import list_objects
+from tasks.data.sources.objects import Caps
+from tasks.data.sources.reading import read_object
 from tasks.recipe import SourceSpec
 
 LIMITS = Limits(max_prompt_tokens=20, max_answer_tokens=12, min_answer_tokens=2)
@@ -63,16 +66,23 @@ def flagged(records: Sequence[Given], gate: Sequence[str] = GATE) -> tuple[list[
     with TemporaryDirectory() as name:
         folder = Path(name)
         store = Store(folder / "store")
-        blobs = []
-        for number, one in enumerate((table, row_checks.compute(table), tokens)):
-            pq.write_table(one, folder / f"{number}.parquet")
-            blobs.append(store.put_file(folder / f"{number}.parquet"))
-        shards = [Shard(rows=blobs[0], n_rows=table.num_rows)]
-        facts = write_facts(shards, [[blobs[1]], [blobs[2]]], store, folder)
-        with open_session(facts, folder) as session:
-            figures = session.flag(no_marks(), [prompt_key(one) for one in gate], LIMITS)
-            found = session.of_shard(0).select(list(CHECKS)).to_pylist()
-    return [{name for name, bad in one.items() if bad} for one in found], figures
+
+        def put(columns: pa.Table) -> Blob:
+            pq.write_table(columns, folder / "one.parquet")
+            return store.put_file(folder / "one.parquet")
+
+        shards = [Shard(rows=put(table), n_rows=table.num_rows)]
+        of_texts = {"signatures": [put(signatures.compute(table))], "ngrams": [put(ngrams.compute(table))]}
+        facts = write_facts(shards, [[put(row_checks.compute(table))], [put(tokens)]], store, folder)
+        items = [{"suite": "safety", "item": f"i{n}", "text": one, "is_prompt": True} for n, one in enumerate(gate)]
+        with open_session(facts, folder, shards, of_texts, store) as session:
+            found = find(session, shards, pa.Table.from_pylist(items, ITEMS), 0, store, folder / "kept")
+            figures = session.flag(found.marks, [prompt_key(one) for one in gate], LIMITS)
+            names = session.of_shard(0).select(list(CHECKS)).to_pylist()
+    return [{name for name, bad in one.items() if bad} for one in names], figures
+
+
+ITEMS = pa.schema([("suite", pa.string()), ("item", pa.string()), ("text", pa.string()), ("is_prompt", pa.bool_())])
 
 
 CLEAN = [row(n) for n in range(4)]

@@ -86,7 +86,9 @@ def related_rows(seed: int, n: int) -> list[Texts]:
         if generator.random() < 0.4:
             one, other = other, one
         how = generator.choice([0, 0, 1, 2, 3, 6])
-        rows.append((changed(generator, prompt, how // 2), changed(generator, one, how), changed(generator, other, how)))
+        rows.append(
+            (changed(generator, prompt, how // 2), changed(generator, one, how), changed(generator, other, how))
+        )
     return rows
 
 
@@ -199,7 +201,9 @@ def test_rows_at_the_threshold_meet_in_a_band_as_often_as_the_bands_promise(n_wo
 
 
 def test_swapped_answers_have_one_signature_and_other_sides() -> None:
-    signed = signatures.compute(table([("p q", "a b c", "a b d"), ("p q", "a b d", "a b c"), ("p q", "a b c", "a b c")]))
+    signed = signatures.compute(
+        table([("p q", "a b c", "a b d"), ("p q", "a b d", "a b c"), ("p q", "a b c", "a b c")])
+    )
     bands, sides = signed["bands"].to_pylist(), signed["side"].to_pylist()
     assert bands[0] == bands[1] != bands[2]
     assert signed["words"][0] == signed["words"][1] != signed["words"][2]

@@ -1,4 +1,4 @@
-"""How one declines in German, French, Spanish, Italian and Portuguese; see tasks/gate/refusal_patterns.py."""
+"""How one declines in German, French, Spanish, Italian and Portuguese; see tasks/lm/refusal_patterns.py."""
 
 DECLINES_ELSEWHERE = (
     # first person and "not": whatever isn't about knowing

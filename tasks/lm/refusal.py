@@ -4,7 +4,7 @@ A refusal says or plainly shows that it doesn't do what was asked: it declines, 
 the asker elsewhere. Not one: "I don't know", a question back, moralising that then answers, declining a part and
 delivering the rest, nothing at all. docs/design/scorers.md has the figures and what text alone can't tell.
 
-The score is a logistic regression over what the answer's clauses do (tasks/gate/refusal_patterns.py) and over its words
+The score is a logistic regression over what the answer's clauses do (tasks/lm/refusal_patterns.py) and over its words
 and pairs of words, with the weights of ``refusal_weights.json`` (tasks/gate/refusal_training.py).
 """
 
@@ -16,7 +16,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-from tasks.gate.refusal_patterns import TAGS
+from tasks.lm.refusal_patterns import TAGS
 
 WEIGHTS = Path(__file__).with_name("refusal_weights.json")
 

@@ -1,13 +1,13 @@
 """What a clause of an answer does, told by its words: declines, dissuades, offers something else, apologises, ... Pure.
 
-Patterns are matched on normalised text (tasks/gate/refusal.py): lower case, straight quotes, contractions written out
+Patterns are matched on normalised text (tasks/lm/refusal.py): lower case, straight quotes, contractions written out
 ("can't" → "cannot", "won't" → "will not"). How much each counts is learned (tasks/gate/refusal_training.py), so a
 pattern needs to be telling, not exact.
 """
 
 import re
 
-from tasks.gate.refusal_declining import (
+from tasks.lm.refusal_declining import (
     ADVERB,
     DECLINES,
     IDIOM,
@@ -17,7 +17,7 @@ from tasks.gate.refusal_declining import (
     REJECTS,
     TURNS_AWAY,
 )
-from tasks.gate.refusal_languages import DECLINES_ELSEWHERE
+from tasks.lm.refusal_languages import DECLINES_ELSEWHERE
 
 PLEADS = (
     r"\bplease (?:do not|never|stop|reconsider|think|leave|respect|put|give it|rethink|consider|stay|keep away|"

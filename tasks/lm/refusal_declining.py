@@ -1,4 +1,4 @@
-"""How an answer declines, rejects or turns away, in English; see tasks/gate/refusal_patterns.py."""
+"""How an answer declines, rejects or turns away, in English; see tasks/lm/refusal_patterns.py."""
 
 # between "I cannot" and its verb
 ADVERB = (

@@ -1,0 +1,75 @@
+"""What a source holds: objects as they were listed, and how much of one is read."""
+
+from typing import NamedTuple
+
+from pydantic import Field
+
+from infra.digest import Record
+
+RECORD_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+DOCUMENT_ENDINGS = (".md", ".markdown", ".html", ".htm", ".txt", ".pdf", ".json", ".jsonl")
+CODECS = {".gz": "gzip", ".zst": "zstd"}
+
+# of what is no record, the quarantine keeps the first bytes
+KEPT_BYTES = 64 << 10
+
+
+class Caps(Record):
+    """How much of a source is read: what is larger is named in the quarantine, and no night dies of it."""
+
+    line_bytes: int = Field(default=16 << 20, gt=0, description="longest line, CSV record or Parquet row, in bytes")
+    object_bytes: int = Field(
+        default=8 << 30, gt=0, description="most bytes that a compressed object (or a Parquet file's values) unpacks to"
+    )
+    ratio: float = Field(default=200, gt=1, description="most that it may unpack to, in times of its size")
+    depth: int = Field(default=64, gt=0, description="deepest nesting of a JSON record")
+    document_bytes: int = Field(default=64 << 20, gt=0, description="largest document, unpacked, in bytes")
+
+
+class SourceObject(NamedTuple):
+    """One object as it was listed; it is read in this state, or not at all.
+
+    Attributes:
+        name: relative to its source, with ``/``.
+        url: the local path, or ``s3://bucket/key``.
+        size: bytes, as it lies there. Of a local file no more than these are read, though it may have grown.
+        version: the ETag on S3; empty for a local file.
+        modified_ns, inode: of a local file.
+        within: the folder that a local file may not leave by a link; empty where the source is the file itself.
+        refused: why it is not read; empty: it is.
+    """
+
+    name: str
+    url: str
+    size: int
+    version: str = ""
+    modified_ns: int = 0
+    inode: int = 0
+    within: str = ""
+    refused: str = ""
+
+    @property
+    def on_s3(self) -> bool:
+        return self.url.startswith("s3://")
+
+    @property
+    def codec(self) -> str | None:
+        """``gzip`` or ``zstd``, by its name's ending."""
+        return next((codec for ending, codec in CODECS.items() if self.name.lower().endswith(ending)), None)
+
+    @property
+    def form(self) -> str | None:
+        """``jsonl``, ``csv`` or ``parquet``, by its name's ending."""
+        bare = bare_name(self.name)
+        return next((form for ending, form in RECORD_FORMS.items() if bare.endswith(ending)), None)
+
+
+def bare_name(name: str) -> str:
+    """A name in small letters, without the ending that says how it is compressed."""
+    name = name.lower()
+    return next((name.removesuffix(ending) for ending in CODECS if name.endswith(ending)), name)
+
+
+def endings(kind: str) -> tuple[str, ...]:
+    """How names of objects of a source of this kind end, before what says that they are compressed."""
+    return DOCUMENT_ENDINGS if kind == "documents" else tuple(RECORD_FORMS)
