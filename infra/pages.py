@@ -1,4 +1,7 @@
-"""HTML pages from templates: everything that is put in is escaped, and a name that is missing is an error."""
+"""HTML pages from templates: everything that is put in is escaped, and a name that is missing is an error.
+
+``page_style.html``, beside this file, is what all reports look like; a template of any folder may include it.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,11 +9,11 @@ from typing import Any
 
 
 def page_template(folder: Path, name: str, filters: Mapping[str, Callable[..., Any]]) -> Any:
-    """A Jinja template of this folder, with filters by name."""
+    """A Jinja template of this folder (or, included, of this file's), with filters by name."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only where a page is made
 
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,7 +10,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from infra import number_words
 from infra.digest import short
+from infra.number_words import amount, digits_for, limit, signed
 from infra.pages import page_template
 from tasks.contracts import (
     Baselines,
@@ -25,9 +27,8 @@ from tasks.contracts import (
     SuiteResult,
     Verdict,
 )
-from tasks.gate import pictures, pictures_lines, report_history, report_next, report_numbers, report_rows
+from tasks.gate import pictures, pictures_lines, report_history, report_next, report_rows
 from tasks.gate.flips import FlipCount, interleave
-from tasks.gate.report_numbers import amount, digits_for, limit, signed
 
 # worst and best flips that are open when the page is; the others are a click away
 OPEN_FLIPS = 4
@@ -168,7 +169,7 @@ def _plain(text: str) -> str:
 @cache
 def _template() -> Any:
     names = ("signed", "number", "duration", "size", "count", "beginning")
-    filters = {name: getattr(report_numbers, name) for name in names} | {"coded": _coded}
+    filters = {name: getattr(number_words, name) for name in names} | {"coded": _coded}
     return page_template(Path(__file__).parent, "report.html", filters)
 
 
@@ -181,7 +182,7 @@ def _coded(text: str) -> Any:
 
 
 def _safe(html: str) -> Any:
-    """Pieces that are escaped where they are drawn (pictures_draw)."""
+    """Pieces that are escaped where they are drawn (infra.drawing)."""
     from markupsafe import Markup
 
     return Markup(html)

@@ -1,4 +1,4 @@
-"""What the report's pictures are drawn with: scales, ticks and SVG elements as text. Pure.
+"""What pages draw their pictures with: scales, ticks and SVG elements as text. Pure.
 
 A picture is as wide as its place: positions across are percentages, heights, strokes and letters are pixels. So letters
 are as large on a phone as on a desk, and colours are the page's (classes), light or dark. Everything is escaped here.
@@ -119,11 +119,11 @@ def circle(classes: str, x: float, y: float, radius: float, *, value: float | No
     return f'<circle class="{classes}" cx="{percent(x)}" cy="{pixels(y)}" r="{pixels(radius)}"{_kept(value)}/>'
 
 
-def rectangle(classes: str, x1: float, x2: float, top: float, height: float) -> str:
+def rectangle(classes: str, x1: float, x2: float, top: float, height: float, *, value: float | None = None) -> str:
     """From x1 to x2, which may lie either way round."""
     return (
         f'<rect class="{classes}" x="{percent(min(x1, x2))}" y="{pixels(top)}" width="{percent(abs(x2 - x1))}" '
-        f'height="{pixels(height)}"/>'
+        f'height="{pixels(height)}"{_kept(value)}/>'
     )
 
 

@@ -1,4 +1,4 @@
-"""How the report writes numbers: signs, limits, amounts, times; and how it shortens texts. Pure."""
+"""How pages write numbers: signs, limits, amounts, times; and how they shorten texts. Pure."""
 
 NONE = "–"
 
