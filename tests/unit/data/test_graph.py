@@ -82,6 +82,12 @@ def test_only_the_same_person_at_a_later_time_takes_a_label_back(edges: list[Edg
     assert reasons(edges) == {0: "contradiction", 1: "contradiction"}
 
 
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (2, 1)])
+def test_an_annotator_who_ends_undecided_takes_nothing_back(one: int, other: int) -> None:
+    edges = [edge(one, other, 5, "ann"), edge(one, other, 10, "ann"), edge(other, one, 10, "ann")]
+    assert reasons(edges) == dict.fromkeys(range(3), "contradiction")
+
+
 def test_times_may_be_timestamps() -> None:
     days = [datetime.datetime(2026, 11, day) for day in (3, 2)]
     table = pa.table(
