@@ -70,8 +70,8 @@ def test_rows_before_a_damaged_byte_are_kept_though_zlib_gives_nothing_of_that_c
 
 
 def test_wherever_very_repetitive_data_is_cut_all_that_it_unpacks_to_is_given() -> None:
-    packed = PACKERS[".gz"](b"x" * 3_000_000)
-    for cut in range(20, len(packed), 7):
+    packed = PACKERS[".gz"](b"x" * 300_000)
+    for cut in range(20, len(packed)):
         whole = zlib.decompressobj(31).decompress(packed[:cut])
         assert len(taken(packed[:cut], "gzip")[0]) == len(whole)
 
