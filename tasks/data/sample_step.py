@@ -12,6 +12,7 @@ from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
 from tasks.contracts import Baselines, Device, Model, Night, Snapshot
+from tasks.data.rows import Built
 from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
 from tasks.data.sample_rows import questions_in, with_pairs
 from tasks.lm.merged import dtype_of
@@ -30,7 +31,7 @@ def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, basel
     """The pool's, where there is something to ask."""
     if not has_documents(recipe):
         return CPU
-    _, questions = questions_in(_rows(snapshot, place.store()))
+    questions = _questions(snapshot, place.store())
     kept = answer_store(place.home(), recipe, serving(base, baselines), SAMPLING)
     return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
 
@@ -44,10 +45,10 @@ def sample(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baseli
 def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> Snapshot:
     """The snapshot whose questions are pairs; those that make none have left it. All else stays as it is."""
     store = place.store()
-    rows = _rows(snapshot, store)
-    places, questions = questions_in(rows)
-    if not questions:
+    if not _questions(snapshot, store):
         return snapshot
+    rows = pq.read_table(store.open_path(snapshot.rows.digest_))
+    places, questions = questions_in(rows)
     with Live("sample") as on_event:
         found = answers(night, recipe, model, questions, SAMPLING, on_event)
         pairs, tally = outcomes(questions, found, model.digest)
@@ -55,8 +56,12 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     return _written(with_pairs(rows, places, pairs), snapshot, store)
 
 
-def _rows(snapshot: Snapshot, store: Store) -> pa.Table:
-    return pq.read_table(store.open_path(snapshot.rows.digest_))
+def _questions(snapshot: Snapshot, store: Store) -> list[Built]:
+    """The questions alone, without reading the other rows."""
+    path = store.open_path(snapshot.rows.digest_)
+    if "kind" not in pq.read_schema(path).names:
+        return []
+    return questions_in(pq.read_table(path, filters=[("kind", "=", "document")]))[1]
 
 
 def _written(rows: pa.Table, snapshot: Snapshot, store: Store) -> Snapshot:
