@@ -466,7 +466,7 @@ def odd_reports(draw: st.DrawFn) -> DataReport:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(odd_reports())
 def test_any_report_gives_a_whole_page_with_every_picture_inside_its_place(report: DataReport) -> None:
     html = data_page(report, plain)
