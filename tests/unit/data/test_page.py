@@ -4,6 +4,7 @@ import math
 import re
 from html import unescape
 from html.parser import HTMLParser
+from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -18,6 +19,7 @@ from tasks.data.leakage import Common
 from tasks.data.page import BRIEF, TEXT, data_page, legible
 from tasks.data.page_reasons import MEANINGS, meaning
 from tasks.data.page_records import DataReport, DriftAgainst, Flow, Leaked, Reason, Sample, Trained
+from tasks.data.rows import Kind
 from tests.unit.data.page_examples import (
     ATTACK,
     BIAS,
@@ -420,7 +422,7 @@ FLOATS = st.floats(-1e300, 1e300, allow_nan=False)
 
 @st.composite
 def odd_reports(draw: st.DrawFn) -> DataReport:
-    kinds = draw(st.lists(st.sampled_from(["pair", "label", "document"]), unique=True))
+    kinds: list[Kind] = draw(st.lists(st.sampled_from(get_args(Kind)), unique=True))
     flows = []
     for kind in kinds:
         left, held, train, aside = (draw(COUNTS) for _ in range(4))
