@@ -107,7 +107,7 @@ class Preferences(Record):
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"data_docs", "warnings"})
 
-    train: Blob  # JSONL: {id, prompt, chosen, rejected} in TRL's conversational form
+    train: Blob  # JSONL: {id, prompt, chosen, rejected}, or {id, prompt, completion, label}, as TRL names them; weight
     house: Blob  # JSONL: choice items {id, topic, messages, choices, answer}
     quarantine: Blob  # JSONL: {id, source, line, reasons, raw}
     profile: Blob  # JSON: one flat object

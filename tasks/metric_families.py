@@ -10,7 +10,7 @@ from infra.exposition import Family
 
 STATES = ("Completed", "Skipped", "Failed", "Unhealthy", "Interrupted", "OverBudget", "PastDeadline", "other")
 VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "BLOCK", "none")
-STEPS = ("collect", "validate", "decide", "align", "score", "judge", "register", "other")
+STEPS = ("collect", "sample", "validate", "decide", "align", "score", "judge", "register", "other")
 
 # recipe is the registered model's name
 FAMILIES = (

@@ -46,6 +46,12 @@ class SourceSpec(Record):
         default=False, description="a rolling export: rows of objects that are gone from the source stay"
     )
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "SourceSpec":
+        if self.keep and self.kind == "documents":
+            raise ValueError("keep is for exports of records: documents are read as they stand tonight")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _path_alone(cls, raw: Any) -> Any:
@@ -75,6 +81,18 @@ class PersonalSpec(Record):
     )
 
 
+class Caps(Record):
+    """How much of a source is read: what is larger is named in the quarantine, and no night dies of it."""
+
+    line_bytes: int = Field(default=16 << 20, gt=0, description="longest line, CSV record or Parquet row, in bytes")
+    object_bytes: int = Field(
+        default=8 << 30, gt=0, description="most bytes that a compressed object (or a Parquet file's values) unpacks to"
+    )
+    ratio: float = Field(default=200, gt=1, description="most that it may unpack to, in times of its size")
+    depth: int = Field(default=64, gt=0, description="deepest nesting of a JSON record")
+    document_bytes: int = Field(default=64 << 20, gt=0, description="largest document, unpacked, in bytes")
+
+
 class DataSpec(Record):
     """Sources and what a row must live up to."""
 
@@ -92,6 +110,7 @@ class DataSpec(Record):
         description="share of tonight's pairs that the champion was trained on before; unset: all pairs alike",
     )
     max_quarantined: float = Field(default=0.5, gt=0, le=1, description="a larger quarantined share stops the night")
+    caps: Caps = Field(default_factory=Caps, description="how much of a source is read")
     personal: PersonalSpec = Field(
         default_factory=PersonalSpec, description="personal data and secrets: docs/guides/data.md"
     )

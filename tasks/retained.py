@@ -169,7 +169,7 @@ def _last_night(home: Path) -> Path | None:
 
 def _old_work(home: Path, going: set[Path], before: float) -> Iterator[Path]:
     """Folders of nights' programs: specs, outputs, how jobs ended. Those of a night that hasn't ended stay."""
-    for folder in sorted(path for kind in ("align", "score") for path in (home / "work").glob(f"{kind}-*")):
+    for folder in sorted(path for kind in ("sample", "align", "score") for path in (home / "work").glob(f"{kind}-*")):
         night = home / "nights" / folder.name.partition("-")[2]
         unfinished = night.is_dir() and not has_ended(night)
         if folder.is_dir() and not unfinished and folder not in going and newest(folder) < before:

@@ -6,7 +6,7 @@ from typing import Any
 from infra.digest import short
 from tasks.contracts import Bill, Night, Plan, Preferences, Release, StepReport, Verdict
 
-STEPS = ("collect", "validate", "decide", "align", "score", "judge", "register")
+STEPS = ("collect", "sample", "validate", "decide", "align", "score", "judge", "register")
 
 
 def step_reports(entries: list[dict[str, Any]], run: str) -> list[StepReport]:

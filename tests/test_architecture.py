@@ -24,7 +24,7 @@ ARROWS = {
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
     "contracts", "errors", "recipe", "phases", "place", "portability", "probes", "lm", "receipts", "release",
-    "spending", "turns",
+    "spending", "trainable", "turns",
 }  # fmt: skip
 
 # one home a library: folders (or files) that may import it
@@ -38,6 +38,10 @@ HOMES = {
     "pandas": ("tasks/data/",),
     "pyarrow": ("tasks/data/",),
     "tokenizers": ("tasks/data/",),
+    "lxml": ("tasks/data/documents/",),
+    "markdown_it": ("tasks/data/documents/",),
+    "pypdf": ("tasks/data/documents/",),
+    "backports": ("tasks/data/sources/unpacking.py",),
     "trl": ("tasks/align/",),
     "datasets": ("tasks/align/",),
     "peft": ("tasks/align/", "tasks/lm/"),
@@ -46,7 +50,8 @@ HOMES = {
     "py3langid": ("tasks/lm/language.py",),
     "lm_eval": ("tasks/gate/foreign/",),
     "inspect_ai": ("tasks/gate/foreign/",),
-    "scipy": ("tasks/gate/", "tasks/data/drift.py", "tasks/data/intervals.py"),
+    "scipy": ("tasks/data/", "tasks/gate/"),
+    "rensa": ("tasks/data/features/",),
     "jinja2": ("infra/pages.py", "tasks/lm/template.py"),
     "phonenumbers": ("tasks/data/personal/contact.py",),
     "stdnum": ("tasks/data/personal/numbers.py",),
@@ -74,6 +79,7 @@ PROGRAMS = (
     "tasks/align/program.py",
     "tasks/gate/foreign/program.py",
     "tasks/gate/scoring_program.py",
+    "tasks/lm/answer_program.py",
     "tasks/lm/ask_program.py",
     "tasks/lm/import_program.py",
     "tasks/lm/merge_program.py",

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
+from tasks.trainable import is_plain, trainable
 
 Lines = Callable[[], Iterable[bytes]]
 
@@ -25,22 +27,35 @@ class Replay(NamedTuple):
 
 
 def choose(
-    lines: Lines, count: int, seed: int, left_out: frozenset[str] = frozenset(), replay: Replay | None = None
+    lines: Lines,
+    count: int,
+    seed: int,
+    left_out: frozenset[str] = frozenset(),
+    method: str = "dpo",
+    replay: Replay | None = None,
 ) -> list[dict[str, Any]]:
-    """``count`` distinct pairs (fewer where there are fewer), none of ``left_out`` (ids).
+    """``count`` distinct units (fewer where there are fewer): of all that the method trains on, and none of
+    ``left_out`` (ids).
 
-    The lines are gone through twice, and only what is chosen is held: there may be millions.
+    The lines are gone through twice, and of plain pairs only what is chosen is held: there may be millions.
     """
     known = {_short(line) for line in replay.earlier()} if replay else set[bytes]()
     new: list[int] = []
     old: list[int] = []
+    others: list[dict[str, Any]] = []  # labels and weak pairs
     for number, line in enumerate(lines()):
-        if not left_out or json.loads(line)["id"] not in left_out:
+        if left_out and json.loads(line)["id"] in left_out:
+            continue
+        if not is_plain(line):
+            others.append(json.loads(line))
+        else:
             (old if _short(line) in known else new).append(number)
+    units = units_of(trainable(others, method, seed), method)
+    new += [-1 - number for number in range(len(units))]
     picked = _pick(new, old, count, seed, replay.share if replay else 0.0)
-    place = {number: order for order, number in enumerate(picked)}
-    chosen = {place[number]: json.loads(line) for number, line in enumerate(lines()) if number in place}
-    return [chosen[order] for order in range(len(picked))]
+    wanted = set(picked)
+    found = {number: json.loads(line) for number, line in enumerate(lines()) if number in wanted}
+    return [found[number] if number >= 0 else units[-1 - number] for number in picked]
 
 
 def _pick(new: list[int], old: list[int], count: int, seed: int, share: float) -> list[int]:
@@ -87,9 +102,9 @@ def refuse_too_few(count: int, steps: int, batch_size: int) -> None:
 
 
 def pair_tokens(tokenizer: Any, pair: dict[str, Any]) -> int:
-    """Tokens of the longer of a pair's two conversations, the chat template's among them."""
-    both = [[*pair["prompt"], *pair[side]] for side in ("chosen", "rejected")]
-    return max(map(len, tokenizer.apply_chat_template(both, tokenize=True, return_dict=True)["input_ids"]))
+    """Tokens of the longest of a pair's conversations, the chat template's among them."""
+    all_of_it = conversations_of(pair)
+    return max(map(len, tokenizer.apply_chat_template(all_of_it, tokenize=True, return_dict=True)["input_ids"]))
 
 
 def refuse_too_long(pairs: list[dict[str, Any]], tokenizer: Any, context: int | None) -> None:

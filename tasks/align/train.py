@@ -20,6 +20,7 @@ from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
+from tasks.align.labels import said_of_labels
 from tasks.align.made import store_model
 from tasks.align.pairs import Replay, choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
@@ -61,7 +62,8 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     pairs = store.put_file(work / "pairs.jsonl", LINES)
     if swept:
         names = ", ".join(folder.name for folder in swept)
-        spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
+        removed = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
+        spec["said"] = "; ".join(filter(None, (spec.get("said"), removed)))
     with tracker.ending(run):
         try:
             budget = watch(night, recipe, pool.device())
@@ -99,12 +101,15 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     replay = None
     if plan.earlier is not None and recipe.data.replay is not None:
         replay = Replay(partial(lines_of, plan.earlier, store), recipe.data.replay)
-    pairs = choose(partial(lines_of, preferences.train, store), plan.pairs, recipe.seed, read_quarantine(home), replay)
+    train = partial(lines_of, preferences.train, store)
+    pairs = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method, replay)
+    said = said_of_labels(train(), pairs, phase)
     steps = whole_steps(plan.steps, len(pairs), phase.batch_size, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: steps * phase.batch_size]))
     folder, _ = checkout(base, home, store)
     return {
+        **({"said": said} if said else {}),
         "base": str(folder),
         "pairs": str(work / "pairs.jsonl"),
         "out": str(work / "out"),

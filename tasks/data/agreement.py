@@ -30,9 +30,9 @@ class Agreement(Record):
 def krippendorff(counts: Counts, *, resamples: int = RESAMPLES, seed: int = SEED) -> Agreement:
     """Alpha of nominal ratings (Hayes & Krippendorff 2007, Communication Methods and Measures 1(1)).
 
-    The interval is the 2.5 and 97.5 % quantiles over resampled *units* (Zapf et al. 2016, BMC Medical Research Methodology 16:93);
-    Hayes and Krippendorff resample pairs of ratings, which takes those of one unit for independent. A resample that has
-    one value only has no alpha and is left out.
+    The interval is the 2.5 and 97.5 % quantiles over resampled *units* (Zapf et al. 2016, BMC Medical Research
+    Methodology 16:93); Hayes and Krippendorff resample pairs of ratings, which takes those of one unit for
+    independent. A resample that has one value only has no alpha and is left out.
 
     Args:
         counts: int64 [units, values]: how many gave a unit a value.

@@ -20,17 +20,6 @@ from tasks.data.keys import answer_key
 Table = Any
 Column = Any
 
-EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
-PHONE = (
-    r"(^|[^0-9A-Za-z])(\+[0-9]{9,14}"
-    r"|(\+[0-9]{1,3}[ .-]?)?(\([0-9]{2,4}\) ?|[0-9]{2,4}[ .-])[0-9]{3,4}[ .-][0-9]{3,4})($|[^0-9])"
-)
-CARD = r"(^|[^0-9])[3-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}($|[^0-9])"
-SECRET = (
-    r"(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|sk[-_][A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}"
-    r"|(?i:password|passwd|api[_-]?key|secret|access[_-]?token) *[:=] *[^ ]{8,})"
-)
 ROLES = {
     "pair": r"^(system>)?(user>assistant>)*user\|assistant\|assistant$",
     "label": r"^(system>)?(user>assistant>)*user\|(assistant\||\|assistant)$",
@@ -40,15 +29,21 @@ ROLES = {
 TEMPLATE = r"<\|[A-Za-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|<(start|end)_of_turn>|<[｜][^>]{1,40}[｜]>"
 CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 FUTURE = timedelta(days=1)
+PERSONAL = ("email", "phone", "iban", "card", "ip")
 _NOTHING = answer_key("")  # of spaces alone, too
 
 
 class Limits(Record):
-    """Bounds in tokens of the model's own tokenizer."""
+    """What the recipe says a row must live up to; bounds are in tokens of the model's own tokenizer.
+
+    Attributes:
+        personal: kinds of personal data whose rows leave; others are masked, or stay.
+    """
 
     max_prompt_tokens: int
     max_answer_tokens: int
     min_answer_tokens: int
+    personal: tuple[str, ...]
 
 
 Check = Callable[[Table], Column]
@@ -82,6 +77,11 @@ def _empty(t: Table, side: str) -> Column:
     return _answer(t, side) & (t[f"{side}_key"] == _NOTHING)
 
 
+def _personal(kind: str) -> "SetCheck":
+    """Found in the row, and not to be masked or let through."""
+    return lambda t, limits: t[f"has_{kind}"] & ibis.literal(kind in limits.personal)
+
+
 def _later_than_first(t: Table, *columns: str) -> Column:
     window = ibis.window(group_by=[t[column] for column in columns] + [t.unreadable], order_by=t.row)
     place: Column = ibis.row_number().over(window)
@@ -98,10 +98,6 @@ ROW_CHECKS: dict[str, Check] = {
     "timestamp_unreadable": lambda t: t.timestamp.notnull() & t.timestamp.try_cast("timestamp").isnull(),
     "template_tokens": lambda t: _any_text(t, TEMPLATE),
     "control_characters": lambda t: _any_text(t, CONTROL),
-    "email": lambda t: _any_text(t, EMAIL),
-    "phone": lambda t: _any_text(t, PHONE),
-    "card": lambda t: _any_text(t, CARD),
-    "secret": lambda t: _any_text(t, SECRET),
 }
 
 
@@ -128,14 +124,8 @@ def _contradicts(t: Table) -> Column:
 
 SetCheck = Callable[[Table, Limits], Column]
 
-# name -> expression over the facts of all rows (``tasks.data.facts``), readable ones
-SET_CHECKS: dict[str, SetCheck] = {
-    "duplicate_id": lambda t, _: _later_than_first(t, "id"),
-    "duplicate_pair": lambda t, _: _later_than_first(t, "kind", "prompt_key", "chosen_key", "rejected_key"),
-    "relabelled": lambda t, _: t.relabelled,
-    "contradiction": lambda t, _: _contradicts(t) | t.cycle,
-    "near_duplicate": lambda t, _: t.near_duplicate,
-    "near_contradiction": lambda t, _: t.near_contradiction,
+# name -> expression over the facts of a row (``tasks.data.facts``): what its features say
+FACT_CHECKS: dict[str, SetCheck] = {
     "prompt_too_long": lambda t, limits: t.prompt_tokens > limits.max_prompt_tokens,
     "answer_too_long": lambda t, limits: (
         (t.chosen_tokens > limits.max_answer_tokens) | (t.rejected_tokens > limits.max_answer_tokens)
@@ -144,14 +134,35 @@ SET_CHECKS: dict[str, SetCheck] = {
         (_answer(t, "chosen") & (t.chosen_tokens < limits.min_answer_tokens))
         | (_answer(t, "rejected") & (t.rejected_tokens < limits.min_answer_tokens))
     ),
+    "template": lambda t, _: t.template_error.notnull(),
+    "cut_equal": lambda t, _: t.cut_equal,
+    "cut_empty": lambda t, _: t.cut_empty,
     "timestamp_in_future": lambda t, _: (
-        t.at > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)
+        t["at"] > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)
     ).fill_null(False),
+    **{name: _personal(name) for name in (*PERSONAL, "secret")},
+}
+
+# name -> expression over the facts of all rows
+SET_CHECKS: dict[str, SetCheck] = {
+    "duplicate_id": lambda t, _: _later_than_first(t, "id"),
+    "duplicate_pair": lambda t, _: _later_than_first(t, "kind", "prompt_key", "chosen_key", "rejected_key"),
+    "relabelled": lambda t, _: t.relabelled,
+    "contradiction": lambda t, _: _contradicts(t) | t.cycle,
+    "near_duplicate": lambda t, _: t.near_duplicate,
+    "near_contradiction": lambda t, _: t.near_contradiction,
     "gate_overlap": lambda t, _: t.in_gate | t.leaked,
 }
 
-CHECKS = (*ROW_CHECKS, *SET_CHECKS)
-PERSONAL = ("email", "phone", "card")
+CHECKS = (*ROW_CHECKS, *FACT_CHECKS, *SET_CHECKS)
+
+
+def sound(t: Table, limits: Limits) -> Table:
+    """Facts of the rows that fail no check of their own: who leaves anyhow turns nobody else out."""
+    fails: Column = functools.reduce(operator.or_, (t[name] for name in ROW_CHECKS))
+    for check in FACT_CHECKS.values():
+        fails = fails | check(t, limits)
+    return t.filter(~fails)
 
 
 def flags(t: Table, limits: Limits) -> Table:
@@ -161,7 +172,7 @@ def flags(t: Table, limits: Limits) -> Table:
         t: the facts of all rows, see ``tasks.data.facts``.
     """
     readable = ~t.unreadable
-    found = {name: readable & check(t, limits) for name, check in SET_CHECKS.items()}
+    found = {name: readable & check(t, limits) for name, check in (FACT_CHECKS | SET_CHECKS).items()}
     # who is equal is near, too: one reason says it
     found["near_duplicate"] = found["near_duplicate"] & ~found["duplicate_pair"]
     found["near_contradiction"] = found["near_contradiction"] & ~found["contradiction"]
@@ -175,7 +186,7 @@ def profile(flagged: Table) -> Table:
     passed = ~flagged.fails
     pairs = passed & (flagged.kind == "pair")
     longer = (flagged.chosen_length > flagged.rejected_length).ifelse(1.0, 0.0)
-    personal: Column = functools.reduce(operator.or_, (flagged[name] for name in PERSONAL))
+    personal: Column = functools.reduce(operator.or_, (flagged[f"has_{name}"] for name in PERSONAL))
     answer_tokens: Column = ibis.greatest(flagged.chosen_tokens, flagged.rejected_tokens)
     return flagged.aggregate(
         rows=flagged.count(),

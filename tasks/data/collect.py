@@ -99,12 +99,14 @@ def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -
     path = batches_file(place.kept, spec, place.tenant)
     good, _ = reusable(read_batches(path), versions, spec.keep, revision, place.store)
     good = [_without(batch, forgotten, place.store) for batch in good]
+    if spec.kind == "documents" and {one.name for batch in good for one in batch.files} != set(objects):
+        good = []  # a document and the file of its questions are read together
     known = {one.name for batch in good for one in batch.files}
     fresh = [one for name, one in objects.items() if name not in known]
     with tempfile.TemporaryDirectory() as folder:
         groups = [
             Group(tuple(part), spec, place.tenant, caps, place.settings, forgotten, str(Path(folder) / f"{number}"))
-            for number, part in enumerate(_grouped(fresh))
+            for number, part in enumerate([fresh] if spec.kind == "documents" and fresh else _grouped(fresh))
         ]
         weight = sum(one.size for one in fresh)
         for read in each(read_group, groups, heavy=weight > BATCH_BYTES):
@@ -160,5 +162,5 @@ def _shard_without(shard: Shard, forgotten: Forgotten, store: Store) -> Shard:
 def importer_revision(caps: Caps) -> Digest:
     """Of the code that makes rows of objects, and of its caps: another one reads every object anew."""
     here = ROOT / "tasks" / "data"
-    names = ("sources", "kinds", "reading.py", "records.py", "rows.py", "keys.py")
+    names = ("sources", "kinds", "documents", "reading.py", "records.py", "rows.py", "keys.py")
     return digest_of([code_revision(*(here / name for name in names)), caps])

@@ -3,7 +3,7 @@
 Set checks, profile and split see facts alone, so that their time and memory don't depend on how long texts are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,11 +19,13 @@ _PLAIN = (
 )  # fmt: skip
 
 
-def write_facts(shards: Sequence[Shard], features: Sequence[Sequence[Blob]], store: Store, folder: Path) -> list[Path]:
+def write_facts(
+    shards: Sequence[Shard], features: Mapping[str, Sequence[Blob]], store: Store, folder: Path
+) -> list[Path]:
     """One Parquet file a shard: its rows' numbers (``row``), place in the shard, plain columns and features.
 
     Args:
-        features: for each feature, a file a shard.
+        features: for each feature, a file a shard; columns of ``personal`` are called ``has_…``.
     """
     written, first = [], 0
     for number, shard in enumerate(shards):
@@ -31,9 +33,10 @@ def write_facts(shards: Sequence[Shard], features: Sequence[Sequence[Blob]], sto
         texts = pq.read_table(path, columns=["chosen_text", "rejected_text"])
         columns = {name: pq.read_table(path, columns=[name])[name] for name in _PLAIN}
         columns |= {f"{side}_length": pc.utf8_length(texts[f"{side}_text"]) for side in ("chosen", "rejected")}
-        for blobs in features:
+        for name, blobs in features.items():
             found = pq.read_table(store.open_path(blobs[number].digest_))
-            columns |= {name: found[name] for name in found.column_names}
+            prefix = "has_" if name == "personal" else ""
+            columns |= {f"{prefix}{column}": found[column] for column in found.column_names}
         count = shard.n_rows
         table = pa.table(
             {

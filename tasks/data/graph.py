@@ -1,7 +1,7 @@
 """Preferences as a graph: per prompt, an edge from the better answer to the worse one.
 
-Who prefers A to B, B to C and C to A has no order: every edge of a cycle, of any length, contradicts the others, and none
-is believed. An annotator who changed their mind is no contradiction: the later label stands.
+Who prefers A to B, B to C and C to A has no order: every edge of a cycle, of any length, contradicts the others, and
+none is believed. An annotator who changed their mind is no contradiction: the later label stands.
 """
 
 from typing import NamedTuple
@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from tasks.data.agreement import Agreement, krippendorff
+from tasks.data.words import pc
 
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -24,11 +24,12 @@ class Judged(NamedTuple):
 
     Attributes:
         leaving: ``row``, ``reason`` and ``cycle``, by row. ``relabelled``: its annotator said the opposite later.
-            ``contradiction``: another row that stands says the opposite. ``cycle``: only the way round over other answers does.
-            ``cycle`` names the rows that contradict each other (the smallest of them); null where relabelled.
+            ``contradiction``: another row that stands says the opposite. ``cycle``: only the way round over other
+            answers does. ``cycle`` names the rows that contradict each other (the smallest of them); null where
+            relabelled.
         agreement: of annotators on pairs of answers that two or more of them judged.
-        nameless: rows without an annotator: they contradict, but nobody's mind can have changed, and they don't count for
-            agreement.
+        nameless: rows without an annotator: they contradict, but nobody's mind can have changed, and they don't
+            count for agreement.
     """
 
     leaving: pa.Table
@@ -40,9 +41,9 @@ def judge(edges: pa.Table) -> Judged:
     """Find what contradicts itself.
 
     Args:
-        edges: a row each: ``row``, ``prompt``, ``better``, ``worse`` (int64, keys of the prompt and of the answers), ``time``
-            (anything that sorts; null: unknown), ``annotator`` (string; null: unknown). Rows that prefer an answer to itself
-            are no edge and are ignored.
+        edges: a row each: ``row``, ``prompt``, ``better``, ``worse`` (int64, keys of the prompt and of the answers),
+            ``time`` (anything that sorts; null: unknown), ``annotator`` (string; null: unknown). Rows that prefer an
+            answer to itself are no edge and are ignored.
     """
     edges = edges.filter(pc.not_equal(edges["better"], edges["worse"]))
     row, prompt, better, worse = (edges[name].to_numpy() for name in ("row", "prompt", "better", "worse"))
@@ -96,8 +97,8 @@ def _times(times: pa.ChunkedArray) -> Places:
 def _relabelled(pair: Places, forward: Flags, time: pa.ChunkedArray, annotator: Places) -> tuple[Flags, Places]:
     """Which rows their annotator took back later, and the indices of one standing row for each annotator and pair.
 
-    Labels without a time, and opposite ones of one moment, take nothing back. An annotator of whom opposite labels stand has
-    no standing row.
+    Labels without a time, and opposite ones of one moment, take nothing back. An annotator of whom opposite labels
+    stand has no standing row.
     """
     known = np.flatnonzero(annotator >= 0)
     owner, n_owners = _numbered(pair[known] * (int(annotator.max(initial=0)) + 1) + annotator[known])
@@ -138,8 +139,8 @@ def _cyclic(
 def _agreement(pair: Places, forward: Flags) -> Agreement:
     """Units are pairs of answers, values which of the two is better.
 
-    Which answer is called the first goes by its key and not by what is in it, so both values are about as frequent and half
-    of all pairs of ratings would differ by chance.
+    Which answer is called the first goes by its key and not by what is in it, so both values are about as frequent
+    and half of all pairs of ratings would differ by chance.
     """
     unit, n_units = _numbered(pair)
     counts = np.bincount(unit * 2 + forward, minlength=2 * n_units).reshape(n_units, 2)

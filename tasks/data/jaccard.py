@@ -8,10 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.data.features.signatures import shingles
-from tasks.data.words import TEXTS, Hashes, Places, Words, hash_sequences, parts, running, spread, words_of
+from tasks.data.words import TEXTS, Hashes, Places, Words, hash_sequences, parts, pc, running, spread, words_of
 
 Similarities = npt.NDArray[np.float64]
 MOST_SHINGLES = 4_000_000  # compared at once
@@ -102,8 +101,8 @@ def relations(sets: Sets, a: Places, b: Places, threshold: float) -> pa.Table:
 
     Returns:
         ``pair`` (index into ``a``), ``relation`` (``duplicate``: answers straight, ``contradiction``: swapped) and
-        ``similarity``, the least of the three. Where both hold, as chosen and rejected are alike themselves, the closer one
-        counts, and straight if neither is.
+        ``similarity``, the least of the three. Where both hold, as chosen and rejected are alike themselves, the
+        closer one counts, and straight if neither is.
     """
     prompt, chosen, rejected = sets.texts
     alike = sets.similarity(prompt[a], prompt[b], threshold)

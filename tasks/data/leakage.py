@@ -1,9 +1,9 @@
 """Training rows that share text with what the gate asks: a model that has read the items is judged by its memory.
 
-A row leaks where a run of 13 words of its prompt or of an answer stands in an item's text too, or where its prompt is an
-item's, word by word. Candidates are found by fingerprints (``features.ngrams``), then every run of their texts is looked up.
-What stands in more than ten items (an instruction in front of all of them) says nothing about an item: it is named, and no
-row leaves for it.
+A row leaks where a run of 13 words of its prompt or of an answer stands in an item's text too, or where its prompt
+is an item's, word by word. Candidates are found by fingerprints (``features.ngrams``), then every run of their texts
+is looked up. What stands in more than ten items (an instruction in front of all of them) says nothing about an item:
+it is named, and no row leaves for it.
 """
 
 from collections import Counter
@@ -42,7 +42,9 @@ ITEMS = pa.schema([pa.field("suite", pa.string()), pa.field("item", pa.string())
 
 
 class Common(NamedTuple):
-    """Text of many items that rows share: items that have all of it or part of it, at most; rows that have some of it."""
+    """Text of many items that rows share: items that have all of it or part of it, at most; rows that have some of
+    it.
+    """
 
     text: str
     items: int
@@ -89,7 +91,8 @@ def find(
     Args:
         rows: name of a table or view with ``row`` and what ``features.ngrams`` computes.
         texts: name of a table or view with ``row`` and the three texts.
-        items: a text each: ``suite``, ``item`` (its id), ``text``, and ``is_prompt``: whether a row with that prompt leaks it.
+        items: a text each: ``suite``, ``item`` (its id), ``text``, and ``is_prompt``: whether a row with that prompt
+            leaks it.
         common: in how many items a text may stand and still tell of each.
     """
     names = list(zip(items["suite"].to_pylist(), items["item"].to_pylist(), strict=True))

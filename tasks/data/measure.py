@@ -3,6 +3,8 @@
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,23 +15,39 @@ from infra.digest import Digest, code_revision, digest_of, short
 from infra.settings import ROOT
 from infra.store import Blob, Store
 from tasks.contracts import Shard
-from tasks.data.features import ngrams, signatures, tokens
+from tasks.data.features import ngrams, personal, signatures, tokens
 from tasks.data.features import rows as row_checks
 from tasks.data.workers import each
 
 PARQUET = "application/vnd.apache.parquet"
 _HEAVY_ROWS = 20_000  # fewer are measured here: a process takes a second to start
 
-FEATURES: dict[str, tuple[Callable[..., pa.Table], tuple[str, ...]]] = {
-    # name -> function, and the code beside its own that decides its result
-    "rows": (row_checks.compute, ("checks.py",)),
-    "tokens": (tokens.compute, ()),
-    "signatures": (signatures.compute, ("words.py",)),
-    "ngrams": (ngrams.compute, ("words.py",)),
+_TEXTS = ("prompt_text", "chosen_text", "rejected_text")
+
+
+class Feature(NamedTuple):
+    """Columns that are computed of each row once.
+
+    Attributes:
+        compute: from rows, and what else it is given, to as many rows of other columns. Pure.
+        columns: of the rows that it reads.
+        code: beside its own file what decides its result.
+        libraries: the same, of others.
+    """
+
+    compute: Callable[..., pa.Table]
+    columns: tuple[str, ...]
+    code: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+
+FEATURES = {
+    "rows": Feature(row_checks.compute, row_checks.COLUMNS, ("tasks/data/checks.py",)),
+    "tokens": Feature(tokens.compute, ("prompt", "chosen", "rejected", "error"), tokens.CODE, tokens.LIBRARIES),
+    "personal": Feature(personal.compute, _TEXTS, personal.CODE, personal.LIBRARIES),
+    "signatures": Feature(signatures.compute, (*_TEXTS, "error"), ("tasks/data/words.py",), ("rensa",)),
+    "ngrams": Feature(ngrams.compute, (*_TEXTS, "error"), ("tasks/data/words.py",)),
 }
-COLUMNS_READ = ("kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text",
-    "chosen_key", "rejected_key",
-)  # fmt: skip
 
 
 class Measured(NamedTuple):
@@ -68,14 +86,17 @@ def measure(
     return [blob for blob in known if blob is not None]
 
 
+@cache
 def feature_revision(name: str) -> Digest:
-    """Of the code that computes it."""
-    here = ROOT / "tasks" / "data"
-    return code_revision(here / "features" / f"{name}.py", *(here / one for one in FEATURES[name][1]))
+    """Of the code and the libraries that compute it."""
+    feature = FEATURES[name]
+    code = code_revision(*(ROOT / place for place in (f"tasks/data/features/{name}.py", *feature.code)))
+    return digest_of([code, [[library, version(library)] for library in feature.libraries]])
 
 
 def _compute(job: Measured) -> str:
-    found = FEATURES[job.feature][0](pq.read_table(job.rows, columns=list(COLUMNS_READ)), *job.given)
+    feature = FEATURES[job.feature]
+    found = feature.compute(pq.read_table(job.rows, columns=list(feature.columns)), *job.given)
     pq.write_table(found, job.target, compression="lz4")
     return job.target
 

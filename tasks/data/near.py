@@ -1,8 +1,8 @@
 """Rows that say nearly the same, or nearly the same the other way round: found by bands, proven by exact similarity.
 
-Two rows are near-duplicates where their prompts, their chosen and their rejected answers each have a Jaccard similarity of
-0.8 or more; they contradict each other where the answers are alike crosswise. Tables are DuckDB's, by name, so that what
-doesn't fit into memory lies in its temporary folder; texts are read for candidates only.
+Two rows are near-duplicates where their prompts, their chosen and their rejected answers each have a Jaccard
+similarity of 0.8 or more; they contradict each other where the answers are alike crosswise. Tables are DuckDB's, by
+name, so that what doesn't fit into memory lies in its temporary folder; texts are read for candidates only.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ from tasks.data.jaccard import Sets, relations
 from tasks.data.words import TEXTS
 
 THRESHOLD = 0.8
-MOST_COMPARED = 50  # each row of a band is compared with so many of the earliest that share it
+MOST_COMPARED = 20  # each row of a band is compared with so many of the earliest that share it
+MOST_AT_ONCE = 1_000_000  # rows times bands joined in one statement
 MOST_SHINGLES = 20_000_000  # of rows verified at once: 160 MB
 PAIRS = pa.schema(
     [
@@ -35,12 +36,12 @@ class Found(NamedTuple):
 
     Attributes:
         pairs: ``a``, ``b`` (rows, a < b), ``relation`` (``duplicate`` or ``contradiction``), ``similarity`` (least of
-            prompt and both answers). Of rows equal in all words the first stands for all: each copy is paired with it, and
-            with what it is near to, not with the other copies.
+            prompt and both answers). Of rows equal in all words the first stands for all: each copy is paired with
+            it, and with what it is near to, not with the other copies.
         candidates: pairs compared.
         hot: bands that so many different rows share that comparisons were skipped.
-        skipped: those comparisons, of two rows that are both later than the first ``most_compared`` of their band; a pair
-            counts in every band anew, and it may have been compared in another one.
+        skipped: those comparisons, of two rows that are both later than the first ``most_compared`` of their band; a
+            pair counts in every band anew, and it may have been compared in another one.
     """
 
     pairs: pa.Table
@@ -50,7 +51,9 @@ class Found(NamedTuple):
 
 
 class Left(NamedTuple):
-    """Why rows leave: ``duplicate`` of an earlier row that stays, or a side of a ``contradiction``; ``because`` of ``row``s."""
+    """Why rows leave: ``duplicate`` of an earlier row that stays, or a side of a ``contradiction``; ``because`` of
+    ``row``s.
+    """
 
     row: int
     reason: str
@@ -69,8 +72,8 @@ def find(
     """Pairs of near-duplicate or contradicting rows with at least one new row.
 
     Args:
-        new, old: names of tables or views with ``row`` (int64, of one row each) and what ``features.signatures`` computes;
-            rows without a signature are ignored.
+        new, old: names of tables or views with ``row`` (int64, of one row each) and what ``features.signatures``
+            computes; rows without a signature are ignored.
         texts: name of a table or view with ``row`` and the three texts, of new and old rows.
     """
     try:
@@ -79,9 +82,9 @@ def find(
         near = list(_verify(connection, texts, threshold))
         connection.register("near_pairs", pa.concat_tables([PAIRS.empty_table(), *near]))
         pairs = connection.sql(_WITH_COPIES).to_arrow_table().cast(PAIRS)
-        connection.unregister("near_pairs")
         return Found(pairs, _number(connection, "SELECT count(*) FROM near_candidates"), hot, skipped)
     finally:
+        connection.unregister("near_pairs")
         for name in TABLES:
             connection.execute(f"DROP TABLE IF EXISTS {name}")
 
@@ -89,9 +92,10 @@ def find(
 def leaving(pairs: pa.Table) -> list[Left]:
     """Which rows leave, by the pairs among them; by row.
 
-    All sides of a contradiction leave, and with them every direct duplicate of a side, as it says the same. Of the others a
-    row leaves if it is a direct duplicate of an earlier row that stays: similarity is not passed on along a chain, so that
-    the first of a slowly drifting series doesn't take the last with it.
+    All sides of a contradiction leave, and with them every direct duplicate of a side, as it says the same. Of the
+    others a
+    row leaves if it is a direct duplicate of an earlier row that stays: similarity is not passed on along a chain,
+    so that the first of a slowly drifting series doesn't take the last with it.
     """
     left: dict[int, Left] = {}
     earlier: dict[int, list[int]] = {}
@@ -134,26 +138,24 @@ def _collapse(connection: duckdb.DuckDBPyConnection, new: str, old: str | None) 
     bands = ", ".join(f"bands[{band + 1}] AS band{band}" for band in range(BANDS))
     connection.execute(
         f"""CREATE TEMP TABLE near_rows AS
-        SELECT row, is_new OR row IN (SELECT first FROM near_copies) AS is_new, prompt_size, answers_size, {bands} FROM ({sources})
+        SELECT row, is_new OR row IN (SELECT first FROM near_copies) AS is_new, prompt_size, answers_size,
+            {bands} FROM ({sources})
         WHERE words IS NOT NULL AND row NOT IN (SELECT row FROM near_copies)"""
     )
 
 
 def _meet(connection: duckdb.DuckDBPyConnection, has_old: bool, most: int, threshold: float) -> tuple[int, int]:
-    """Fill ``near_candidates`` with the pairs that share a band and have sizes that may be alike; say what was skipped."""
+    """Fill ``near_candidates`` with the pairs that share a band and have sizes that may be alike; say what was
+    skipped.
+    """
     connection.execute("CREATE TEMP TABLE near_met (a BIGINT, b BIGINT)")
     hot = skipped = 0
-    for band in (f"band{number}" for number in range(BANDS)):
-        shared = (
-            f"SELECT {band} FROM near_rows WHERE is_new"
-            if has_old
-            else f"SELECT {band} FROM near_rows GROUP BY {band} HAVING count(*) > 1"
-        )
+    at_once = max(1, MOST_AT_ONCE // max(_number(connection, "SELECT count(*) FROM near_rows"), 1))
+    for numbers in (range(BANDS)[start : start + at_once] for start in range(0, BANDS, at_once)):
+        members = " UNION ALL ".join(_members(f"band{number}", has_old) for number in numbers)
         connection.execute(
             f"""CREATE OR REPLACE TEMP TABLE near_band AS
-            SELECT {band} AS band, row, is_new, prompt_size AS prompt, answers_size AS answers,
-            row_number() OVER (PARTITION BY {band} ORDER BY row) AS place
-            FROM near_rows WHERE {band} IN ({shared})"""
+            SELECT *, row_number() OVER (PARTITION BY band ORDER BY row) AS place FROM ({members})"""
         )
         connection.execute(
             f"""INSERT INTO near_met SELECT x.row, y.row FROM near_band x JOIN near_band y
@@ -177,6 +179,13 @@ def _meet(connection: duckdb.DuckDBPyConnection, has_old: bool, most: int, thres
         FROM (SELECT DISTINCT a, b FROM near_met) JOIN near_rows x ON x.row = a JOIN near_rows y ON y.row = b"""
     )
     return hot, skipped
+
+
+def _members(band: str, has_old: bool) -> str:
+    """The rows that share a band with another, or with a new one."""
+    shared = "WHERE is_new" if has_old else f"GROUP BY {band} HAVING count(*) > 1"
+    return f"""SELECT {band} AS band, row, is_new, prompt_size AS prompt, answers_size AS answers
+        FROM near_rows WHERE {band} IN (SELECT {band} FROM near_rows {shared})"""
 
 
 def _verify(connection: duckdb.DuckDBPyConnection, texts: str, threshold: float) -> Iterator[pa.Table]:

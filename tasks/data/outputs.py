@@ -2,19 +2,21 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.digest import digest_of, short
+from infra.digest import digest_bytes, digest_of, short
 from infra.jsonl import dump_lines
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.checks import CHECKS
+from tasks.data.personal.policy import kinds_with, masked
 from tasks.parts import LINES
+from tasks.recipe import PersonalSpec
 
 FORM = 1  # of the lines below: another one writes them anew
 
@@ -26,31 +28,57 @@ def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -
     places = failing["place"].to_pylist()
 
     def lines() -> Iterable[dict[str, Any]]:
-        rows = _rows(shard, store, places, ["id", "tenant", "source", "version", "line", "builder", "error", "raw"])
+        columns = ["id", "tenant", "source", "version", "line", "builder", "error", "raw"]
+        rows = _table(shard, store, places, columns).to_pylist()
         for row, why in zip(rows, reasons, strict=True):
             yield {name: row[name] for name in ("id", "source", "line")} | {"reasons": why} | row
 
     return _part("quarantine", shard, [places, reasons], lambda: dump_lines(lines()), store, kept)
 
 
-def train_part(shard: Shard, places: list[int], store: Store, kept: Path) -> Blob:
+class Masks(NamedTuple):
+    """How personal data is masked in what is trained on and judged with.
+
+    Attributes:
+        found: the feature ``personal``, a file a shard.
+    """
+
+    spec: PersonalSpec
+    key: bytes
+    found: Sequence[Blob]
+
+    def of(
+        self, number: int, shard: Shard, places: list[int], columns: list[str], store: Store
+    ) -> list[dict[str, Any]]:
+        """Rows of a shard, masked: ``columns``, and the texts that are masked with them."""
+        rows = _table(shard, store, places, list(dict.fromkeys([*columns, *_MASKED])))
+        marks = pq.read_table(store.open_path(self.found[number].digest_)).take(pa.array(places, pa.int64()))
+        return masked(rows, marks, self.spec, self.key).to_pylist()
+
+    def identity(self) -> list[str]:
+        return [self.spec.digest, digest_bytes(self.key)] if kinds_with(self.spec, "mask") else []
+
+
+_MASKED = ("prompt", "chosen", "rejected", "prompt_text", "chosen_text", "rejected_text")
+
+
+def train_part(number: int, shard: Shard, places: list[int], masks: Masks, store: Store, kept: Path) -> Blob:
     """Pairs (and labels) of these places, in this order: JSON lines in TRL's conversational form."""
 
     def lines() -> bytes:
-        rows = _rows(shard, store, places, ["id", "kind", "label", "weight", "prompt", "chosen", "rejected"])
+        rows = masks.of(number, shard, places, ["id", "kind", "label", "weight"], store)
         return "".join(_trained(row) for row in rows).encode()
 
-    return _part("train", shard, places, lines, store, kept)
+    return _part("train", shard, [places, masks.identity()], lines, store, kept)
 
 
-def house_items(shards: dict[int, Shard], chosen: pa.Table, store: Store) -> list[dict[str, Any]]:
+def house_items(shards: Sequence[Shard], chosen: pa.Table, masks: Masks, store: Store) -> list[dict[str, Any]]:
     """Choice items of held-out pairs (columns ``shard`` and ``place``), in their order."""
     wanted = chosen.to_pylist()
     found: dict[tuple[int, int], dict[str, Any]] = {}
     for number in sorted({row["shard"] for row in wanted}):
         places = [row["place"] for row in wanted if row["shard"] == number]
-        names = ["source", "line", "builder", "prompt", "chosen_text", "rejected_text"]
-        for place, row in zip(places, _rows(shards[number], store, places, names), strict=True):
+        for place, row in zip(places, masks.of(number, shards[number], places, ["source", "line"], store), strict=True):
             found[number, place] = row
     return [_item(found[row["shard"], row["place"]]) for row in wanted]
 
@@ -75,9 +103,9 @@ def _trained(row: dict[str, Any]) -> str:
     return f'{head}, "chosen": {row["chosen"]}, "rejected": {row["rejected"]}}}\n'
 
 
-def _rows(shard: Shard, store: Store, places: list[int], names: list[str]) -> list[dict[str, Any]]:
+def _table(shard: Shard, store: Store, places: list[int], names: list[str]) -> pa.Table:
     table = pq.read_table(store.open_path(shard.rows.digest_), columns=names)
-    return table.take(pa.array(places, pa.int64())).to_pylist()
+    return table.take(pa.array(places, pa.int64()))
 
 
 def _part(what: str, shard: Shard, decides: Any, lines: Callable[[], bytes], store: Store, kept: Path) -> Blob:

@@ -1,5 +1,6 @@
 """Read one group of objects into shards. Runs in a process of its own where there is much to read."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -7,14 +8,16 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from infra.settings import Settings
+from tasks.data.documents.sidecar import pair_up
 from tasks.data.forget import Forgotten
 from tasks.data.kinds.build import build
+from tasks.data.kinds.documents import build_document
 from tasks.data.records import Broken, Record
-from tasks.data.rows import Rows
+from tasks.data.rows import Built, Rows
 from tasks.data.sources.listing import fresh
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.opening import identity
-from tasks.data.sources.reading import TRIES, read_objects
+from tasks.data.sources.reading import TRIES, read_bytes, read_objects
 from tasks.errors import SourceChanged, SourceError
 from tasks.recipe import SourceSpec
 
@@ -44,7 +47,7 @@ class Read(NamedTuple):
 
 
 def read_group(group: Group) -> Read:
-    """Rows of all objects of a group, in order, each object in one state: where one changes meanwhile, all is read anew.
+    """Rows of all objects of a group, in order, each in one state: where one changes meanwhile, all is read anew.
 
     Raises:
         SourceError: an object can't be reached, or never holds still.
@@ -65,6 +68,8 @@ def read_group(group: Group) -> Read:
 
 
 def _read(group: Group, objects: tuple[SourceObject, ...]) -> Read:
+    if group.spec.kind == "documents":
+        return _read_documents(group, objects)
     shards = _Shards(Path(group.folder), group.spec.tenant or group.tenant, group.forgotten)
     counts, versions = [], []
     for one, records in read_objects(objects, group.caps, group.settings):
@@ -75,6 +80,45 @@ def _read(group: Group, objects: tuple[SourceObject, ...]) -> Read:
         counts.append(count)
         versions.append(version)
     return Read(objects, tuple(versions), tuple(counts), shards.close())
+
+
+def _read_documents(group: Group, objects: tuple[SourceObject, ...]) -> Read:
+    """Documents are read as wholes, each with the file of its questions."""
+    shards = _Shards(Path(group.folder), group.spec.tenant or group.tenant, group.forgotten)
+    by_name = {one.name: one for one in objects}
+    versions = {one.name: identity(one) for one in objects}
+    counts = dict.fromkeys(by_name, 0)
+    documents, orphans = pair_up(by_name)
+
+    def add(name: str, found: list[Built | Broken]) -> None:
+        for one in found:
+            if isinstance(one, Broken):
+                shards.rows.add_broken(one, name, versions[name])
+            else:
+                shards.rows.add(one, _cited(one), name, versions[name])
+            shards.close_if_full()
+        counts[name] += len(found)
+
+    for name, why in orphans.items():
+        add(name, [Broken(b"", 0, f"a file of questions: {why}")])
+    for name, sidecar in documents.items():
+        data = read_bytes(by_name[name], group.caps, group.settings)
+        asked = read_bytes(by_name[sidecar], group.caps, group.settings) if sidecar else None
+        add(name, [one for one in (data, asked) if isinstance(one, Broken)])
+        if isinstance(data, bytes):
+            questions = asked if isinstance(asked, bytes) else None
+            add(name, build_document(name, data, questions, form=group.spec.form, tenant=group.spec.tenant))
+    order = [one.name for one in objects]
+    rows = tuple(counts[name] for name in order)
+    return Read(objects, tuple(versions[name] for name in order), rows, shards.close())
+
+
+def _cited(built: Built) -> Record:
+    """A document's row has no record: what it came from is its question and the place that is cited."""
+    citation = json.loads(built.citation or "{}")
+    raw = json.dumps({"question": built.prompt[-1]["content"], "citation": citation}, ensure_ascii=False)
+    begins = citation.get("lines") or citation.get("pages") or [0]  # of JSON: a pointer, which the citation has
+    return Record({}, raw.encode(errors="surrogatepass"), int(begins[0]))
 
 
 class _Shards:

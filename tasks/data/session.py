@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from infra.store import Blob, Store
 from tasks.contracts import Shard
-from tasks.data.checks import CHECKS, ROW_CHECKS, Limits, flags, profile
+from tasks.data.checks import CHECKS, Limits, flags, profile, sound
 
 MEMORY = "1GB"
 
@@ -30,13 +30,20 @@ class Session:
         first: the first row of each shard.
     """
 
-    def __init__(self, connection: Any, facts: Table, shards: Sequence[Shard], features: dict[str, list[Path]]) -> None:
-        self._connection, self.facts, self._features = connection, facts, features
+    def __init__(
+        self,
+        connection: Any,
+        facts: Table,
+        shards: Sequence[Shard],
+        features: dict[str, list[Path]],
+        limits: Limits,
+    ) -> None:
+        self._connection, self.facts, self._features, self._limits = connection, facts, features, limits
         self.raw: Any = connection.con
         self.first: list[int] = list(accumulate((shard.n_rows for shard in shards), initial=0))[:-1]
         self.flagged: Table = None
 
-    def flag(self, marks: pa.Table, gate_keys: Sequence[int], limits: Limits) -> dict[str, Any]:
+    def flag(self, marks: pa.Table, gate_keys: Sequence[int]) -> dict[str, Any]:
         """Run the set checks; returns the profile.
 
         Args:
@@ -48,7 +55,7 @@ class Session:
         known = self._connection.create_table("gate_keys", ibis.memtable(keys))
         found = with_marks(self.facts, marks_, known)
         # in the rows' order, so that one shard's flags lie together
-        self.flagged = self._connection.create_table("flagged", flags(found, limits).order_by("row"))
+        self.flagged = self._connection.create_table("flagged", flags(found, self._limits).order_by("row"))
         return profile(self.flagged).to_pyarrow().to_pylist()[0]
 
     def of_shard(self, number: int) -> pa.Table:
@@ -114,7 +121,12 @@ def with_marks(facts: Table, marks: Table, gate_keys: Table) -> Table:
 
 @contextmanager
 def open_session(
-    facts: Sequence[Path], folder: Path, shards: Sequence[Shard], features: dict[str, list[Blob]], store: Store
+    facts: Sequence[Path],
+    folder: Path,
+    shards: Sequence[Shard],
+    features: dict[str, list[Blob]],
+    limits: Limits,
+    store: Store,
 ) -> Iterator[Session]:
     """A session over the facts' files, with its database in ``folder``.
 
@@ -129,9 +141,8 @@ def open_session(
         raw.execute("SET preserve_insertion_order = false")
         table = connection.read_parquet([str(path) for path in facts], table_name="facts")
         paths = {name: [store.path(blob.digest_) for blob in blobs] for name, blobs in features.items()}
-        session = Session(connection, table, shards, paths)
-        failing = " OR ".join(f'"{name}"' for name in ROW_CHECKS)
-        raw.execute(f"CREATE TEMP VIEW sound AS SELECT * FROM facts WHERE NOT ({failing})")
+        session = Session(connection, table, shards, paths, limits)
+        connection.create_view("sound", sound(table, limits))
         rows = [store.path(shard.rows.digest_) for shard in shards]
         session.add_view("texts", "f.prompt_text, f.chosen_text, f.rejected_text", rows)
         session.add_view("grams", "f.grams, f.prompt", paths["ngrams"])

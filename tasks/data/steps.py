@@ -10,9 +10,8 @@ from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
 from tasks.data.collect import Place, fingerprint, make_snapshot
 from tasks.data.forget import read_forgotten
-from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
-from tasks.lm.base import file_path
+from tasks.lm.base import tokenizer_files
 from tasks.recipe import Recipe
 
 
@@ -30,13 +29,13 @@ def sources_fingerprint(recipe: Recipe) -> Digest:
 
 
 def _collect_key(night: Night, recipe: Recipe) -> list[Any]:
-    return [sources_fingerprint(recipe), recipe.tenant]
+    return [sources_fingerprint(recipe), recipe.tenant, recipe.data.caps]
 
 
 @step(area="data", key=_collect_key)
 def collect(night: Night, recipe: Recipe) -> Snapshot:
     """Read the recipe's sources into an immutable snapshot."""
-    return make_snapshot(recipe.sources, _place(recipe), Caps(), read_forgotten(_kept()))
+    return make_snapshot(recipe.sources, _place(recipe), recipe.data.caps, read_forgotten(_kept()))
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:
@@ -48,6 +47,6 @@ def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suit
     """Quarantine bad rows, judge the whole, split pairs and house items; a critical breach stops the night."""
     store = place.store()
     guarded = json.loads(store.read_bytes(suites.guarded))
-    tokenizer = file_path(base.base, "tokenizer.json", store)
     where = Where(store, _kept(), Path(night.folder))
-    return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)
+    with tokenizer_files(base.base, store) as tokenizer:
+        return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import ibis
 import pyarrow as pa
 
-from infra.digest import digest_file
+from infra.digest import Digest, digest_file, digest_of
 from infra.jsonl import dump_lines
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
@@ -18,7 +18,8 @@ from tasks.data.findings import Findings, find
 from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
 from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
-from tasks.data.outputs import house_items, quarantine_part, train_part
+from tasks.data.outputs import Masks, house_items, quarantine_part, train_part
+from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.session import Session, open_session
 from tasks.parts import LINES, joined
 from tasks.recipe import DataSpec
@@ -43,7 +44,7 @@ def make_preferences(
     """Validate a snapshot.
 
     Args:
-        tokenizer: the model's ``tokenizer.json``; token bounds are counted with it.
+        tokenizer: folder of the model's tokenizer and chat template; token bounds are counted with them.
         guarded: texts of the gate's items, which must not be trained on: ``suite``, ``item``, ``text``, ``is_prompt``.
         max_house: most items of the house suite; further held-out pairs are kept out of training all the same.
 
@@ -51,26 +52,29 @@ def make_preferences(
         DataBreach: a critical expectation is breached, or one could not be computed.
     """
     store, kept, shards = where.store, where.kept, snapshot.shards
-    of_facts = [
-        measure("rows", shards, (), None, store, kept),
-        measure("tokens", shards, (str(tokenizer),), digest_file(tokenizer), store, kept),
-    ]
+    bounds = [data.max_prompt_tokens, data.max_answer_tokens]
+    of_facts = {
+        "rows": measure("rows", shards, (), None, store, kept),
+        "personal": measure("personal", shards, (data.personal.regions,), data.personal.regions, store, kept),
+        "tokens": measure("tokens", shards, (tokenizer, *bounds), [tokenizer_digest(tokenizer), *bounds], store, kept),
+    }
     of_texts = {name: measure(name, shards, (), None, store, kept) for name in ("signatures", "ngrams")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         facts = write_facts(shards, of_facts, store, folder)
-        with open_session(facts, folder, shards, of_texts, store) as session:
+        with open_session(facts, folder, shards, of_texts, _limits(data), store) as session:
             asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
             items = _items(guarded, session.house(below(data.holdout), max_house))
             found = find(session, shards, items, below(data.holdout), store, kept)
-            figures = session.flag(found.marks, asked, _limits(data)) | _figures(found)
+            figures = session.flag(found.marks, asked) | _figures(found)
             quarantine, n_quarantined = _quarantine(snapshot, session, where)
             findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
             docs = store.put_tree(site_folder(folder / "docs"))
             leave_for_reading(where.failed, store, docs, quarantine)
             warnings = stop_on_breach(findings)
-            train, n_train = _train(snapshot, session, data.holdout, where)
-            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, store)
+            masks = Masks(data.personal, mask_key(kept), of_facts["personal"])
+            train, n_train = _train(snapshot, session, data.holdout, masks, where)
+            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, store)
     return Preferences(
         train=train,
         house=house,
@@ -85,11 +89,17 @@ def make_preferences(
     )
 
 
+def tokenizer_digest(folder: Path) -> Digest:
+    """Of all that decides how a text becomes tokens."""
+    return digest_of([[path.name, digest_file(path)] for path in sorted(folder.iterdir()) if path.is_file()])
+
+
 def _limits(data: DataSpec) -> Limits:
     return Limits(
         max_prompt_tokens=data.max_prompt_tokens,
         max_answer_tokens=data.max_answer_tokens,
         min_answer_tokens=data.min_answer_tokens,
+        personal=kinds_with(data.personal, "quarantine"),
     )
 
 
@@ -131,7 +141,7 @@ def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> tuple[Blo
         return where.store.put_file(Path(file.name), LINES), count
 
 
-def _train(snapshot: Snapshot, session: Session, holdout: float, where: Where) -> tuple[Blob, int]:
+def _train(snapshot: Snapshot, session: Session, holdout: float, masks: Masks, where: Where) -> tuple[Blob, int]:
     """What passed and isn't held out, by the prompts' keys within a shard: no cut takes a source's side."""
     parts, count, first = [], 0, below(holdout)
     for number, shard in enumerate(snapshot.shards):
@@ -143,18 +153,20 @@ def _train(snapshot: Snapshot, session: Session, holdout: float, where: Where) -
             if not fails and key >= first and kind != "document"
         ]
         count += len(places)
-        parts.append(train_part(shard, places, where.store, where.kept))
+        parts.append(train_part(number, shard, places, masks, where.store, where.kept))
     return joined(parts, where.store), count
 
 
-def _house(snapshot: Snapshot, session: Session, holdout: float, max_house: int, store: Store) -> tuple[Blob, int, int]:
+def _house(
+    snapshot: Snapshot, session: Session, holdout: float, max_house: int, masks: Masks, store: Store
+) -> tuple[Blob, int, int]:
     """Held-out pairs, those with the lowest keys first: a prompt never changes sides, tonight or any other night."""
     flagged: Any = session.flagged
     held = flagged.filter(
         ~flagged.fails & (flagged.kind == "pair") & (flagged.prompt_key < ibis.literal(below(holdout), "int64"))
     )
     chosen = held.order_by(["prompt_key", "row"]).limit(max_house).select("shard", "place").to_pyarrow()
-    items = house_items(dict(enumerate(snapshot.shards)), chosen, store)
+    items = house_items(snapshot.shards, chosen, masks, store)
     count = int(held.count().to_pyarrow().as_py())
     return store.put_bytes(dump_lines(items), LINES), len(items), count
 

@@ -1,20 +1,22 @@
 """Words of many texts at once, as 64-bit hashes: what near-duplicates and leakage compare.
 
-A word is a run of letters, marks and digits, in lower case and composed form (NFC). Where a script sets no spaces (Chinese,
-Japanese, Thai, …) every letter is a word; so is every symbol, where they are asked for. A text in which no word is found
-(``?!``) is one word, the text itself without the white space around it. The texts are hashed together, in numpy over their
-UTF-8, without a Python object a word: eight bytes of a word at a time.
+A word is a run of letters, marks and digits, in lower case and composed form (NFC). Where a script sets no spaces
+(Chinese, Japanese, Thai, …) every letter is a word; so is every symbol, where they are asked for. A text in which no
+word is found (``?!``) is one word, the text itself without the white space around it. The texts are hashed together,
+in numpy over their UTF-8, without a Python object a word: eight bytes of a word at a time.
 """
 
 import functools
 import unicodedata
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
+
+pc: Any = pyarrow.compute  # its functions are made when it is imported: a checker sees none
 
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
@@ -93,7 +95,9 @@ def parts(rows: pa.Table) -> Iterator[pa.Table]:
 
 
 def mix(values: Hashes) -> Hashes:
-    """Scatter the bits of 64-bit values, one to one (splitmix64's finaliser; Steele et al. 2014, Stafford's variant 13)."""
+    """Scatter the bits of 64-bit values, one to one (splitmix64's finaliser; Steele et al. 2014, Stafford's variant
+    13).
+    """
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

@@ -39,6 +39,7 @@ class Facts(Record):
     prompts_a_pair: int = 1  # how often a pair's prompt goes through the model
     pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
     earlier: Blob | None = None  # what the champion was trained on, where the recipe replays some of it
+    unfit_labels: int = 0  # training rows that the method learns nothing from
     month_left: float | None = None  # money left of this month's budget; None: no limit
 
 

@@ -1,15 +1,14 @@
 """Fingerprints of rows, by which text that they share with the gate's items is found.
 
-Winnowing (Schleimer, Wilkerson & Aiken 2003): of every ``WINDOW`` neighbouring ``GRAM``-word runs the smallest hash is kept.
-Who shares a run of ``RUN`` words shares all the runs of a window, and so its smallest: no such run is missed. Text in
-another order, or reworded more often than every ``RUN`` words, is not found.
+Winnowing (Schleimer, Wilkerson & Aiken 2003): of every ``WINDOW`` neighbouring ``GRAM``-word runs the smallest hash
+is kept. Who shares a run of ``RUN`` words shares all the runs of a window, and so its smallest: no such run is
+missed. Text in another order, or reworded more often than every ``RUN`` words, is not found.
 """
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tasks.data.words import TEXTS, Words, hash_sequences, parts, running, runs_of, spread, words_of
+from tasks.data.words import TEXTS, Words, hash_sequences, parts, pc, running, runs_of, spread, words_of
 
 RUN = 13  # words: what counts as shared text (Brown et al. 2020, appendix C)
 GRAM = 8

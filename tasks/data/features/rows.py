@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from tasks.data.checks import row_flags
 
-_NEEDED = (
+COLUMNS = (
     "kind", "label", "roles", "timestamp", "error", "prompt_text", "chosen_text", "rejected_text",
     "chosen_key", "rejected_key",
 )  # fmt: skip
@@ -13,7 +13,7 @@ _NEEDED = (
 
 def compute(rows: pa.Table) -> pa.Table:
     """One boolean column a row check, and ``at``: when the row was made."""
-    table = rows.select(_NEEDED).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    table = rows.select(COLUMNS).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
     connection = ibis.duckdb.connect()
     try:
         connection.con.execute("SET threads = 1")  # one shard a core

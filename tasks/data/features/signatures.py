@@ -1,21 +1,23 @@
 """MinHash signatures of rows, cut into bands: rows that share a band may be near-duplicates or contradict each other.
 
-A row has two signatures: of its prompt's shingles, and of its answers', whichever way round (a shingle in both answers counts
-twice). So one search finds duplicates and swapped answers. A band is three places of the one and three of the other: where
-the prompts and, straight or swapped, the answers each have a Jaccard similarity of at least J, the answers together have it
-too, and rows meet in one of 21 bands at least with probability 1 − (1 − J⁶)²¹, which is 0.998 at J = 0.8; rows that share
-only a canned answer, or only a long system prompt, seldom meet (docs/design/near-duplicates.md). MinHash by similarity
-sketching (Dahlgaard et al. 2017), as rensa implements it.
+A row has two signatures: of its prompt's shingles, and of its answers', whichever way round (a shingle in both
+answers counts twice). So one search finds duplicates and swapped answers. A band is three places of the one and
+three of the other: where the prompts and, straight or swapped, the answers each have a Jaccard similarity of at
+least J, the answers together have it too, and rows meet in one of 21 bands at least with probability 1 − (1 − J⁶)²¹,
+which is 0.998 at J = 0.8; rows that share only a canned answer, or only a long system prompt, seldom meet
+(docs/design/near-duplicates.md). MinHash by similarity sketching (Dahlgaard et al. 2017), as rensa implements it.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import rensa
+import rensa as compiled
 
-from tasks.data.words import STEP, TEXTS, Hashes, Words, hash_sequences, mix, parts, running, words_of
+from tasks.data.words import STEP, TEXTS, Hashes, Words, hash_sequences, mix, parts, pc, running, words_of
+
+rensa: Any = compiled  # a checker sees nothing of it
 
 BANDS = 21
 WIDTH = 3  # places of a band in each of the two signatures
@@ -38,16 +40,18 @@ def compute(rows: pa.Table) -> pa.Table:
 
     Returns:
         ``bands``: ``BANDS`` int64; ``words``: hash of the words of the prompt and of both answers, whichever way round:
-        equal where rows differ in case, spaces and punctuation only; ``side``: which of the answers has the larger hash:
-        rows with equal ``words`` and different ``side`` have their answers swapped; ``prompt_size``, ``answers_size``:
-        shingles of the prompt, and of both answers with those in both counted twice.
+        equal where rows differ in case, spaces and punctuation only; ``side``: which of the answers has the larger
+        hash: rows with equal ``words`` and different ``side`` have their answers swapped; ``prompt_size``,
+        ``answers_size``: shingles of the prompt, and of both answers with those in both counted twice.
     """
     tables = [_compute(part) for part in parts(rows)]
     return pa.concat_tables(tables) if tables else SCHEMA.empty_table()
 
 
 def shingles(words: Words) -> Words:
-    """Pairs of neighbouring words, with a mark before a text's first and behind its last: one more than it has words."""
+    """Pairs of neighbouring words, with a mark before a text's first and behind its last: one more than it has
+    words.
+    """
     counts = np.diff(words.starts)
     line = np.full(len(words.hashes) + len(counts) + 1, EDGE)
     line[np.arange(len(words.hashes)) + np.repeat(np.arange(1, len(counts) + 1), counts)] = words.hashes

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from tokenizers import Tokenizer
 
+from tasks.data.features.words import Encoder
 from tasks.lm.template import ChatTemplate
 
-CODE, LIBRARIES = ("tasks/lm/template.py",), ("tokenizers", "jinja2")
+CODE = ("tasks/data/features/words.py", "tasks/lm/template.py")
+LIBRARIES = ("tokenizers", "jinja2", "regex")
 
 SCHEMA = pa.schema(
     [
@@ -76,19 +78,21 @@ def compute(rows: pa.Table, model: Path, max_prompt_tokens: int, max_answer_toke
 class _Reader:
     def __init__(self, model: Path, max_prompt: int, max_answer: int) -> None:
         self.template = ChatTemplate(model)
-        self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        text = (model / "tokenizer.json").read_text()
+        self.tokenizer, told = Tokenizer.from_str(text), json.loads(text)
         self.max_prompt, self.max_answer = max_prompt, max_answer
         added = self.tokenizer.get_added_tokens_decoder().values()
         # longest first: so the tokenizer itself looks for them
         names = sorted((token.content for token in added if token.content.strip()), key=len, reverse=True)
         self.structure = re.compile("|".join(map(re.escape, names)) or r"(?!)")
         self.cuttable = not any(one.lstrip or one.rstrip or one.single_word or one.normalized for one in added)
-        self.unwritable = unwritable(self.tokenizer)
+        self.encoder = Encoder(self.tokenizer, told)
+        self.unwritable = unwritable(told)
 
     def look(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         told: list[tuple[Rendered | None, str | None]] = [self._render(row) for row in rows]
         parts = [self._parts(rendered) if rendered else [] for rendered, _ in told]
-        encoded = iter(self._encode([part for one in parts for part in one if part is not None]))
+        encoded = iter(self.encoder.encode([part for one in parts for part in one if part is not None]))
         for (rendered, error), one in zip(told, parts, strict=True):
             if rendered is None:
                 yield _UNSEEN | {"template_error": error}
@@ -137,9 +141,6 @@ class _Reader:
 
     # ---- ids ---------------------------------------------------------------------------------------------------------
 
-    def _encode(self, texts: list[str]) -> list[Ids]:
-        return [one.ids for one in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
     def _row(self, ids: list[Ids | None], error: str | None) -> dict[str, Any]:
         head, prompt, *both = ids
         assert head is not None
@@ -178,17 +179,19 @@ def shared_length(one: Ids, other: Ids) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def unwritable(tokenizer: Tokenizer) -> re.Pattern[bytes] | None:
+def unwritable(told: dict[str, Any]) -> re.Pattern[bytes] | None:
     """Of a tokenizer that works on bytes: those it has no token for, and drops. None: it works in another way.
 
     A text without them comes back as it was; nobody has to decode it to know.
+
+    Args:
+        told: the tokenizer as JSON.
     """
-    told = json.loads(tokenizer.to_str())
     decoder = told.get("decoder") or {}
     kinds = [decoder.get("type"), *(one.get("type") for one in decoder.get("decoders", ()))]
     if told.get("normalizer") is not None or "ByteLevel" not in kinds or told["model"]["type"] != "BPE":
         return None
-    vocabulary = tokenizer.get_vocab()
+    vocabulary = told["model"]["vocab"]
     missing = bytes(byte for byte in range(256) if _byte_sign(byte) not in vocabulary)
     return re.compile(b"[" + re.escape(missing) + b"]" if missing else rb"(?!)")
 

@@ -91,15 +91,15 @@ def _regenerated(record: Record, log: Log, run: Run, part: Part) -> Iterator[Bui
 def _hand_overs(record: Record, log: Log) -> Iterator[Built]:
     """The person's answer over the bot's last one, where they answer the same."""
     for event in (place for place, name in log.events if name == "hand-over"):
-        bots = [(run, part) for run, part in _parts(log, "bot") if part.place < event]
-        people = [(run, part) for run, part in _parts(log, "person") if part.place > event]
+        bots = [(run, part) for run, part in _parts(log, "bot") if part.place <= event]
+        people = [(run, part) for run, part in _parts(log, "person") if part.place >= event]
         if not bots or not people or bots[-1][0].used:
             continue
         (run, bot), (answered, person) = bots[-1], people[0]
-        text = join(part.turn.text for part in answered.parts if part.place > event and part.turn.who == "person")
+        text = join(part.turn.text for part in answered.parts if part.place >= event and part.turn.who == "person")
         said = [turn.text for turn in log.turns[bot.place : person.place] if turn.who == "user"]
         run.used = True
-        wrong = join(part.turn.text for part in run.parts if part.turn.who == "bot" and part.place < event)
+        wrong = join(part.turn.text for part in run.parts if part.turn.who == "bot" and part.place <= event)
         if all(asks_for_a_person(one) for one in said) and _words(text) >= MIN_WORDS and not _same(text, wrong):
             answered.used = True
             yield _pair(record, "hand-over", run, (text, wrong), person, rejected_model=bot.turn.model)
@@ -129,7 +129,7 @@ def _end(record: Record, log: Log, place: int, name: str) -> Iterator[Built]:
     """The bot's last answer before an escalation was not good enough; the last one before a resolution was."""
     good = name == "resolved"
     for run in reversed(log.runs):
-        parts = [part for part in run.parts if part.place < place and (good or part.turn.who == "bot")]
+        parts = [part for part in run.parts if part.place <= place and (good or part.turn.who == "bot")]
         text = join(part.turn.text for part in parts)
         if not parts or (good and _words(text) < MIN_WORDS):
             continue
@@ -152,7 +152,8 @@ def _parts(log: Log, who: str) -> list[tuple[Run, Part]]:
 
 def _pair(record: Record, rule: str, run: Run, texts: tuple[str, str], part: Part, **models: str | None) -> Built:
     chosen, rejected = ([{"role": "assistant", "content": text}] for text in texts)
-    fields = _fields(record, rule, part) | {name: model for name, model in models.items() if model is not None}
+    fields = _fields(record, rule, part)
+    fields.update({name: model for name, model in models.items() if model is not None})
     return Built(run.prompt, chosen, rejected, **fields)
 
 

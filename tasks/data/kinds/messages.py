@@ -33,9 +33,9 @@ def messages(value: Any, name: str, role: str) -> Messages:
     found: Messages = []
     for one in value:  # runs a million times a night: what is plain is taken at once
         if type(one) is dict and len(one) == 2:
-            role, content = one.get("role"), one.get("content")
-            if type(role) is str and type(content) is str:
-                found.append({"role": role, "content": content})
+            who, content = one.get("role"), one.get("content")
+            if type(who) is str and type(content) is str:
+                found.append({"role": who, "content": content})
                 continue
         found.append(message(one, name))
     return found

@@ -66,6 +66,8 @@ def read_log(turns: list[Turn], system: Any) -> Log:
     events: list[tuple[int, Event]] = []
     looked_up = False
     for place, turn in enumerate(turns):
+        if turn.event is not None and turn.who not in ("system", "event"):
+            events.append((place, turn.event))
         if turn.who in ("system", "event"):
             if turn.who == "system" and not side:
                 said = said or with_system(turn.text, [])

@@ -54,7 +54,7 @@ class Turn:
         text: what was sent; of an event nothing.
         draft: what the bot proposed and a person may have edited; None where there was none.
         regenerated: place of the answer that this one was asked for instead of.
-        event: of ``who == "event"``.
+        event: what happened; with a message, what happened with it.
         rating: of an answer, by its reader; None where he said nothing.
     """
 
@@ -96,7 +96,7 @@ def turns_of(value: Fields) -> list[Turn]:
 
 def _listed(value: Fields) -> list[Any]:
     for name in _LISTS:
-        found = value.get(name)
+        found: Any = value.get(name)
         if hasattr(found, "tolist"):
             found = found.tolist()
         if isinstance(found, list) and found and all(_is_turn(one) for one in found):
@@ -116,13 +116,11 @@ def _turn(one: Any, where: str) -> Turn:
         who = _role(one[0], where)
         return Turn(who, one[1], event=_event(one[1]) if who == "event" else None)
     when = first_of(one, TIME_NAMES)
-    role = first_of(one, _WHO)
-    if one.get("event") is not None or role is None:
-        return Turn("event", "", event=_event(one.get("event")), timestamp=moment(when))
-    who = _role(role, where)
-    text = first_of(one, _TEXT)
-    if who == "event":
-        return Turn(who, "", event=_event(text), timestamp=moment(when))
+    role, text, happened = first_of(one, _WHO), first_of(one, _TEXT), one.get("event") or None
+    who = "event" if role is None else _role(role, where)
+    event = _event(happened) if happened is not None else None
+    if who == "event" or (text is None and event is not None):
+        return Turn("event", "", event=event or _event(text), timestamp=moment(when))
     if type(text) is not str:
         raise ValueError(f"{where} has none of {', '.join(_TEXT)} as text")
     draft = one.get("draft")
@@ -140,13 +138,14 @@ def _turn(one: Any, where: str) -> Turn:
         annotator=text_of(first_of(one, ("agent_id", "annotator", "author_id"))),
         model=text_of(one.get("model")),
         timestamp=moment(when),
+        event=event if event != "action" else None,  # "message", as some logs call each turn
     )
 
 
 def _regenerated(one: Fields, places: dict[str, int], before: list[Turn], where: str) -> int | None:
     """Place of the answer this one replaces: by its id, or the answer before where it only says that it does."""
     given = first_of(one, ("regenerated_of", "regenerated-of", "regenerated"))
-    if given is None or given is False:
+    if given is None or given is False or given == "":
         return None
     if given is True:
         place = next((place for place in reversed(range(len(before))) if before[place].who != "event"), None)

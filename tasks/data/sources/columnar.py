@@ -18,8 +18,7 @@ _DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError, T
 
 _BATCH_BYTES = 4 << 20
 _MOST_ROWS = 4096
-_FIRST_ROWS = 256  # until it is known how large a row is
-_BUFFER = 1 << 20
+_FIRST_ROWS = 16  # until it is known how large a row is
 _HARMLESS = 64 << 20  # a small file may hold this, whatever its ratio
 
 
@@ -33,8 +32,10 @@ def parquet_records(file: BinaryIO, size: int, caps: Caps) -> Iterator[Record | 
     Args:
         size: of the file, in bytes.
     """
+    # Without a buffer a row group's packed bytes are held at once. With one, a damaged page header costs pyarrow 25 half a
+    # minute and gigabytes; test_damage.py makes such files of 5 KB.
     try:
-        parquet = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True)
+        parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]
         names = parquet.schema_arrow.names
         # what JSON has no word for is given as its text
@@ -55,7 +56,7 @@ def parquet_records(file: BinaryIO, size: int, caps: Caps) -> Iterator[Record | 
             if rows.number != before + count:
                 yield _lost(rows.number + 1, before + count, group, "it has another number of rows than its metadata")
         except _TooMuch as error:
-            yield Broken(b"", 0, f"{error}; read up to row {rows.number}")
+            yield Broken(b"", 0, f"{error}; read up to row {rows.number - 1}")
             return
         except _DAMAGE as error:
             yield _lost(rows.number + 1, before + count, group, _words(error))
@@ -63,25 +64,29 @@ def parquet_records(file: BinaryIO, size: int, caps: Caps) -> Iterator[Record | 
 
 
 class _Rows:
-    """Rows of one file after another group: how many, how large, how much in all."""
+    """Rows of one file, group after group: how many, how large, how much in all."""
 
     def __init__(self, size: int, caps: Caps, plain: bool) -> None:
         self.caps, self.plain = caps, plain
         self.most = min(caps.object_bytes, caps.ratio * size + _HARMLESS)
         self.number = 0  # of the last row
-        self.given = 0  # bytes of values
-        self.at_once = _FIRST_ROWS
+        self.done = self.given = 0  # rows in all, and their bytes as JSON
 
     def of_group(self, parquet: pq.ParquetFile, group: int) -> Iterator[Record | Broken]:
-        for batch in parquet.iter_batches(batch_size=self.at_once, row_groups=[group], use_threads=False):
-            self.given += batch.nbytes
-            if self.given > self.most:
-                raise _TooMuch(f"its values take more than {self.most:,.0f} bytes")
-            for value in _values(batch):
-                self.number += 1
-                yield value._replace(line=self.number) if isinstance(value, Broken) else self._row(value)
-            if batch.num_rows:
-                self.at_once = min(max(_BATCH_BYTES * batch.num_rows // max(batch.nbytes, 1), 1), _MOST_ROWS)
+        meta = parquet.metadata.row_group(group)
+        rows = min(max(_BATCH_BYTES * meta.num_rows // max(meta.total_byte_size, 1), 1), _MOST_ROWS)
+        for batch in parquet.iter_batches(batch_size=rows, row_groups=[group], use_threads=False):
+            start = 0
+            while start < batch.num_rows:
+                part = batch.slice(start, self._at_once())
+                start += part.num_rows
+                for value in _values(part):
+                    self.number += 1
+                    yield value._replace(line=self.number) if isinstance(value, Broken) else self._row(value)
+
+    def _at_once(self) -> int:
+        """Rows to make Python's of: a value that a column holds once may stand in any number of rows."""
+        return min(max(_BATCH_BYTES * self.done // max(self.given, 1), _FIRST_ROWS if not self.done else 1), _MOST_ROWS)
 
     def _row(self, value: dict[str, Any]) -> Record | Broken:
         try:
@@ -95,6 +100,9 @@ class _Rows:
             return Broken(
                 repr(value).encode("utf-8", "backslashreplace")[:KEPT_BYTES], self.number, f"no JSON: {error}"
             )
+        self.done, self.given = self.done + 1, self.given + len(raw)
+        if self.given > self.most:
+            raise _TooMuch(f"its rows take more than {self.most:,.0f} bytes")
         if len(raw) > self.caps.line_bytes:
             return Broken(raw[:KEPT_BYTES], self.number, f"a row of more than {self.caps.line_bytes:,} bytes")
         return Record(value if self.plain else json.loads(text), raw, self.number)

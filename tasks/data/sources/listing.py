@@ -125,7 +125,7 @@ def _walk(base: Path, known: tuple[str, ...]) -> Iterator[SourceObject]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append((name + "/", entry.path))
-            elif entry.is_dir():
+            elif _leads_to_folder(entry):
                 if not _inside(entry.path, within):
                     yield _refused(name, entry.path, within, "a link that leads out of the source's folder")
             elif _fits(name, known) and (found := _file(name, entry.path, within)) is not None:
@@ -139,23 +139,34 @@ def _file(name: str, path: str, within: str) -> SourceObject | None:
     except UnicodeEncodeError:
         shown = name.encode("utf-8", "backslashreplace").decode()
         return _refused(shown, path.encode("utf-8", "backslashreplace").decode(), within, "its name is no UTF-8")
-    if within and not _inside(path, within):
-        return _refused(name, path, within, "a link that leads out of the source's folder")
     try:
         found = os.stat(path)
-    except FileNotFoundError:
-        # a link to nothing is there; a file that was removed since isn't
-        return _refused(name, path, within, "a link to nothing") if os.path.islink(path) else None
     except OSError as error:
+        if within and os.path.islink(path):
+            return _refused(name, path, within, "a link that leads nowhere")
+        if isinstance(error, FileNotFoundError):
+            return None
         raise SourceError(f"{path} can't be read: {error.strerror or error}", do="check its permissions") from error
+    if within and not _inside(path, within):
+        return _refused(name, path, within, "a link that leads out of the source's folder")
     if not stat.S_ISREG(found.st_mode):
         return None
     return SourceObject(name, path, found.st_size, "", found.st_mtime_ns, found.st_ino, within)
 
 
+def _leads_to_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
+
+
 def _inside(path: str, within: str) -> bool:
     # folders are never entered by a link, so only a link itself can lead out
-    return not os.path.islink(path) or os.path.realpath(path).startswith(within.rstrip("/") + "/")
+    if not os.path.islink(path):
+        return True
+    target = os.path.realpath(path)
+    return target == within or target.startswith(within.rstrip("/") + "/")
 
 
 def _refused(name: str, path: str, within: str, why: str) -> SourceObject:

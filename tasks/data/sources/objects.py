@@ -2,28 +2,18 @@
 
 from typing import NamedTuple
 
-from pydantic import Field
-
-from infra.digest import Record
+from tasks.recipe import Caps
 
 RECORD_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-DOCUMENT_ENDINGS = (".md", ".markdown", ".html", ".htm", ".txt", ".pdf", ".json", ".jsonl")
+DOCUMENT_ENDINGS = (
+    ".md", ".markdown", ".html", ".htm", ".xhtml", ".txt", ".text", ".pdf", ".json", ".questions.jsonl",
+)  # fmt: skip
 CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 # of what is no record, the quarantine keeps the first bytes
 KEPT_BYTES = 64 << 10
 
-
-class Caps(Record):
-    """How much of a source is read: what is larger is named in the quarantine, and no night dies of it."""
-
-    line_bytes: int = Field(default=16 << 20, gt=0, description="longest line, CSV record or Parquet row, in bytes")
-    object_bytes: int = Field(
-        default=8 << 30, gt=0, description="most bytes that a compressed object (or a Parquet file's values) unpacks to"
-    )
-    ratio: float = Field(default=200, gt=1, description="most that it may unpack to, in times of its size")
-    depth: int = Field(default=64, gt=0, description="deepest nesting of a JSON record")
-    document_bytes: int = Field(default=64 << 20, gt=0, description="largest document, unpacked, in bytes")
+__all__ = ["CODECS", "Caps", "SourceObject", "bare_name", "endings"]
 
 
 class SourceObject(NamedTuple):

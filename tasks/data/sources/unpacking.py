@@ -4,6 +4,7 @@ zlib and zstd give nothing of a call in which they find damage. So the object is
 byte by byte.
 """
 
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -138,6 +139,8 @@ def _feed_zstd(machine: Any, data: bytes) -> Iterator[bytes]:
 def _codec(name: str) -> Codec:
     if name == "gzip":
         return Codec(name, lambda: zlib.decompressobj(31), _feed_gzip, zlib.error)
-    from backports import zstd
-
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
     return Codec(name, zstd.ZstdDecompressor, _feed_zstd, zstd.ZstdError)

@@ -1,6 +1,7 @@
 """Drift of source mix, length, topic and language: against formulas by hand, against chance, against a real shift."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -126,7 +127,7 @@ def test_what_one_side_does_not_know_is_not_compared() -> None:
 def test_a_new_topic_is_seen_and_the_same_topics_in_other_words_of_order_are_not() -> None:
     rng = np.random.default_rng(2)
 
-    def asked(words: list[str], count: int) -> pa.Table:
+    def asked(words: Sequence[str], count: int) -> pa.Table:
         return prompts(*[f"how is my {rng.choice(words)} {rng.choice(words)}" for _ in range(count)])
 
     orders = "delivery invoice parcel warehouse address refund return payment discount account".split()

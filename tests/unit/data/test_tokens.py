@@ -8,9 +8,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from tasks.data.features.tokens import SCHEMA, _Reader, compute, unwritable
+from tasks.data.features.words import Encoder, cuts_of
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
@@ -186,10 +187,10 @@ def test_signs_that_the_tokenizer_drops_are_told(tmp_path: Path, folders) -> Non
 
 
 def test_a_tokenizer_on_bytes_loses_nothing_and_need_not_be_asked(folders) -> None:
-    pattern = unwritable(Tokenizer.from_file(str(folders["bytes"] / "tokenizer.json")))
+    pattern = unwritable(json.loads((folders["bytes"] / "tokenizer.json").read_text()))
     assert pattern is not None
     assert pattern.search(bytes(range(256))) is None
-    assert unwritable(Tokenizer.from_file(str(folders["pieces"] / "tokenizer.json"))) is None
+    assert unwritable(json.loads((folders["pieces"] / "tokenizer.json").read_text())) is None
 
 
 def test_tokens_that_swallow_their_surroundings_keep_texts_whole(tmp_path: Path) -> None:
@@ -201,3 +202,87 @@ def test_tokens_that_swallow_their_surroundings_keep_texts_whole(tmp_path: Path)
     assert not _Reader(place, 9, 9).cuttable
     (found,) = look(place, row("where is it", "here", "there"))
     assert found["prompt_tokens"] == len(as_trl(place, "where is it", "here", "there")[0])
+
+
+# ---- words looked up -------------------------------------------------------------------------------------------------
+
+LLAMA_3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CUTTING = {
+    "GPT-2": pre_tokenizers.ByteLevel(add_prefix_space=False),
+    "SmolLM2": pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    ),
+    "Llama 3": pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(LLAMA_3), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    ),
+}
+
+
+def trained(cutting: str) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = CUTTING[cutting]
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*CORPUS, "it's 1234 they'll", "  a\n\n b\t\tc"] * 20, trainer)
+    return tokenizer
+
+
+ENCODERS = {name: trained(name) for name in CUTTING}
+ODD = st.lists(
+    st.sampled_from(
+        [*CORPUS, *SPECIAL, "<|im_", "'LL", "it's", " ", "\n", "\r\n", "\t", "\u00a0", "\u2003", "12", "٣½²", "é"]
+    )
+    | st.text(max_size=8),
+    max_size=12,
+).map("".join)
+
+
+@pytest.mark.parametrize("cutting", CUTTING)
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(ODD, min_size=1, max_size=8))
+def test_words_that_are_looked_up_have_the_librarys_ids(cutting: str, texts: list[str]) -> None:
+    tokenizer = ENCODERS[cutting]
+    encoder = Encoder(tokenizer, json.loads(tokenizer.to_str()))
+    encoder._untried = 0  # else the first texts that differ would be put right
+    known = [one.ids for one in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+    assert encoder.encode(texts) == known
+    assert encoder.encode(texts) == known
+    assert encoder.cuts is not None
+
+
+def test_a_tokenizer_that_cuts_in_another_way_is_left_to_the_library() -> None:
+    tokenizer = ENCODERS["GPT-2"]
+    told = json.loads(tokenizer.to_str())
+    encoder = Encoder(tokenizer, told | {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": r"\S|\s"}, "behavior": "Isolated", "invert": False},
+        {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+    ]}})  # fmt: skip
+    assert encoder.encode(["where is my parcel"]) == [tokenizer.encode("where is my parcel").ids]
+    assert encoder.cuts is None  # found out by trying
+    assert cuts_of(told | {"normalizer": {"type": "NFC"}}) is None
+    assert cuts_of(told | {"pre_tokenizer": {"type": "Metaspace"}}) is None
+
+
+def test_an_expression_that_leaves_something_over_is_left_to_the_library() -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\p{L}+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator(["1 2 3 abc 1 2 3"] * 9, trainer)
+    encoder = Encoder(tokenizer, json.loads(tokenizer.to_str()))
+    assert encoder.encode(["abc 1 2 3"]) == [tokenizer.encode("abc 1 2 3").ids]
+    assert encoder.cuts is None

@@ -42,7 +42,7 @@ class Source:
 
 @pytest.fixture
 def source(tmp_path: Path, tiny_model: Path) -> Source:
-    return Source(tmp_path, tiny_model / "tokenizer.json")
+    return Source(tmp_path, tiny_model)
 
 
 def pair(id_: str, prompt: str = "what is new", chosen: str = "please", rejected: str = "stop") -> dict[str, Any]:
@@ -50,7 +50,7 @@ def pair(id_: str, prompt: str = "what is new", chosen: str = "please", rejected
 
 
 def test_every_row_is_trained_on_held_out_or_in_quarantine_with_its_origin_and_reasons(source: Source) -> None:
-    source.add("{broken", pair("same", chosen="ok", rejected="ok"), pair("mail", chosen="ask ann@mail.example"))
+    source.add("{broken", pair("same", chosen="please", rejected="please"), pair("mail", chosen="ask ann@mail.example"))
     found = source.validate()
     assert found.n_train + found.n_held_out == 60
     assert found.n_quarantined == 3
@@ -94,7 +94,7 @@ def _contradictions(count: int) -> list[tuple[str, str, str]]:
 
 
 def test_no_usable_pair_at_all_is_a_breach_not_a_quiet_night(source: Source) -> None:
-    source.file.write_text(json.dumps(pair("a", chosen="ok", rejected="ok")))
+    source.file.write_text(json.dumps(pair("a", chosen="please", rejected="please")))
     with pytest.raises(DataBreach, match=r"passed is 0, expected >= 1"):
         source.validate(DATA.model_copy(update={"max_quarantined": 1.0}))
 

@@ -116,6 +116,29 @@ def test_a_persons_answer_is_over_the_bots_he_took_over_from(name: str) -> None:
     assert (one.builder, one.weight, one.rejected_model) == ("conversations/hand-over", 1.0, "m")
 
 
+def test_an_event_may_stand_on_the_message_it_came_with() -> None:
+    for found in (
+        log(user(), bot(event="handover"), person()),
+        log(user(), bot(), person(event="handover")),
+        log(user(), bot(), {"role": "system", "content": "Anna takes over", "event": "handover"}, person()),
+    ):
+        assert [(one.builder, texts(one)) for one in found] == [
+            ("conversations/hand-over", ([QUESTION], [PERSON], [BOT]))
+        ]
+    (one,) = log(user(), bot(event="resolved"))
+    assert (one.label, texts(one)[1]) == (True, [BOT])
+
+
+def test_empty_columns_and_events_that_are_only_messages_change_nothing() -> None:
+    """As tables have them: every turn has every column."""
+    empty = {"event": "message", "draft": "", "regenerated_of": "", "author": None, "feedback": None, "model": ""}
+    (one,) = log(user() | empty, person(**empty))
+    assert texts(one) == ([QUESTION], [PERSON], [])
+    empty["event"] = ""
+    (one,) = log(user() | empty, person(**empty | {"draft": BOT}))
+    assert texts(one) == ([QUESTION], [PERSON], [BOT])
+
+
 def test_a_customer_who_only_asks_for_a_person_lies_between_without_harm() -> None:
     (one,) = log(user(), bot(), user("Let me talk to a human!"), event("handover"), person())
     assert texts(one) == ([QUESTION], [PERSON], [BOT])
@@ -179,6 +202,13 @@ def test_the_last_answer_before_a_resolution_is_a_weak_good_label_but_no_closing
     assert log(user(), bot(), resolved=False) == []
 
 
+def test_only_what_was_said_before_an_escalation_or_resolution_is_judged_by_it() -> None:
+    other = "It is the other parcel, I am afraid."
+    for name, label in (("resolved", True), ("escalated", False)):
+        (one,) = log(user(), bot(), event(name), user("and the other?"), bot(other))
+        assert (one.label, texts(one)[0], (texts(one)[1] or texts(one)[2])) == (label, [QUESTION], [BOT])
+
+
 def test_an_answer_is_used_once_by_the_strongest_that_is_known_of_it() -> None:
     assert rules(log(user(), person(draft=BOT), resolved=True, escalated=True)) == ["edit"]
     assert rules(log(user(), bot(), event("handover"), person(), escalated=True, resolved=True)) == ["hand-over"]
@@ -203,6 +233,7 @@ def test_a_plain_talk_gives_peoples_answers_with_a_small_weight_and_nothing_of_t
 
 def test_an_answer_that_rests_on_a_look_up_is_no_label() -> None:
     assert log(user(), {"role": "action", "content": "parcel was looked up"}, person()) == []
+    assert log(user(), {"role": "action", "content": "parcel was looked up"}, bot(), event("resolved")) == []
     found = log(user("Hi"), {"role": "action", "content": "x"}, person("Hello there!"), user(), person())
     assert [texts(one)[0][-1] for one in found] == [QUESTION]  # it counts until the customer speaks again
 

@@ -81,6 +81,7 @@ def test_messages_as_json_text_are_read_where_each_column_holds_them() -> None:
     (one,) = built("pairs", {"prompt": prompt, "chosen": chosen, "rejected": rejected})
     assert (one.prompt, one.chosen, one.rejected) == ([USER], [YES], [NO])
     assert from_json(prompt, chosen, "n") == (prompt, chosen, "n")
+    assert from_json("3", chosen, rejected) == ("3", chosen, rejected)
     assert from_json(None, '[{"' + "[" * 100_000) == (None, '[{"' + "[" * 100_000)
 
 

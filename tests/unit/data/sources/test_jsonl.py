@@ -1,11 +1,12 @@
 """JSON Lines: what is no record is one Broken that says why, and the lines around it are read."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.records import Broken, Record
@@ -135,8 +136,6 @@ def test_of_a_huge_line_64_kib_are_kept_and_little_is_held(tmp_path: Path) -> No
         for _ in range(40):
             file.write(b"x" * (1 << 20))
         file.write(b'"}\n{"a": 2}\n')
-    import tracemalloc
-
     tracemalloc.start()
     found = read(path)
     _, peak = tracemalloc.get_traced_memory()
@@ -160,6 +159,8 @@ any_line = st.one_of(
 )
 
 
+@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(st.lists(any_line, max_size=12), st.integers(1, 60), st.booleans())
 def test_many_lines_at_once_are_read_as_each_alone(lines: list[bytes], chunk: int, ended: bool) -> None:
     caps = Caps(depth=3, line_bytes=60)
