@@ -237,7 +237,9 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     night = tonight.night
     if (preferences := found.get("preferences")) is not None:
         # validate did this where it ran; where its result was reused, that was another night's folder
-        leave_for_reading(Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine)
+        leave_for_reading(
+            Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine, preferences.page
+        )
     bill = meter(night, found.get("plan"))
     summary = _summary(tonight, bill, state, **found)
     summary["links"]["bill"] = str(keep_bill(night, tonight.recipe, bill, summary))

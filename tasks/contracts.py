@@ -78,8 +78,10 @@ class Baselines(Record):
 class SourceFile(Record):
     """One object of a source, as it was read."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"url"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"url", "source"})
 
+    source: str  # its path in the recipe
+    kind: str
     url: str
     name: str  # relative to its source
     version: str  # sha256 of a file's bytes; of an object on S3 its version id or ETag
@@ -105,13 +107,14 @@ class Snapshot(Record):
 class Preferences(Record):
     """The rows that passed, split by prompt hash, and what was kept out."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"data_docs", "warnings"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"data_docs", "page", "warnings"})
 
     train: Blob  # JSONL: {id, prompt, chosen, rejected}, or {id, prompt, completion, label}, as TRL names them; weight
     house: Blob  # JSONL: choice items {id, topic, messages, choices, answer}
     quarantine: Blob  # JSONL: {id, source, line, reasons, raw}
     profile: Blob  # JSON: one flat object
     data_docs: Tree
+    page: Blob  # HTML: what came in, what left and why
     n_train: int
     n_house: int
     n_held_out: int  # with those that the house suite had no room for; none of them is trained on

@@ -28,7 +28,9 @@ def preferences_of(
 ) -> Preferences:
     """Validate; ``gate``: prompts of the gate's items. ``folder`` is the night's, too."""
     guarded = [{"suite": "safety", "item": f"item-{n}", "text": text, "is_prompt": True} for n, text in enumerate(gate)]
-    return make_preferences(snapshot, data, tokenizer, guarded, 1000, Where(store, folder / "kept", folder))
+    return make_preferences(
+        snapshot, data, tokenizer, guarded, 1000, Where(store, folder / "kept", folder, "a-night", "shop")
+    )
 
 
 __all__ = ["Forgotten", "place_in", "preferences_of", "snapshot_of"]

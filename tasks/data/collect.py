@@ -114,7 +114,15 @@ def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -
                 Shard(rows=place.store.put_file(Path(name), PARQUET), n_rows=count) for name, count in read.shards
             )
             files = tuple(
-                SourceFile(url=one.url, name=one.name, version=version, size=one.size, rows=count)
+                SourceFile(
+                    source=spec.path,
+                    kind=spec.kind,
+                    url=one.url,
+                    name=one.name,
+                    version=version,
+                    size=one.size,
+                    rows=count,
+                )
                 for one, version, count in zip(read.objects, read.versions, read.rows, strict=True)
             )
             good.append(Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest))

@@ -30,7 +30,7 @@ class Findings(NamedTuple):
 
     Attributes:
         marks: ``row`` and ``MARKS``, of rows with one at least.
-        because: row → rows or items that it is marked for, in words.
+        because: row → the row it is near to, or in words the item that it leaks.
         agreement: of annotators.
         leaked_items: items of the gate that rows leak: ``suite``, ``item``, ``rows``.
         common: text of many items that rows share; no row leaves for it.
@@ -38,11 +38,16 @@ class Findings(NamedTuple):
     """
 
     marks: pa.Table
-    because: dict[int, str]
+    because: dict[int, int | str]
     agreement: Agreement
     leaked_items: tuple[dict[str, Any], ...]
     common: tuple[leakage.Common, ...]
     skipped: int
+
+    def why(self, row: int, session: Session) -> str:
+        """For people."""
+        found = self.because.get(row, "")
+        return f"near {session.where(found)}" if isinstance(found, int) else found
 
 
 class Kept(Record):
@@ -63,20 +68,18 @@ def find(
         held_below: prompts with a key below are held out: their own house items they may hold.
     """
     marks: dict[int, set[str]] = {}
-    because: dict[int, str] = {}
+    because: dict[int, int | str] = {}
     judged = graph.judge(_edges(session))
     for row in judged.leaving.to_pylist():
         marks.setdefault(row["row"], set()).add(_GRAPH[row["reason"]])
     pairs, skipped = _near_pairs(session, shards, store, kept)
     for one in near.leaving(_sound(session, pairs)):
         marks.setdefault(one.row, set()).add(_NEAR[one.reason])
-        because[one.row] = f"{one.reason} of {session.where(one.because)}"
+        because[one.row] = one.because
     leaks = leakage.find(session.raw, "grams", "texts", items)
-    held = session.held(held_below)
-    for row in leaks.rows.to_pylist():
-        if row["suite"] != "house" or row["row"] not in held:
-            marks.setdefault(row["row"], set()).add("leaked")
-            because[row["row"]] = f"{row['suite']} {row['item']} ({row['how']})"
+    for row in _leaving(session, leaks.rows, held_below):
+        marks.setdefault(row["row"], set()).add("leaked")
+        because[row["row"]] = f"{row['suite']} {row['item']} ({row['how']})"
     return Findings(
         marks=_table(marks),
         because=because,
@@ -118,6 +121,23 @@ def _sound(session: Session, pairs: pa.Table) -> pa.Table:
         ).to_arrow_table()
     finally:
         session.raw.unregister("found_pairs")
+
+
+def _leaving(session: Session, leaked: pa.Table, held_below: int) -> list[dict[str, Any]]:
+    """Of rows that leak, those that leave: a held-out row may say what its own house item does."""
+    session.raw.register("leaked_rows", leaked)
+    try:
+        return (
+            session.raw.execute(
+                """SELECT l.* FROM leaked_rows l JOIN facts f USING (row)
+                WHERE l.suite != 'house' OR f.prompt_key >= ? ORDER BY l.row, l.suite, l.item""",
+                [held_below],
+            )
+            .to_arrow_table()
+            .to_pylist()
+        )
+    finally:
+        session.raw.unregister("leaked_rows")
 
 
 def _near_pairs(session: Session, shards: Sequence[Shard], store: Store, kept: Path) -> tuple[pa.Table, int]:

@@ -73,11 +73,6 @@ class Session:
         ((id_, source),) = self.raw.execute("SELECT id, source FROM facts WHERE row = ?", [row]).fetchall()
         return f"{id_} in {source}"
 
-    def held(self, below: int) -> frozenset[int]:
-        """Rows whose prompts are held out."""
-        found = self.raw.execute("SELECT row FROM facts WHERE prompt_key < ?", [below]).fetchall()
-        return frozenset(row for (row,) in found)
-
     def house(self, below: int, most: int) -> list[tuple[int, str, str, str]]:
         """Held-out pairs that pass their own checks, lowest keys first: row and texts."""
         return self.raw.execute(

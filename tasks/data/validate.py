@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from infra.digest import Digest, digest_file, digest_of
 from infra.jsonl import dump_lines
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
+from tasks.data.accepted import accept, baseline
 from tasks.data.checks import Limits
 from tasks.data.facts import write_facts
 from tasks.data.findings import Findings, find
@@ -19,23 +21,28 @@ from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
 from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
 from tasks.data.outputs import Masks, house_items, quarantine_part, train_part
+from tasks.data.page import data_page
+from tasks.data.page_records import DataReport
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.session import Session, open_session
+from tasks.data.told import Looked, drift_told, flows, leaked, look, reasons, samples, sources
 from tasks.parts import LINES, joined
 from tasks.recipe import DataSpec
 
 
 class Where(NamedTuple):
-    """Where validate works.
+    """Where validate works, and for whom.
 
     Attributes:
         kept: folder of what earlier nights computed.
-        failed: folder where quarantine and Data Docs are left when the night stops here.
+        failed: folder where quarantine, report and Data Docs are left when the night stops here.
     """
 
     store: Store
     kept: Path
     failed: Path
+    night: str
+    recipe: str
 
 
 def make_preferences(
@@ -51,42 +58,88 @@ def make_preferences(
     Raises:
         DataBreach: a critical expectation is breached, or one could not be computed.
     """
-    store, kept, shards = where.store, where.kept, snapshot.shards
-    bounds = [data.max_prompt_tokens, data.max_answer_tokens]
-    of_facts = {
-        "rows": measure("rows", shards, (), None, store, kept),
-        "personal": measure("personal", shards, (data.personal.regions,), data.personal.regions, store, kept),
-        "tokens": measure("tokens", shards, (tokenizer, *bounds), [tokenizer_digest(tokenizer), *bounds], store, kept),
-    }
-    of_texts = {name: measure(name, shards, (), None, store, kept) for name in ("signatures", "ngrams")}
+    store, shards = where.store, snapshot.shards
+    features = _features(snapshot, data, tokenizer, where)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        facts = write_facts(shards, of_facts, store, folder)
-        with open_session(facts, folder, shards, of_texts, _limits(data), store) as session:
+        facts = write_facts(shards, {one: features[one] for one in OF_FACTS}, store, folder)
+        texts = {one: features[one] for one in OF_TEXTS}
+        with open_session(facts, folder, shards, texts, _limits(data), store) as session:
             asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
             items = _items(guarded, session.house(below(data.holdout), max_house))
-            found = find(session, shards, items, below(data.holdout), store, kept)
-            figures = session.flag(found.marks, asked) | _figures(found)
-            quarantine, n_quarantined = _quarantine(snapshot, session, where)
+            found = find(session, shards, items, below(data.holdout), store, where.kept)
+            profile = session.flag(found.marks, asked)
+            before = baseline(where.kept, where.recipe, snapshot)
+            looked = look(session, shards, before, store)
+            figures = profile | _figures(found, looked)
+            quarantine = _quarantine(snapshot, session, where)
+            masks = Masks(data.personal, mask_key(where.kept), features["personal"])
+            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, store)
             findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
             docs = store.put_tree(site_folder(folder / "docs"))
-            leave_for_reading(where.failed, store, docs, quarantine)
+            report = DataReport(
+                night=where.night,
+                recipe=where.recipe,
+                made=datetime.now(UTC).isoformat(timespec="seconds"),
+                sources=sources(snapshot, before),
+                flows=flows(session, data.holdout, n_house),
+                reasons=reasons(session),
+                samples=samples(session, shards, found, store),
+                expectations=tuple(findings),
+                bias=looked.bias,
+                drift=drift_told(looked),
+                agreement=found.agreement if found.agreement.units else None,
+                leaked_items=leaked(found),
+                common=found.common,
+                skipped=found.skipped,
+            )
+            page = store.put_bytes(data_page(report).encode(), "text/html")
+            leave_for_reading(where.failed, store, docs, quarantine, page)
             warnings = stop_on_breach(findings)
-            masks = Masks(data.personal, mask_key(kept), of_facts["personal"])
             train, n_train = _train(snapshot, session, data.holdout, masks, where)
-            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, store)
+    accept(where.kept, where.recipe, snapshot, looked.marginals)
     return Preferences(
         train=train,
         house=house,
         quarantine=quarantine,
         profile=store.put_json(figures),
         data_docs=docs,
+        page=page,
         n_train=n_train,
         n_house=n_house,
         n_held_out=n_held_out,
-        n_quarantined=n_quarantined,
-        warnings=tuple(warnings),
+        n_quarantined=report.quarantined,
+        warnings=(*warnings, *_told(looked, found)),
     )
+
+
+OF_FACTS, OF_TEXTS = ("rows", "personal", "tokens"), ("signatures", "ngrams")
+
+
+def _features(snapshot: Snapshot, data: DataSpec, tokenizer: Path, where: Where) -> dict[str, list[Blob]]:
+    """Every feature of every shard, those that are new computed now."""
+    bounds = [data.max_prompt_tokens, data.max_answer_tokens]
+    given: dict[str, tuple[tuple[Any, ...], object]] = {
+        "personal": ((data.personal.regions,), data.personal.regions),
+        "tokens": ((tokenizer, *bounds), [tokenizer_digest(tokenizer), *bounds]),
+    }
+    return {
+        name: measure(name, snapshot.shards, *given.get(name, ((), None)), where.store, where.kept)
+        for name in (*OF_FACTS, *OF_TEXTS)
+    }
+
+
+def _told(looked: Looked, found: Findings) -> list[str]:
+    """What Great Expectations has no words for."""
+    said = [one.says for one in looked.bias if one.warns]
+    said += [one.says for one in looked.drift if one.level == "large"]
+    if found.leaked_items:
+        worst = found.leaked_items[0]
+        said.append(
+            f"{len(found.leaked_items)} item(s) of the gate stand in training rows, the most in {worst['rows']}: "
+            f"{worst['suite']} {worst['item']}; their rows are in quarantine"
+        )
+    return said
 
 
 def tokenizer_digest(folder: Path) -> Digest:
@@ -117,28 +170,28 @@ def _items(guarded: list[dict[str, Any]], house: list[tuple[int, str, str, str]]
 _ITEMS = {"suite": pa.string(), "item": pa.string(), "text": pa.string(), "is_prompt": pa.bool_()}
 
 
-def _figures(found: Findings) -> dict[str, Any]:
-    """What the findings add to the profile. Agreement of nobody with nobody is full: it warns of nothing."""
+def _figures(found: Findings, looked: Looked) -> dict[str, Any]:
+    """What findings and a look at a sample add to the profile."""
     alpha = found.agreement.alpha
     return {
+        # agreement of nobody with nobody is full: it warns of nothing
         "annotator_agreement": 1.0 if alpha is None else alpha,
         "leaked_items": len(found.leaked_items),
         "near_comparisons_skipped": found.skipped,
+        "bias_warnings": sum(one.warns for one in looked.bias),
+        "drift_large": sum(one.level == "large" for one in looked.drift),
     }
 
 
-def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> tuple[Blob, int]:
+def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> Blob:
     """All failing rows of all shards, in one file."""
-    count = 0
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
         for number, shard in enumerate(snapshot.shards):
-            flagged = session.of_shard(number)
-            part = quarantine_part(shard, flagged, where.store, where.kept)
-            count += sum(flagged["fails"].to_pylist())
+            part = quarantine_part(shard, session.of_shard(number), where.store, where.kept)
             with where.store.open_path(part.digest_).open("rb") as lines:
                 shutil.copyfileobj(lines, file)
         file.flush()
-        return where.store.put_file(Path(file.name), LINES), count
+        return where.store.put_file(Path(file.name), LINES)
 
 
 def _train(snapshot: Snapshot, session: Session, holdout: float, masks: Masks, where: Where) -> tuple[Blob, int]:
@@ -171,7 +224,8 @@ def _house(
     return store.put_bytes(dump_lines(items), LINES), len(items), count
 
 
-def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob) -> None:
-    """Lay quarantine and Data Docs beside the night, also (and above all) when it stops here."""
+def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob, page: Blob) -> None:
+    """Lay quarantine, report and Data Docs beside the night, also (and above all) when it stops here."""
     store.checkout(docs, folder / "data_docs")
-    shutil.copyfile(store.open_path(quarantine.digest_), folder / "quarantine.jsonl")
+    for blob, name in ((quarantine, "quarantine.jsonl"), (page, "data.html")):
+        shutil.copyfile(store.open_path(blob.digest_), folder / name)

@@ -146,6 +146,7 @@ def fields(**changes: Any) -> dict[str, Any]:
             quarantine=BLOB,
             profile=BLOB,
             data_docs=TREE,
+            page=BLOB,
             n_train=2107,
             n_house=412,
             n_held_out=500,

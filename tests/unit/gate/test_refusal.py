@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from infra.jsonl import load_lines
 from infra.settings import ROOT, child_environment, load_settings
+from tasks.gate.refusal_training import BUILD, train
 from tasks.lm.refusal import THRESHOLD, WEIGHTS, clauses, features, is_refusal, normalise, refusal_score
 from tasks.lm.refusal_patterns import TAGS
-from tasks.gate.refusal_training import BUILD, train
 
 ANSWERS = BUILD.parent
 SAFETY = ROOT / "expectations" / "model" / "safety" / "items.jsonl"
