@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +22,9 @@ def page_template(folder: Path, name: str, filters: Mapping[str, Callable[..., A
     )
     environment.filters |= dict(filters)
     return environment.get_template(name)
+
+
+def plain_markdown(text: str) -> str:
+    """A text as Markdown that shows it as it is: no tag, no link, no cell, no code of its own."""
+    flat = escape(" ".join(text.split()), quote=False)
+    return "".join(f"\\{one}" if one in "\\`*_[]|#!~" else one for one in flat)

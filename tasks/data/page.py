@@ -174,7 +174,7 @@ def _reasons(report: DataReport, shown: Shown) -> list[dict[str, Any]]:
 def _sample(row: Sample, shown: Shown) -> dict[str, Any]:
     """What is shown of a row. Its own id may be a person's address or number: it is masked as any text."""
     texts = [("prompt", row.prompt), ("chosen", row.chosen), ("rejected", row.rejected)]
-    if not any(text for _, text in texts):
+    if row.raw and not any(text for _, text in texts):
         texts = [("record, as it came", row.raw)]
     return {
         "id": shown(row.id, BRIEF),

@@ -101,7 +101,7 @@ def _said(measure: str, marks: Sequence[float]) -> list[str]:
 def _place(one: BiasFigure, value: float) -> float:
     """A value on its measure's axis: ratios by their logarithm, so that twice and half lie equally far from 1."""
     if one.measure != "ratio":
-        return min(1.0, max(-1.0, value))
+        return min(1.0, max(0.0 if one.measure == "share" else -1.0, value))
     return math.log2(min(_MOST_RATIO, max(1 / _MOST_RATIO, value)))
 
 

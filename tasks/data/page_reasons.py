@@ -75,7 +75,7 @@ MEANINGS: dict[str, Meaning] = {
         "Cut at the recipe's bounds, chosen and rejected are the same text.", "Raise the bounds, or shorten the prompt."
     ),
     "cut_empty": Meaning("Cut at the recipe's bounds, an answer is empty.", "Raise the bounds, or shorten the prompt."),
-    "template_error": Meaning(
+    "template": Meaning(
         "The model's chat template can't write these messages, or they don't come back from it as they were.",
         "Check roles and texts against the model's template.",
     ),

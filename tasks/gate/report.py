@@ -13,7 +13,7 @@ from typing import Any
 from infra import number_words
 from infra.digest import short
 from infra.number_words import amount, digits_for, limit, signed
-from infra.pages import page_template
+from infra.pages import page_template, plain_markdown
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -134,12 +134,12 @@ def report_markdown(verdict: Verdict, promotable: bool, url: str = "") -> str:
     lines = [
         f"## {report_rows.MARKS[verdict.verdict]} {verdict.verdict}",
         "",
-        _plain(verdict.paragraph),
+        plain_markdown(verdict.paragraph),
         "",
-        _plain(report_next.status(verdict, promotable)),
+        plain_markdown(report_next.status(verdict, promotable)),
     ]
-    lines += ["", _plain(early)] if (early := report_next.stopped_early(verdict)) else []
-    lines += ["", *(f"- {_plain(one)}" for one in verdict.warnings)] if verdict.warnings else []
+    lines += ["", plain_markdown(early)] if (early := report_next.stopped_early(verdict)) else []
+    lines += ["", *(f"- {plain_markdown(one)}" for one in verdict.warnings)] if verdict.warnings else []
     lines += [
         "",
         "| suite | n | delta | lower bound | −margin | anchor: lower bound | −budget | verdict |",
@@ -152,18 +152,12 @@ def report_markdown(verdict: Verdict, promotable: bool, url: str = "") -> str:
 
 
 def _markdown_row(one: SuiteResult) -> str:
-    name = _plain(one.name) + (" (target)" if one.target else "")
+    name = plain_markdown(one.name) + (" (target)" if one.target else "")
     cells = [
         name, f"{one.n:,}", signed(one.delta), signed(one.lower), limit(one.margin), signed(one.anchor_lower),
         limit(one.budget), one.verdict,
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
-
-
-def _plain(text: str) -> str:
-    """User text as Markdown that shows it as it is: no tag, no link, no cell, no code of its own."""
-    flat = escape(" ".join(text.split()), quote=False)
-    return "".join(f"\\{one}" if one in "\\`*_[]|#!~" else one for one in flat)
 
 
 @cache

@@ -228,7 +228,14 @@ def empty() -> DataReport:
 
 def attacked(attack: str = ATTACK) -> DataReport:
     """Every free text attacks."""
-    sample = {"id": attack, "source": attack, "line": 1, "builder": attack, "because": attack, "error": attack}
+    sample: dict[str, Any] = {
+        "id": attack,
+        "source": attack,
+        "line": 1,
+        "builder": attack,
+        "because": attack,
+        "error": attack,
+    }
     texts = {"prompt": attack, "chosen": attack, "rejected": attack}
     moved = ((attack, 0.1, 0.2),)
     return full(

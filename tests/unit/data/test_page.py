@@ -4,6 +4,8 @@ import math
 import re
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from infra.store import Blob, Tree
+from tasks.contracts import Preferences
 from tasks.data import page_pictures, page_words
 from tasks.data.agreement import Agreement
 from tasks.data.checks import CHECKS
@@ -18,6 +22,8 @@ from tasks.data.leakage import Common
 from tasks.data.page import BRIEF, TEXT, data_page, legible
 from tasks.data.page_reasons import MEANINGS, meaning
 from tasks.data.page_records import DataReport, DriftAgainst, Flow, Leaked, Reason, Sample, Trained
+from tasks.data.page_short import data_markdown
+from tasks.data.rows import Kind
 from tests.unit.data.page_examples import (
     ATTACK,
     BIAS,
@@ -413,6 +419,25 @@ def test_the_same_report_gives_the_same_bytes(kind: str) -> None:
     assert example(kind) == example(kind)
 
 
+def test_the_short_form_has_the_counts_the_warnings_as_text_and_leads_to_the_whole() -> None:
+    blob, tree = Blob(digest_="sha256:" + "0" * 64, size=1), Tree(digest_="sha256:" + "0" * 64, files=())
+    names = [name for name, field in Preferences.model_fields.items() if field.annotation is Blob]
+    counts = {"n_train": 2107, "n_house": 400, "n_held_out": 412, "n_quarantined": 55}
+    given: dict[str, Any] = {**dict.fromkeys(names, blob), "data_docs": tree, **counts}
+    short = data_markdown(
+        Preferences(**given, warnings=("a | [link](x) <b>",)), "https://mlflow.example/#/runs/1", Path("/n/report.html")
+    )
+    assert "| 2,107 | 412 | 400 | 55 |" in short
+    assert "- a \\| \\[link\\](x) &lt;b&gt;\n" in short
+    assert "[the night's run](https://mlflow.example/#/runs/1), and /n/report.html beside the night." in short
+    assert "No expectation warned." in data_markdown(Preferences(**given, warnings=()), "u", Path("p"))
+
+
+def test_a_row_with_nothing_in_it_shows_its_empty_texts() -> None:
+    one = Sample(reason="email", id="i", source="s", line=1)
+    assert "prompt (nothing) chosen (nothing) rejected (nothing)" in text_of(page(full(samples=(one,))))
+
+
 ODD = st.text(max_size=12) | st.sampled_from([ATTACK, "`", "``a", "\ud800", "{{ x }}", "&amp;", "]]>", "'", "\u202e"])
 COUNTS = st.integers(0, 10**12)
 FLOATS = st.floats(-1e300, 1e300, allow_nan=False)
@@ -420,7 +445,7 @@ FLOATS = st.floats(-1e300, 1e300, allow_nan=False)
 
 @st.composite
 def odd_reports(draw: st.DrawFn) -> DataReport:
-    kinds = draw(st.lists(st.sampled_from(["pair", "label", "document"]), unique=True))
+    kinds: list[Kind] = draw(st.lists(st.sampled_from(get_args(Kind)), unique=True))
     flows = []
     for kind in kinds:
         left, held, train, aside = (draw(COUNTS) for _ in range(4))
@@ -466,7 +491,7 @@ def odd_reports(draw: st.DrawFn) -> DataReport:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(odd_reports())
 def test_any_report_gives_a_whole_page_with_every_picture_inside_its_place(report: DataReport) -> None:
     html = data_page(report, plain)
