@@ -11,12 +11,8 @@ from infra.live import Live
 from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
-<<<<<<< HEAD
 from tasks.contracts import Baselines, Device, Model, Night, Shard, Snapshot
 from tasks.data.collect import PARQUET
-=======
-from tasks.contracts import Baselines, Device, Model, Night, Snapshot
->>>>>>> documents
 from tasks.data.rows import Built
 from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
 from tasks.data.sample_rows import questions_in, with_pairs
@@ -36,11 +32,7 @@ def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, basel
     """The pool's, where there is something to ask."""
     if not has_documents(recipe):
         return CPU
-<<<<<<< HEAD
     questions = [one for _, found in _asked(snapshot, place.store()) for one in found]
-=======
-    questions = _questions(snapshot, place.store())
->>>>>>> documents
     kept = answer_store(place.home(), recipe, serving(base, baselines), SAMPLING)
     return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
 
@@ -54,13 +46,9 @@ def sample(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baseli
 def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> Snapshot:
     """The snapshot whose questions are pairs; those that make none have left it. All else stays as it is."""
     store = place.store()
-<<<<<<< HEAD
     asked = _asked(snapshot, store)
     questions = [one for _, found in asked for one in found]
     if not questions:
-=======
-    if not _questions(snapshot, store):
->>>>>>> documents
         return snapshot
     rows = pq.read_table(store.open_path(snapshot.rows.digest_))
     places, questions = questions_in(rows)
@@ -77,7 +65,6 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     return snapshot.model_copy(update={"shards": kept, "n_rows": sum(shard.n_rows for shard in kept)})
 
 
-<<<<<<< HEAD
 def _asked(snapshot: Snapshot, store: Store) -> list[tuple[list[int], list[Built]]]:
     """Of each shard the questions and their places."""
     found: list[tuple[list[int], list[Built]]] = []
@@ -85,14 +72,6 @@ def _asked(snapshot: Snapshot, store: Store) -> list[tuple[list[int], list[Built
         kinds = pq.read_table(store.open_path(shard.rows.digest_), columns=["kind"])["kind"].unique().to_pylist()
         found.append(questions_in(_rows(shard, store)) if "document" in kinds else ([], []))
     return found
-=======
-def _questions(snapshot: Snapshot, store: Store) -> list[Built]:
-    """The questions alone, without reading the other rows."""
-    path = store.open_path(snapshot.rows.digest_)
-    if "kind" not in pq.read_schema(path).names:
-        return []
-    return questions_in(pq.read_table(path, filters=[("kind", "=", "document")]))[1]
->>>>>>> documents
 
 
 def _rows(shard: Shard, store: Store) -> pa.Table:
