@@ -12,7 +12,7 @@ from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
 from tasks.contracts import Baselines, Device, Model, Night, Shard, Snapshot
-from tasks.data.collect import PARQUET
+from tasks.data.paired import PARQUET
 from tasks.data.rows import Built
 from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
 from tasks.data.sample_rows import questions_in, with_pairs
@@ -50,8 +50,6 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     questions = [one for _, found in asked for one in found]
     if not questions:
         return snapshot
-    rows = pq.read_table(store.open_path(snapshot.rows.digest_))
-    places, questions = questions_in(rows)
     with Live("sample") as on_event:
         said = answers(night, recipe, model, questions, SAMPLING, on_event)
         pairs, tally = outcomes(questions, said, model.digest)
