@@ -73,7 +73,8 @@ def find(
 
     Args:
         new, old: names of tables or views with ``row`` (int64, of one row each) and what ``features.signatures``
-            computes; rows without a signature are ignored.
+            computes; rows without a signature are ignored. Rows that left for other reasons (in quarantine, taken back
+            by their annotator) must not be among them: others would leave for their sake.
         texts: name of a table or view with ``row`` and the three texts, of new and old rows.
     """
     try:
@@ -93,9 +94,8 @@ def leaving(pairs: pa.Table) -> list[Left]:
     """Which rows leave, by the pairs among them; by row.
 
     All sides of a contradiction leave, and with them every direct duplicate of a side, as it says the same. Of the
-    others a
-    row leaves if it is a direct duplicate of an earlier row that stays: similarity is not passed on along a chain,
-    so that the first of a slowly drifting series doesn't take the last with it.
+    others a row leaves if it is a direct duplicate of an earlier row that stays: similarity is not passed on along a
+    chain, so that the first of a slowly drifting series doesn't take the last with it.
     """
     left: dict[int, Left] = {}
     earlier: dict[int, list[int]] = {}

@@ -49,9 +49,7 @@ def compute(rows: pa.Table) -> pa.Table:
 
 
 def shingles(words: Words) -> Words:
-    """Pairs of neighbouring words, with a mark before a text's first and behind its last: one more than it has
-    words.
-    """
+    """Pairs of neighbouring words, with a mark before a text's first and behind its last: one more than words."""
     counts = np.diff(words.starts)
     line = np.full(len(words.hashes) + len(counts) + 1, EDGE)
     line[np.arange(len(words.hashes)) + np.repeat(np.arange(1, len(counts) + 1), counts)] = words.hashes

@@ -228,8 +228,8 @@ def test_answers_that_are_alike_themselves_meet_as_often_as_others() -> None:
     rows: list[Texts] = []
     for _ in range(60):
         answer = text(generator, 150)
-        rows += [("why", *(f"{answer} {text(generator, 18)}" for _ in range(2))) for _ in range(2)]
-    assert np.mean([jaccard(a[1], b[1]) for a, b in zip(rows[::2], rows[1::2], strict=True)]) == pytest.approx(
+        rows += [("why", f"{answer} {text(generator, 18)}", f"{answer} {text(generator, 18)}") for _ in range(2)]
+    assert np.mean([float(jaccard(a[1], b[1])) for a, b in zip(rows[::2], rows[1::2], strict=True)]) == pytest.approx(
         0.8, abs=0.02
     )
     signed = signatures.compute(table(rows))
