@@ -40,7 +40,33 @@ def pairs_suite(*, max_quarantined: float) -> Any:
             between(
                 "share_gate_overlap", "critical", "training on the gate's items would fool the gate", max_value=0.05
             ),
+            between("share_near_contradiction", "critical", "the same, but for a word or two", max_value=0.1),
+            between("share_template", "critical", "the model's template or tokenizer spoils them", max_value=0.1),
             between("share_duplicate_pair", "warning", "an export that repeats itself", max_value=0.1),
+            between(
+                "share_near_duplicate", "warning", "an export that repeats itself with small changes", max_value=0.1
+            ),
+            between("share_template_tokens", "warning", "texts that a tokenizer may read as structure", max_value=0.01),
+            between(
+                "share_cut_equal", "warning", "raise the token bounds: cut there, both answers are one", max_value=0.01
+            ),
+            between(
+                "leaked_items", "warning", "items of the gate stand in training rows: replace them", **EXACTLY_NONE
+            ),
+            between(
+                "annotator_agreement",
+                "warning",
+                "annotators agree little more than by chance (Krippendorff's alpha)",
+                min_value=0.4,
+            ),
+            between(
+                "near_comparisons_skipped", "info", "bands of near-duplicates too crowded to compare", **EXACTLY_NONE
+            ),
+            between(
+                "bias_warnings", "info", "ways in which chosen and rejected differ: see the report", **EXACTLY_NONE
+            ),
+            between("drift_large", "info", "what changed much since the last accepted snapshot", **EXACTLY_NONE),
+            between("share_relabelled", "info", "annotators who changed their minds", max_value=0.05),
             between(
                 "share_personal_data",
                 "warning",

@@ -19,6 +19,7 @@ from tasks.data.batches import (
     write_batches,
 )
 from tasks.data.forget import Forgotten
+from tasks.data.paired import PARQUET, with_pairs_of_labels
 from tasks.data.reading import Group, read_group
 from tasks.data.sources.listing import list_objects
 from tasks.data.sources.objects import Caps, SourceObject
@@ -28,7 +29,6 @@ from tasks.data.workers import each
 from tasks.errors import SourceError
 from tasks.recipe import SourceSpec
 
-PARQUET = "application/vnd.apache.parquet"
 _UNPACKED = 5  # times its size that a compressed object of text may come to
 
 
@@ -55,13 +55,15 @@ def make_snapshot(sources: tuple[SourceSpec, ...], place: Place, caps: Caps, for
         SourceError: a source is missing or unreadable, or all of them together hold no row.
     """
     batches = [batch for spec in sources for batch in _batches(spec, place, caps, forgotten)]
-    shards = tuple(shard for batch in batches for shard in batch.shards)
+    shards = [shard for batch in batches for shard in batch.shards]
+    if any(spec.kind != "documents" for spec in sources):
+        shards = with_pairs_of_labels(shards, place.store)
     total = sum(shard.n_rows for shard in shards)
     if total == 0:
         raise SourceError(
             f"the sources {[one.path for one in sources]} hold no rows", do="check that the day's export ran"
         )
-    return Snapshot(shards=shards, n_rows=total, files=tuple(file for batch in batches for file in batch.files))
+    return Snapshot(shards=tuple(shards), n_rows=total, files=tuple(file for batch in batches for file in batch.files))
 
 
 def fingerprint(sources: tuple[SourceSpec, ...], place: Place, forgotten: Forgotten) -> Digest:

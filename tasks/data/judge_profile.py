@@ -78,7 +78,7 @@ def stop_on_breach(findings: list[Finding]) -> list[str]:
             "the data breaches critical expectations: " + "; ".join(broken),
             do="look at the quarantine and Data Docs of this night, mend the source",
         )
-    return [_sentence(finding) for finding in findings if not finding.success]
+    return [_sentence(finding) for finding in findings if not finding.success and finding.severity == "warning"]
 
 
 def site_folder(docs: Path) -> Path:

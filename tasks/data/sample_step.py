@@ -12,7 +12,7 @@ from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
 from tasks.contracts import Baselines, Device, Model, Night, Shard, Snapshot
-from tasks.data.collect import PARQUET
+from tasks.data.paired import PARQUET
 from tasks.data.rows import Built
 from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
 from tasks.data.sample_rows import questions_in, with_pairs

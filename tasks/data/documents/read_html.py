@@ -6,7 +6,7 @@ What frames a page (navigation, header, footer, scripts, what is hidden) is left
 import re
 from typing import Any
 
-from lxml import etree, html
+from lxml import etree, html  # pyright: ignore[reportAttributeAccessIssue]
 
 from tasks.data.documents.sections import Block
 from tasks.data.documents.tables import table_lines

@@ -89,6 +89,8 @@ def _pages(data: bytes) -> Iterator[Read]:
 
             with _readable(f"page {number + 1}"):
                 text = reader.pages[number].extract_text(visitor_operand_before=counted, visitor_text=on_text)
+                if text.count("\ufffd") * 100 > len(text):
+                    raise ValueError("its font doesn't say which signs it draws")
                 characters += len(text)
                 if characters > MOST_CHARACTERS:
                     raise LimitReachedError(f"more than {MOST_CHARACTERS:,} characters")
@@ -125,6 +127,13 @@ def _readable(where: str) -> Iterator[None]:
         raise ValueError(f"{where} can't be read as a whole ({heard.lost[0][:120]}): print it to a new PDF")
 
 
+# pypdf notes many harmless things (a wrong offset that it finds right): these are what it goes on without
+_LOST = re.compile(
+    r"Impossible to decode|Exceeded|Detected cyclic form|Pdf(?:Read|Stream)Error|ParseError|Object \d+ \d+ not defined"
+    r"|Error -\d+ while decompressing"
+)
+
+
 class _Heard(logging.Handler):
     """What pypdf says that it leaves out."""
 
@@ -134,7 +143,7 @@ class _Heard(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if text.startswith(("Impossible to decode", "Exceeded", "Detected cyclic form")):
+        if _LOST.match(text):
             self.lost.append(text)
 
 

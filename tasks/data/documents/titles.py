@@ -4,6 +4,7 @@ Few and good: a title that no rule fits asks nothing. ``How does HEADING work?``
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tasks.data.documents.words import is_question, unprefixed, word_set
@@ -89,7 +90,7 @@ def ask_title(title: str, text: str) -> Asked | None:
     return None
 
 
-def name_title(path: tuple[str, ...]) -> str:
+def name_title(path: Sequence[str]) -> str:
     """A title that asks nothing, asked for by its name: for recipes that say ``form = "titles"``."""
     under = f" under “{path[-2]}”" if len(path) > 1 else ""
     return f"What does the documentation say about “{path[-1]}”{under}?"

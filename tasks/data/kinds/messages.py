@@ -107,7 +107,8 @@ def recent(turns: Messages) -> Messages:
     """The last ``MOST_TURNS`` of the turns, from a customer's on, and the system message where they begin with one."""
     head = turns[:1] if turns[0]["role"] == "system" else []
     last = turns[len(head) :][-MOST_TURNS:]
-    return head + last[last[0]["role"] == "assistant" and len(last) == MOST_TURNS :]
+    cut_in_between = len(last) == MOST_TURNS and last[0]["role"] == "assistant"
+    return head + last[cut_in_between:]
 
 
 def is_transcript(text: Any) -> bool:

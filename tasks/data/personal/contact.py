@@ -50,8 +50,8 @@ def emails(text: str) -> Iterator[Span]:
 
 # ---- telephone -------------------------------------------------------------------------------------------------------
 
-# seven digits (E.164 knows no shorter number with its country's code), at most three signs between two of them
-PHONE_HINT = r"[0-9](?:[ ().\-/]{0,3}[0-9]){6}"
+# seven digits (E.164 knows no shorter number with its country's code), at most five signs between two of them
+PHONE_HINT = "[0-9](?:[ \u00a0().\\-/]{0,5}[0-9]){6}"
 
 _NUMBER = re.compile(
     r"(?<![\w+])(?<!\w[.,#/-])(?<!\d:)(?:\+ ?|\(\+?)?\(?\d(?:[ \u00a0]?[().\-/]{0,2}[ \u00a0]?\(?\d){6,17}"

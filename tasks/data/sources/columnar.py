@@ -32,8 +32,8 @@ def parquet_records(file: BinaryIO, size: int, caps: Caps) -> Iterator[Record | 
     Args:
         size: of the file, in bytes.
     """
-    # Without a buffer a row group's packed bytes are held at once. With one, a damaged page header costs pyarrow 25 half a
-    # minute and gigabytes; test_damage.py makes such files of 5 KB.
+    # Without a buffer a row group's packed bytes are held at once. With one, a damaged page header costs pyarrow 25
+    # half a minute and gigabytes; test_damage.py makes such files of 5 KB.
     try:
         parquet = pq.ParquetFile(file, pre_buffer=False, page_checksum_verification=True)
         groups = [parquet.metadata.row_group(i).num_rows for i in range(parquet.num_row_groups)]

@@ -123,6 +123,11 @@ def test_answers_that_are_alike_themselves_go_by_the_closer_matching() -> None:
     }
 
 
+def test_where_both_answers_are_the_same_rows_are_duplicates() -> None:
+    prompt, answer = text(random.Random(6), 40), text(random.Random(7), 20)
+    assert found([(prompt, answer, answer), (f"{prompt} please", answer, answer)]) == {(0, 1, "duplicate")}
+
+
 def test_labels_of_one_answer_that_say_the_opposite_contradict_each_other() -> None:
     assert found([("how", "do this", ""), ("how", "", "do this"), ("how", "do this", "")]) == {
         (0, 1, "contradiction"),
@@ -215,6 +220,22 @@ def test_swapped_answers_have_one_signature_and_other_sides() -> None:
     assert signed["words"][0] == signed["words"][1] != signed["words"][2]
     assert sides[0] != sides[1]
     assert signed["answers_size"].to_pylist() == [8, 8, 8]  # four shingles an answer, those of both counted twice
+
+
+def test_answers_that_are_alike_themselves_meet_as_often_as_others() -> None:
+    """Each answer has 0.8 of its shingles in common; a plain union of both would have 0.67."""
+    generator = random.Random(12)
+    rows: list[Texts] = []
+    for _ in range(60):
+        answer = text(generator, 150)
+        rows += [("why", *(f"{answer} {text(generator, 18)}" for _ in range(2))) for _ in range(2)]
+    assert np.mean([jaccard(a[1], b[1]) for a, b in zip(rows[::2], rows[1::2], strict=True)]) == pytest.approx(
+        0.8, abs=0.02
+    )
+    signed = signatures.compute(table(rows))
+    bands = np.array(signed["bands"].to_pylist())
+    # prompts are the same: a band is shared with probability 0.8³, of which 21 make 10.8; of 0.67³ 6.2
+    assert (bands[::2] == bands[1::2]).sum(axis=1).mean() == pytest.approx(21 * 0.8**3, abs=1.5)
 
 
 def test_signatures_do_not_depend_on_what_is_computed_with_them() -> None:

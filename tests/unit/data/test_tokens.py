@@ -92,7 +92,7 @@ TEXT = st.text(alphabet="abeinort ß.\n12", max_size=30) | st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(kind=st.sampled_from(["bytes", "pieces"]), texts=st.tuples(TEXT, TEXT, TEXT), bound=st.integers(0, 12))
 def test_counts_and_cuts_are_those_of_trls_ids(folders, kind: str, texts: tuple[str, str, str], bound: int) -> None:
     (found,) = look(folders[kind], row(*texts), prompt=20, answer=bound)
@@ -234,6 +234,7 @@ def trained(cutting: str) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator([*CORPUS, "it's 1234 they'll", "  a\n\n b\t\tc"] * 20, trainer)
+    tokenizer.add_special_tokens(["<|im_"])  # one inside another: the longest counts
     return tokenizer
 
 
@@ -248,7 +249,7 @@ ODD = st.lists(
 
 
 @pytest.mark.parametrize("cutting", CUTTING)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(texts=st.lists(ODD, min_size=1, max_size=8))
 def test_words_that_are_looked_up_have_the_librarys_ids(cutting: str, texts: list[str]) -> None:
     tokenizer = ENCODERS[cutting]

@@ -58,7 +58,7 @@ def test_every_row_is_trained_on_held_out_or_in_quarantine_with_its_origin_and_r
     assert [(row["source"], row["line"], row["reasons"]) for row in dropped] == [
         ("pairs.jsonl", 61, ["unreadable"]),
         ("pairs.jsonl", 62, ["equal_answers"]),
-        ("pairs.jsonl", 63, ["email"]),
+        ("pairs.jsonl", 63, ["template", "email"]),  # the tiny model's tokenizer can't spell an @
     ]
     assert dropped[0]["raw"] == "{broken"
     assert dropped[0]["error"].startswith("not JSON")

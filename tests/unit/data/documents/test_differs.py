@@ -83,6 +83,7 @@ def test_each_reason_is_found_with_both_sides_named(answer: str, document: str, 
         ("No later than 14 days after delivery.", "Within 14 days after delivery.", ""),
         ("Don't hesitate to return unopened boxes.", "Unopened boxes can be returned.", ""),
         ("Used boxes cannot be returned.", "Only unused boxes can be returned.", ""),
+        ("Refunds are not prohibited here.", "Refunds are allowed here.", ""),
         ("No, they are prohibited.", "Dogs are not allowed.", "Are dogs allowed?"),
         (
             "The driver will not pick it up.",

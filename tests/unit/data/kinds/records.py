@@ -30,7 +30,8 @@ def texts(one: Built) -> tuple[list[str], list[str], list[str]]:
 
 # every name that some importer looks for, and some that none does
 NAMES = (
-    "id conversation_id timestamp created_at tenant annotator model weight prompt chosen rejected system messages "
+    "id conversation_id timestamp created_at tenant annotator chosen_model rejected_model agent_id model weight "
+    "prompt chosen rejected system messages "
     "conversations instruction input output history question chosen_response rejected_response completions generations "
     "ratings scores generation_models fields responses suggestions best.responses best.responses.users best.suggestion "
     "_server_id label kto_tag thumb feedback rating score stars completion response answer escalated resolved turns "

@@ -53,6 +53,11 @@ def test_what_an_agent_sent_is_over_the_draft_he_edited() -> None:
     assert (one.chosen_model, one.timestamp, one.tenant, one.weight) == (None, "2026-11-04", "a", 1.0)
 
 
+def test_a_turns_own_model_goes_before_the_records() -> None:
+    (one,) = log(user(), person(draft=BOT, model="m"), rejected_model="record's", chosen_model="c")
+    assert (one.chosen_model, one.rejected_model) == ("c", "m")
+
+
 @pytest.mark.parametrize("draft", [PERSON, f"  {PERSON}\n"])
 def test_a_draft_that_was_sent_as_it_was_is_a_hint_that_it_is_good(draft: str) -> None:
     (one,) = log(user(), person(draft=draft))

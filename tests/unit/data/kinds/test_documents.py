@@ -280,9 +280,16 @@ def test_a_pdf_that_anybody_can_open_is_read_though_it_is_encrypted() -> None:
 @given(st.binary(max_size=200), st.integers(0, 1500))
 def test_a_pdf_with_any_bytes_in_its_middle_is_read_or_refused_with_a_reason(junk: bytes, at: int) -> None:
     whole = (EXAMPLE / "customs.pdf").read_bytes()
-    found = build_document("a.pdf", whole[:at] + junk + whole[at + len(junk) :])
-    assert found
-    assert all(one.error if isinstance(one, Broken) else one.chosen for one in found)
+    for one in build_document("a.pdf", whole[:at] + junk + whole[at + len(junk) :]):
+        assert one.error if isinstance(one, Broken) else one.chosen[0]["content"]
+
+
+@pytest.mark.parametrize("hurt", [b"/F0 4 0 R", b"9 0 obj", b"/Type /Font\n/Subtype"])
+def test_a_pdf_that_has_lost_an_object_is_refused_and_not_read_without_it(hurt: bytes) -> None:
+    whole = (EXAMPLE / "customs.pdf").read_bytes()
+    assert hurt in whole
+    why = problem("a.pdf", whole.replace(hurt, b"\0" * len(hurt)))
+    assert "can't be read as a whole" in why or "damaged" in why
 
 
 @settings(max_examples=100, deadline=None)

@@ -131,6 +131,12 @@ def test_a_long_chats_prompts_are_its_last_turns() -> None:
     assert max(len(one.prompt) for one in found) == 32
 
 
+def test_a_rated_greeting_has_no_question_before_it_for_the_check_of_roles_to_name() -> None:
+    system = {"role": "system", "content": "s"}
+    (one,) = built("labels", {"messages": [system, YES | {"feedback": "up"}, USER]})
+    assert one.prompt == [system]
+
+
 def test_a_rated_question_is_refused() -> None:
     with pytest.raises(ValueError, match="message 1 is rated and is no answer but of role 'user'"):
         built("labels", {"messages": [USER | {"feedback": "up"}, YES]})

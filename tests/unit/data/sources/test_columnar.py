@@ -137,7 +137,7 @@ def test_a_row_above_the_cap_is_broken_alone() -> None:
 def test_many_rows_are_read_some_at_a_time(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", parquet([{"n": n, "text": f"{n} " + "x" * 9000} for n in range(4000)]))
     before = pa.total_allocated_bytes()
-    most = 0
+    most = number = 0
     (obj,) = listed(tmp_path / "a.parquet")
     for number, _ in enumerate(read_object(obj, Caps(), load_settings())):
         if number % 100 == 0:

@@ -160,7 +160,6 @@ any_line = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@settings(deadline=None)
 @given(st.lists(any_line, max_size=12), st.integers(1, 60), st.booleans())
 def test_many_lines_at_once_are_read_as_each_alone(lines: list[bytes], chunk: int, ended: bool) -> None:
     caps = Caps(depth=3, line_bytes=60)

@@ -69,6 +69,13 @@ def test_rows_before_a_damaged_byte_are_kept_though_zlib_gives_nothing_of_that_c
     assert "damaged at byte" in error
 
 
+def test_wherever_very_repetitive_data_is_cut_all_that_it_unpacks_to_is_given() -> None:
+    packed = PACKERS[".gz"](b"x" * 300_000)
+    for cut in range(20, len(packed)):
+        whole = zlib.decompressobj(31).decompress(packed[:cut])
+        assert len(taken(packed[:cut], "gzip")[0]) == len(whole)
+
+
 def test_a_wrong_checksum_says_that_any_row_may_be_altered() -> None:
     packed = bytearray(PACKERS[".gz"](jsonl(RECORDS)))
     packed[-6] ^= 1
