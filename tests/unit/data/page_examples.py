@@ -236,7 +236,7 @@ def attacked(attack: str = ATTACK) -> DataReport:
         "because": attack,
         "error": attack,
     }
-    texts = {"prompt": attack, "chosen": attack, "rejected": attack}
+    texts: dict[str, Any] = {"prompt": attack, "chosen": attack, "rejected": attack}
     moved = ((attack, 0.1, 0.2),)
     return full(
         night=attack,

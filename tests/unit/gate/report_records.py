@@ -156,7 +156,17 @@ def fields(**changes: Any) -> dict[str, Any]:
         "snapshot": Snapshot(
             shards=(Shard(rows=BLOB, n_rows=2574),),
             n_rows=2574,
-            files=(SourceFile(url="/data/day.jsonl", name="day.jsonl", version=digest("f"), size=2048, rows=2574),),
+            files=(
+                SourceFile(
+                    source="data",
+                    kind="pairs",
+                    url="/data/day.jsonl",
+                    name="day.jsonl",
+                    version=digest("f"),
+                    size=2048,
+                    rows=2574,
+                ),
+            ),
         ),
         "baselines": Baselines(
             champion=Baseline(version=14, model=Model(base=TREE), trained_on=None),
