@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.audit_commands import AUDIT, add_audit_commands
 from flows.cost_commands import COST, add_cost_commands
+from flows.data_commands import DATA, add_data_commands
 from flows.export_commands import EXPORT, add_export_command
 from flows.gate_commands import add_gate_commands
 from flows.life_commands import LIFE, add_life_commands
@@ -70,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     add_life_commands(command)
     add_schedule_commands(command)
     add_receipt_command(command, DEMO)
+    add_data_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
     doctor.add_argument("--json", action="store_true", help="one JSON object")
@@ -223,6 +225,7 @@ COMMANDS = {
     **COST,
     **LIFE,
     **SCHEDULE,
+    **DATA,
     **RECEIPT,
 }
 

@@ -22,7 +22,7 @@ from infra.step import attempt_log
 from tasks import place
 from tasks.contracts import Baselines, Bill, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
 from tasks.cost.steps import keep_bill, meter
-from tasks.data.readers import fingerprint
+from tasks.data.steps import sources_fingerprint
 from tasks.data.validate import leave_for_reading
 from tasks.errors import Interrupted, NotTonight, OverBudget, PastDeadline, Unhealthy
 from tasks.gate.report import report_markdown
@@ -103,9 +103,7 @@ def _frozen(recipe_path: str, overrides: list[str]) -> tuple[Recipe, Callable[[]
     place.tracking().check()
 
     def frozen() -> Frozen:
-        return Frozen(
-            fingerprint(tuple(one.path for one in recipe.sources), place.ROOT), not overrides_gate(tuple(overrides))
-        )
+        return Frozen(sources_fingerprint(recipe), not overrides_gate(tuple(overrides)))
 
     return recipe, frozen
 
@@ -239,7 +237,9 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
     night = tonight.night
     if (preferences := found.get("preferences")) is not None:
         # validate did this where it ran; where its result was reused, that was another night's folder
-        leave_for_reading(Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine)
+        leave_for_reading(
+            Path(night.folder), place.store(), preferences.data_docs, preferences.quarantine, preferences.page
+        )
     bill = meter(night, found.get("plan"))
     summary = _summary(tonight, bill, state, **found)
     summary["links"]["bill"] = str(keep_bill(night, tonight.recipe, bill, summary))

@@ -93,6 +93,10 @@ class ObjectConflict(ObjectError):
     """What a write was to replace isn't what is there; nothing was written."""
 
 
+class ObjectChanged(ObjectError):
+    """An object is no more in the state that was to be read."""
+
+
 class SigningError(NightshiftError):
     """A signing key can't be used, or a signed envelope isn't what its signer signed."""
 

@@ -76,21 +76,30 @@ class Baselines(Record):
 
 
 class SourceFile(Record):
-    """One file of a source, as it was read."""
+    """One object of a source, as it was read."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"path"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"url", "source"})
 
-    path: str
-    name: str
-    digest_: Digest
+    source: str  # its path in the recipe
+    kind: str
+    url: str
+    name: str  # relative to its source
+    version: str  # sha256 of a file's bytes; of an object on S3 its version id or ETag
     size: int
     rows: int
 
 
-class Snapshot(Record):
-    """The rows of all sources, normalised, in one Parquet file (columns: ``tasks.data.rows.COLUMNS``)."""
+class Shard(Record):
+    """Some of a snapshot's rows: one Parquet file (columns: ``tasks.data.rows.COLUMNS``)."""
 
     rows: Blob
+    n_rows: int
+
+
+class Snapshot(Record):
+    """The rows of all sources, normalised, in shards. A row's number counts through them in their order."""
+
+    shards: tuple[Shard, ...]
     n_rows: int
     files: tuple[SourceFile, ...]
 
@@ -98,13 +107,14 @@ class Snapshot(Record):
 class Preferences(Record):
     """The rows that passed, split by prompt hash, and what was kept out."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"data_docs", "warnings"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"data_docs", "page", "warnings"})
 
-    train: Blob  # JSONL: {id, prompt, chosen, rejected} in TRL's conversational form
+    train: Blob  # JSONL: {id, prompt, chosen, rejected}, or {id, prompt, completion, label}, as TRL names them; weight
     house: Blob  # JSONL: choice items {id, topic, messages, choices, answer}
     quarantine: Blob  # JSONL: {id, source, line, reasons, raw}
     profile: Blob  # JSON: one flat object
     data_docs: Tree
+    page: Blob  # HTML: what came in, what left and why
     n_train: int
     n_house: int
     n_held_out: int  # with those that the house suite had no room for; none of them is trained on
@@ -118,7 +128,7 @@ class Suites(Record):
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"problems"})
 
     suites: Blob  # JSON: {name: tasks.gate.suites.Suite}
-    prompts: Blob  # JSON list of texts: what must not be trained on, sealed items among them
+    guarded: Blob  # JSON list of {suite, item, text, is_prompt}: what must not be trained on, sealed items among them
     exhausted: tuple[str, ...] = ()  # suites that have no fresh items left to rotate in
     problems: tuple[str, ...]  # suites that can't be read: the gate blocks on them
 
@@ -127,7 +137,7 @@ class Plan(Record):
     """Train tonight, with what, and what it should take."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs"}
+        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs", "earlier"}
     )
 
     train: bool
@@ -140,12 +150,13 @@ class Plan(Record):
     amount: float
     currency: str
     example: bool = False  # the amount is of a price that is nobody's
+    earlier: Blob | None = None  # what the champion was trained on, where the recipe replays some of it
 
 
 class Candidate(Record):
     """Tonight's model, bound to what it was made from."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device", "pairs"})
 
     model: Model
     preferences: Digest
@@ -153,6 +164,7 @@ class Candidate(Record):
     history: Blob  # JSON: metrics by step
     mlflow_run: str
     machine: Blob | None = None  # JSON: what the doctor found inside the job; None where it ran beside the night
+    pairs: Blob | None = None  # JSON lines: the pairs that it was trained on, in their order; None before that was kept
     device: str | None = None  # the kind it was trained on (``Pool.device_kind``); None before that was kept
 
 
@@ -285,6 +297,7 @@ __all__ = [
     "Role",
     "ScorecardRef",
     "Scores",
+    "Shard",
     "Snapshot",
     "SourceFile",
     "StepReport",

@@ -13,8 +13,16 @@ class SourceError(NightshiftError):
     """A source of the recipe can't be read."""
 
 
+class SourceChanged(SourceError):
+    """An object of a source is no more what was listed. What was read of it may be of two states: it has to go."""
+
+
 class DataBreach(NightshiftError):
     """The data as a whole fails a critical expectation, or an expectation could not be computed."""
+
+
+class MaskError(NightshiftError):
+    """Personal data can't be masked as asked."""
 
 
 class PlanError(NightshiftError):

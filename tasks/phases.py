@@ -29,6 +29,7 @@ class Method(NamedTuple):
     fields: frozenset[str]
     reference: bool
     packed: bool = False
+    labels: Literal["all", "good", "none"] = "none"  # unpaired ones it learns from (tasks/trainable.py)
     fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
 
 
@@ -42,13 +43,21 @@ METHODS: dict[str, Method] = {
         fused=True,
     ),
     "kto": Method(
-        "Kahneman-Tversky optimisation (arXiv 2402.01306) on unpaired labels; pairs are taken apart",
+        "Kahneman-Tversky optimisation (arXiv 2402.01306) on unpaired labels; a pair is two",
         ("kto", "apo_zero_unpaired"),
         frozenset({"beta", "desirable_weight", "undesirable_weight"}),
         reference=True,
+        labels="all",
         fused=True,
     ),
-    "sft": Method("supervised fine-tuning on the chosen answers", (), frozenset(), reference=False, fused=True),
+    "sft": Method(
+        "supervised fine-tuning on the chosen answers, and on those of good labels",
+        (),
+        frozenset(),
+        reference=False,
+        labels="good",
+        fused=True,
+    ),
     "orpo": Method("odds ratio preference optimisation (arXiv 2403.07691)", (), frozenset({"beta"}), reference=False),
     "cpo": Method(
         "contrastive preference optimisation (arXiv 2401.08417)",

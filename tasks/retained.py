@@ -102,9 +102,12 @@ def _records(home: Path, nights: Iterable[Path]) -> Iterator[Path]:
 
 def _indexes(home: Path, before: float) -> tuple[list[Path], list[Path]]:
     """Files that name objects so that they are found again and not made again: results of steps, scorecards, imported
-    base models. Reusing a result renews its time."""
+    base models, what was read and computed of sources. Reusing a result renews its time."""
     found = [
         *(path for path in results_folder(home).glob("*") if path.is_file()),
+        *(home / "data" / "batches").glob("*.json"),
+        *(home / "data" / "features").glob("*/*.json"),
+        *(home / "data" / "parts").glob("*/*.json"),
         *(home / "scorecards").glob("*.json"),
         *(path for path in (home / "models").glob("*.json") if _is_import(path)),
     ]

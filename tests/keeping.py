@@ -12,7 +12,18 @@ from typing import NamedTuple
 
 from infra.digest import Digest, digest_of, short
 from infra.store import Blob, Store, Tree
-from tasks.contracts import Candidate, Evidence, Inputs, Model, Plan, Preferences, ScorecardRef, Snapshot, Verdict
+from tasks.contracts import (
+    Candidate,
+    Evidence,
+    Inputs,
+    Model,
+    Plan,
+    Preferences,
+    ScorecardRef,
+    Shard,
+    Snapshot,
+    Verdict,
+)
 from tasks.registry.client import ModelSeen, VersionSeen, model_tags
 from tasks.retained import DAY, Policy
 
@@ -66,8 +77,8 @@ class Kept:
         text = f"night {number} ".encode()
         rows = self.rows if one.shares and self.rows else b"PAR1" + text
         self.rows = rows
-        snapshot = Snapshot(rows=self.put(rows, one.age), n_rows=3, files=())
-        blobs = {name: self.put(name.encode() + text, one.age) for name in ("train", "house", "quarantine", "profile")}
+        snapshot = Snapshot(shards=(Shard(rows=self.put(rows, one.age), n_rows=3),), n_rows=3, files=())
+        blobs = {name: self.put(name.encode() + text, one.age) for name in ("train", "house", "quarantine", "profile", "page")}
         docs = self.tree(f"docs-{number}", {"index.html": b"<p>" + text})
         preferences = Preferences(
             **blobs, data_docs=docs, n_train=1, n_house=1, n_held_out=1, n_quarantined=0, warnings=()

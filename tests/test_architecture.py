@@ -24,7 +24,7 @@ ARROWS = {
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
     "contracts", "errors", "recipe", "phases", "place", "portability", "probes", "lm", "receipts", "release",
-    "spending", "turns",
+    "spending", "trainable", "turns",
 }  # fmt: skip
 
 # one home a library: folders (or files) that may import it
@@ -41,16 +41,21 @@ HOMES = {
     "lxml": ("tasks/data/documents/",),
     "markdown_it": ("tasks/data/documents/",),
     "pypdf": ("tasks/data/documents/",),
+    "backports": ("tasks/data/sources/unpacking.py",),
     "trl": ("tasks/align/",),
     "datasets": ("tasks/align/",),
     "peft": ("tasks/align/", "tasks/lm/"),
     "transformers": ("tasks/align/", "tasks/lm/"),
     "torch": ("tasks/align/", "tasks/lm/", "tasks/gate/scoring_engine.py"),
-    "py3langid": ("tasks/gate/language.py",),
+    "py3langid": ("tasks/lm/language.py",),
     "lm_eval": ("tasks/gate/foreign/",),
     "inspect_ai": ("tasks/gate/foreign/",),
-    "scipy": ("tasks/gate/",),
-    "jinja2": ("infra/pages.py",),
+    "scipy": ("tasks/data/", "tasks/gate/"),
+    "rensa": ("tasks/data/features/",),
+    "jinja2": ("infra/pages.py", "tasks/lm/template.py"),
+    "phonenumbers": ("tasks/data/personal/contact.py",),
+    "stdnum": ("tasks/data/personal/numbers.py",),
+    "detect_secrets": ("tasks/data/personal/secrets.py",),
     "zeus": ("infra/energy.py",),
     "pynvml": ("infra/gauges.py",),
     "amdsmi": ("infra/gauges.py",),

@@ -9,7 +9,17 @@ from infra.objects.base import MEDIA, Held, Objects, Stat, check_key
 from infra.objects.folder import FolderObjects
 from infra.settings import Settings
 
-__all__ = ["MEDIA", "Held", "Objects", "Stat", "check_conditions", "check_key", "open_objects", "put_once"]
+__all__ = [
+    "MEDIA",
+    "Held",
+    "Objects",
+    "Stat",
+    "bucket_and_key",
+    "check_conditions",
+    "check_key",
+    "open_objects",
+    "put_once",
+]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
@@ -20,7 +30,7 @@ def open_objects(url: str, settings: Settings) -> Objects:
     Raises:
         ObjectError: the place can't be one; whether it can be reached shows when it is used.
     """
-    scheme, found, rest = url.partition("://")
+    scheme, found, _ = url.partition("://")
     if not found and url.strip():
         return FolderObjects(Path(url))
     if scheme != "s3":
@@ -28,15 +38,25 @@ def open_objects(url: str, settings: Settings) -> Objects:
         raise ObjectError(
             f"{url.rpartition('@')[2]!r} is no place for objects", do="give a folder or `s3://bucket/prefix`"
         )
-    bucket, _, prefix = rest.partition("/")
+    bucket, prefix = bucket_and_key(url)
+    from infra.objects.s3 import S3Objects
+
+    return S3Objects(bucket, check_key(prefix.rstrip("/")) if prefix else "", settings.s3_endpoint)
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Bucket, and key or prefix, of an ``s3://`` address.
+
+    Raises:
+        ObjectError: the bucket can't be one.
+    """
+    bucket, _, key = url.removeprefix("s3://").partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise ObjectError(
             f"{bucket.rpartition('@')[2]!r} can't be an S3 bucket's name",
             do="write `s3://bucket/prefix`; credentials come from the environment or a profile, never from the address",
         )
-    from infra.objects.s3 import S3Objects
-
-    return S3Objects(bucket, check_key(prefix.rstrip("/")) if prefix else "", settings.s3_endpoint)
+    return bucket, key
 
 
 def put_once(objects: Objects, key: str, path: Path, media: str = MEDIA) -> Digest:

@@ -16,6 +16,7 @@ from infra.errors import ObjectError
 
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE"
 _ENDPOINT = "check NIGHTSHIFT_S3_ENDPOINT, the network and that the server runs"
+_OVERLOADED = ("the server is overloaded or down, after several tries", "look at the server, then start again")
 
 # S3's code: what it means, what to do
 _REASONS = {
@@ -25,6 +26,7 @@ _REASONS = {
     "ExpiredToken": ("the session token has expired", "log in again"),
     "AccessDenied": ("these credentials may not do that", "give their account the permission, or use another"),
     "403": ("these credentials are refused", _CREDENTIALS),
+    **dict.fromkeys(("503", "SlowDown", "ServiceUnavailable", "500", "InternalError", "502", "504"), _OVERLOADED),
     "PermanentRedirect": ("the bucket is in another region", "set AWS_DEFAULT_REGION to the bucket's region"),
     "RequestTimeTooSkewed": ("this machine's clock differs from the server's", "set this machine's clock"),
     "BadDigest": ("the bytes were changed on their way", "try again; check the network if it happens again"),

@@ -54,7 +54,7 @@ class S3Objects:
         self.prefix = f"{prefix}/" if prefix else ""
         self.part_bytes = part_bytes
         with explained(self.url):
-            self.client = _client(checked_endpoint(endpoint))
+            self.client = client_of(checked_endpoint(endpoint))
 
     @property
     def url(self) -> str:
@@ -172,13 +172,14 @@ def checked_endpoint(endpoint: str | None) -> str | None:
     )
 
 
-def _client(endpoint: str | None) -> Any:
+def client_of(endpoint: str | None, read_seconds: float = 60) -> Any:
+    """boto3's client with our time-outs and retries; its credentials come from boto3's own chain."""
     return Session().client(
         "s3",
         endpoint_url=endpoint,
         config=Config(
             connect_timeout=5,
-            read_timeout=60,
+            read_timeout=read_seconds,
             retries={"mode": "standard", "total_max_attempts": 3},
             # every write carries its MD5, which every S3 server checks; newer checksums not all of them know
             request_checksum_calculation="when_required",

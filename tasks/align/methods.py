@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tasks.align.labels import labels_of
 from tasks.align.pairs import pair_tokens, refuse_too_long
 from tasks.align.trainer import NightTrainer
 from tasks.errors import ModelError
@@ -120,11 +121,9 @@ def _kto(phase: Phase, setting: Setting) -> Any:
         )
     # of each batch first all chosen, then all rejected answers: TRL makes its unrelated answers by moving each one row
     # on, and chosen beside rejected would get its own prompt's
+    units = [labels_of(pair) for pair in setting.pairs]
     labels = [
-        {"prompt": pair["prompt"], "completion": pair[side], "label": side == "chosen"}
-        for begin in range(0, len(setting.pairs), size)
-        for side in ("chosen", "rejected")
-        for pair in setting.pairs[begin : begin + size]
+        unit[side] for begin in range(0, len(units), size) for side in (0, 1) for unit in units[begin : begin + size]
     ]
     # a step is so many pairs for every method, and each is two labels here
     batch = {"per_device_train_batch_size": 2 * size}

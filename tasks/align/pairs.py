@@ -1,17 +1,75 @@
 """Which pairs a phase trains on: as many as its steps take, in an order the seed decides; none that can't be."""
 
+import hashlib
+import json
 import random
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from infra.jsonl import dump_lines, load_lines
+from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
+from tasks.trainable import is_plain, trainable
+
+Lines = Callable[[], Iterable[bytes]]
 
 
-def choose(lines: bytes, count: int, seed: int, left_out: frozenset[str] = frozenset()) -> bytes:
-    """``count`` distinct pairs as JSON lines (fewer where there are fewer), none of ``left_out`` (ids)."""
-    pairs = [pair for pair in load_lines(lines) if pair["id"] not in left_out]
-    return dump_lines(random.Random(seed).sample(pairs, min(count, len(pairs))))
+class Replay(NamedTuple):
+    """How much of a night's pairs are some that an earlier model was trained on.
+
+    Attributes:
+        earlier: their lines.
+        share: of all of tonight's pairs. Where there are fewer earlier or new ones, the others fill the rest.
+    """
+
+    earlier: Lines
+    share: float
+
+
+def choose(
+    lines: Lines,
+    count: int,
+    seed: int,
+    left_out: frozenset[str] = frozenset(),
+    method: str = "dpo",
+    replay: Replay | None = None,
+) -> list[dict[str, Any]]:
+    """``count`` distinct units (fewer where there are fewer): of all that the method trains on, and none of
+    ``left_out`` (ids).
+
+    The lines are gone through twice, and of plain pairs only what is chosen is held: there may be millions.
+    """
+    known = {_short(line) for line in replay.earlier()} if replay else set[bytes]()
+    new: list[int] = []
+    old: list[int] = []
+    others: list[dict[str, Any]] = []  # labels and weak pairs
+    for number, line in enumerate(lines()):
+        if left_out and json.loads(line)["id"] in left_out:
+            continue
+        if not is_plain(line):
+            others.append(json.loads(line))
+        else:
+            (old if _short(line) in known else new).append(number)
+    units = units_of(trainable(others, method, seed), method)
+    new += [-1 - number for number in range(len(units))]
+    picked = _pick(new, old, count, seed, replay.share if replay else 0.0)
+    wanted = set(picked)
+    found = {number: json.loads(line) for number, line in enumerate(lines()) if number in wanted}
+    return [found[number] if number >= 0 else units[-1 - number] for number in picked]
+
+
+def _pick(new: list[int], old: list[int], count: int, seed: int, share: float) -> list[int]:
+    pick = random.Random(seed)
+    if not old:
+        return pick.sample(new, min(count, len(new)))
+    again = min(len(old), max(round(count * share), count - len(new)))
+    found = pick.sample(new, min(count - again, len(new))) + pick.sample(old, again)
+    pick.shuffle(found)
+    return found
+
+
+def _short(line: bytes) -> bytes:
+    return hashlib.blake2b(line, digest_size=8).digest()
 
 
 def whole_steps(asked: int, count: int, batch_size: int, quarantine: Path) -> int:
@@ -44,9 +102,9 @@ def refuse_too_few(count: int, steps: int, batch_size: int) -> None:
 
 
 def pair_tokens(tokenizer: Any, pair: dict[str, Any]) -> int:
-    """Tokens of the longer of a pair's two conversations, the chat template's among them."""
-    both = [[*pair["prompt"], *pair[side]] for side in ("chosen", "rejected")]
-    return max(map(len, tokenizer.apply_chat_template(both, tokenize=True, return_dict=True)["input_ids"]))
+    """Tokens of the longest of a pair's conversations, the chat template's among them."""
+    all_of_it = conversations_of(pair)
+    return max(map(len, tokenizer.apply_chat_template(all_of_it, tokenize=True, return_dict=True)["input_ids"]))
 
 
 def refuse_too_long(pairs: list[dict[str, Any]], tokenizer: Any, context: int | None) -> None:

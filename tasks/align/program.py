@@ -23,6 +23,7 @@ from infra.settings import launched_processes
 from tasks.align import checkpoints
 from tasks.align.facts import facts_of
 from tasks.align.faults import explain_unwritable, is_io_error, out_of_memory, refuse_unwritable
+from tasks.align.labels import prompt_of
 from tasks.align.methods import Setting, build, quantisation
 from tasks.align.outcome import EXIT, stopped
 from tasks.align.pairs import refuse_too_few
@@ -213,7 +214,7 @@ class Run:
             watch.rate = launched_processes() * matmul_rate(device, model.dtype)
         # sharded weights can't be sampled from outside the trainer
         if phase.probe_every and METHODS[phase.method].reference and not trainer.is_fsdp_enabled:
-            prompts = [pair["prompt"] for pair in self.pairs[: phase.probe_prompts]]
+            prompts = [prompt_of(pair) for pair in self.pairs[: phase.probe_prompts]]
             tokenizer = trainer.processing_class
             watch.probe = Probe(model, tokenizer, prompts, phase.probe_tokens, self.spec["seed"])
 

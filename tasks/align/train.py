@@ -1,13 +1,15 @@
 """align: train the recipe's phase on tonight's pairs, as a program on the pool, and store what it makes."""
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra.digest import Digest, digest_of, short
 from infra.errors import PoolError
 from infra.job_program import DOCTOR
-from infra.jsonl import dump_lines, load_lines
+from infra.jsonl import dump_lines
 from infra.live import Live, OnMetrics
 from infra.pools.base import Pool
 from infra.price_book import load_price_book
@@ -18,14 +20,16 @@ from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
+from tasks.align.labels import said_of_labels
 from tasks.align.made import store_model
-from tasks.align.pairs import choose, whole_steps
+from tasks.align.pairs import Replay, choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
 from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
+from tasks.parts import LINES, lines_of
 from tasks.phases import METHODS, Phase
 from tasks.recipe import Recipe
 from tasks.spending import Watch, watch
@@ -55,9 +59,11 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
+    pairs = store.put_file(work / "pairs.jsonl", LINES)
     if swept:
         names = ", ".join(folder.name for folder in swept)
-        spec["said"] = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
+        removed = f"removed {names} in {checkpoints.parent}: no night went on from them for {days:g} days"
+        spec["said"] = "; ".join(filter(None, (spec.get("said"), removed)))
     with tracker.ending(run):
         try:
             budget = watch(night, recipe, pool.device())
@@ -75,6 +81,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         preferences=preferences.digest,
         recipe=recipe.digest,
         history=store.put_json(result["history"]),
+        pairs=pairs,
         mlflow_run=run,
         machine=machine_of(work, store),
         device=pool.device_kind(),
@@ -91,13 +98,18 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     """What the program is told, all but where its checkpoints lie. Writes tonight's pairs beside it."""
     store, home, phase = place.store(), place.home(), recipe.phase[0]
     pool = place.pool(recipe.pool)
-    chosen = choose(store.read_bytes(preferences.train), plan.pairs, recipe.seed, read_quarantine(home))
-    pairs = load_lines(chosen)
+    replay = None
+    if plan.earlier is not None and recipe.data.replay is not None:
+        replay = Replay(partial(lines_of, plan.earlier, store), recipe.data.replay)
+    train = partial(lines_of, preferences.train, store)
+    pairs = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method, replay)
+    said = said_of_labels(train(), pairs, phase)
     steps = whole_steps(plan.steps, len(pairs), phase.batch_size, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: steps * phase.batch_size]))
     folder, _ = checkout(base, home, store)
     return {
+        **({"said": said} if said else {}),
         "base": str(folder),
         "pairs": str(work / "pairs.jsonl"),
         "out": str(work / "out"),
@@ -204,9 +216,15 @@ def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) ->
     return digest_of(
         [
             [preferences.train.digest, left_out_tonight(preferences), plan.pairs, plan.steps, recipe.seed],
+            _replayed(recipe, plan),
             [base.digest, phase, library_versions(), revision("align")],
         ]
     )
+
+
+def _replayed(recipe: Recipe, plan: Plan) -> list[Any]:
+    """What decides which earlier pairs are trained on again."""
+    return [] if plan.earlier is None else [plan.earlier.digest_, recipe.data.replay]
 
 
 def left_out_tonight(preferences: Preferences) -> list[str]:
@@ -214,7 +232,7 @@ def left_out_tonight(preferences: Preferences) -> list[str]:
     left_out = read_quarantine(place.home())
     if not left_out:
         return []
-    return sorted(left_out & {pair["id"] for pair in load_lines(place.store().read_bytes(preferences.train))})
+    return sorted(left_out & {json.loads(line)["id"] for line in lines_of(preferences.train, place.store())})
 
 
 def reference_context(base: Model, phase: Phase, pool: Pool) -> Digest:
@@ -242,6 +260,7 @@ def align_key(
         base.digest,
         [plan.pairs, plan.steps, recipe.seed, left_out_tonight(preferences)],
         [list(recipe.phase)],
+        _replayed(recipe, plan),
         library_versions(),
     ]
 

@@ -16,11 +16,14 @@ def newest_arrival(snapshot: Snapshot, store: Store) -> datetime | None:
 
     A time without a zone is read as UTC. What can't be read as a time was in quarantine, and is no arrival.
     """
-    table = pq.read_table(store.open_path(snapshot.rows.digest_), columns=["timestamp", "error"])
-    times = [
-        _moment(row["timestamp"]) for row in table.to_pylist() if row["timestamp"] is not None and row["error"] is None
-    ]
-    return max((one for one in times if one is not None), default=None)
+    newest: datetime | None = None
+    for shard in snapshot.shards:
+        table = pq.read_table(store.open_path(shard.rows.digest_), columns=["timestamp", "error"])
+        for row in table.to_pylist():
+            moment = _moment(row["timestamp"]) if row["timestamp"] is not None and row["error"] is None else None
+            if moment is not None and (newest is None or moment > newest):
+                newest = moment
+    return newest
 
 
 def _moment(text: str) -> datetime | None:

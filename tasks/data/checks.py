@@ -1,7 +1,8 @@
-"""Row checks as Ibis expressions: one table of flags, computed once, in DuckDB (or any other Ibis backend).
+"""Checks as Ibis expressions, run in DuckDB or, unchanged, in Spark. A row that fails goes to quarantine.
 
-A flagged row goes to quarantine under the check's name. Expressions use only functions that Ibis translates for
-DuckDB and Spark alike; regular expressions keep to what RE2 and Java share.
+Row checks see one row with its texts, and are computed once a shard. Set checks see keys and numbers of all rows, and
+are computed every night. Expressions use only functions that Ibis translates for both backends alike; regular
+expressions keep to what RE2 and Java share.
 """
 
 import functools
@@ -13,45 +14,102 @@ from typing import Any
 import ibis
 
 from infra.digest import Record
+from tasks.data.keys import answer_key
 
 # Ibis gives a column its type at run time: a checker sees a bare Column, without re_search or >
 Table = Any
 Column = Any
 
-EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
-PHONE = (
-    r"(^|[^0-9A-Za-z])(\+[0-9]{9,14}"
-    r"|(\+[0-9]{1,3}[ .-]?)?(\([0-9]{2,4}\) ?|[0-9]{2,4}[ .-])[0-9]{3,4}[ .-][0-9]{3,4})($|[^0-9])"
-)
-CARD = r"(^|[^0-9])[3-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}($|[^0-9])"
-SECRET = (
-    r"(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|sk[-_][A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}"
-    r"|(?i:password|passwd|api[_-]?key|secret|access[_-]?token) *[:=] *[^ ]{8,})"
-)
-ROLES = r"^(system>)?(user>assistant>)*user\|assistant\|assistant$"
+ROLES = {
+    "pair": r"^(system>)?(user>assistant>)*user\|assistant\|assistant$",
+    "label": r"^(system>)?(user>assistant>)*user\|(assistant\||\|assistant)$",
+    "document": r"^(system>)?user\|assistant\|(assistant)?$",
+}
+# a tokenizer may read these as structure: a user's text must never end its own turn
+TEMPLATE = r"<\|[A-Za-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|<(start|end)_of_turn>|<[｜][^>]{1,40}[｜]>"
+CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 FUTURE = timedelta(days=1)
+PERSONAL = ("email", "phone", "iban", "card", "ip")
+_NOTHING = answer_key("")  # of spaces alone, too
 
 
 class Limits(Record):
-    """Bounds in tokens of the model's own tokenizer."""
+    """What the recipe says a row must live up to; bounds are in tokens of the model's own tokenizer.
+
+    Attributes:
+        personal: kinds of personal data whose rows leave; others are masked, or stay.
+    """
 
     max_prompt_tokens: int
     max_answer_tokens: int
     min_answer_tokens: int
+    personal: tuple[str, ...]
 
 
-Check = Callable[[Table, Limits], Column]
+Check = Callable[[Table], Column]
 
 
 def _any_text(t: Table, pattern: str) -> Column:
     return t.prompt_text.re_search(pattern) | t.chosen_text.re_search(pattern) | t.rejected_text.re_search(pattern)
 
 
+def _wrong_roles(t: Table) -> Column:
+    wrong = ibis.literal(True)
+    for kind, pattern in ROLES.items():
+        wrong = wrong & ~((t.kind == kind) & t.roles.re_search(pattern))
+    return wrong
+
+
+def _is(t: Table, kind: str) -> Column:
+    return t.kind == kind
+
+
+def _answer(t: Table, side: str) -> Column:
+    """Whether the row has an answer on this side: a label has one, a document's rejected one may be yet to come."""
+    return (
+        _is(t, "pair")
+        | (_is(t, "label") & (t.label if side == "chosen" else ~t.label))
+        | (_is(t, "document") & (ibis.literal(side == "chosen")))
+    )
+
+
+def _empty(t: Table, side: str) -> Column:
+    return _answer(t, side) & (t[f"{side}_key"] == _NOTHING)
+
+
+def _personal(kind: str) -> "SetCheck":
+    """Found in the row, and not to be masked or let through."""
+    return lambda t, limits: t[f"has_{kind}"] & ibis.literal(kind in limits.personal)
+
+
 def _later_than_first(t: Table, *columns: str) -> Column:
-    window = ibis.window(group_by=[t[column] for column in columns] + [t.readable], order_by=t.row)
+    window = ibis.window(group_by=[t[column] for column in columns] + [t.unreadable], order_by=t.row)
     place: Column = ibis.row_number().over(window)
     return place > 0
+
+
+# name -> expression over a row and its texts, true where it fails. All but `unreadable` count for readable rows only.
+ROW_CHECKS: dict[str, Check] = {
+    "unreadable": lambda t: t.error.notnull(),
+    "roles": _wrong_roles,
+    "empty_prompt": lambda t: ~t.prompt_text.re_search(r"\S"),
+    "empty_answer": lambda t: _empty(t, "chosen") | _empty(t, "rejected"),
+    "equal_answers": lambda t: _is(t, "pair") & (t.chosen_key == t.rejected_key) & (t.chosen_key != _NOTHING),
+    "timestamp_unreadable": lambda t: t.timestamp.notnull() & t.timestamp.try_cast("timestamp").isnull(),
+    "template_tokens": lambda t: _any_text(t, TEMPLATE),
+    "control_characters": lambda t: _any_text(t, CONTROL),
+}
+
+
+def row_flags(t: Table) -> Table:
+    """One boolean column a row check, in the order of ``ROW_CHECKS``, beside ``place``."""
+    readable = t.error.isnull()
+    columns = {
+        name: check(t).fill_null(False) if name == "unreadable" else readable & check(t).fill_null(False)
+        for name, check in ROW_CHECKS.items()
+    }
+    at = ibis.ifelse(readable, t.timestamp.try_cast("timestamp"), ibis.null("timestamp"))
+    return t.select("place", at=at, **columns)
 
 
 def _contradicts(t: Table) -> Column:
@@ -59,81 +117,66 @@ def _contradicts(t: Table) -> Column:
     first = ibis.least(t.chosen_key, t.rejected_key)
     last = ibis.greatest(t.chosen_key, t.rejected_key)
     ahead = (t.chosen_key < t.rejected_key).ifelse(1, 0)
-    window = ibis.window(group_by=[t.prompt_key, first, last])
-    return (ahead.max().over(window) != ahead.min().over(window)) & (first != last)
+    stands = (t.kind == "pair") & ~t.relabelled
+    window = ibis.window(group_by=[t.prompt_key, first, last, stands])
+    return stands & (ahead.max().over(window) != ahead.min().over(window)) & (first != last)
 
 
-# name -> expression, true where the row fails. Every check but `unreadable` sees readable rows only.
-CHECKS: dict[str, Check] = {
-    "unreadable": lambda t, _: ~t.readable,
-    "roles": lambda t, _: ~t.roles.re_search(ROLES),
-    "empty_prompt": lambda t, _: t.prompt_text.strip() == "",
-    "empty_answer": lambda t, _: (t.chosen_text.strip() == "") | (t.rejected_text.strip() == ""),
-    "equal_answers": lambda t, _: (t.chosen_text.strip() == t.rejected_text.strip()) & (t.chosen_text.strip() != ""),
-    "duplicate_id": lambda t, _: _later_than_first(t, "id"),
-    "duplicate_pair": lambda t, _: _later_than_first(t, "prompt_key", "chosen_key", "rejected_key"),
-    "contradiction": lambda t, _: _contradicts(t),
+SetCheck = Callable[[Table, Limits], Column]
+
+# name -> expression over the facts of a row (``tasks.data.facts``): what its features say
+FACT_CHECKS: dict[str, SetCheck] = {
     "prompt_too_long": lambda t, limits: t.prompt_tokens > limits.max_prompt_tokens,
     "answer_too_long": lambda t, limits: (
         (t.chosen_tokens > limits.max_answer_tokens) | (t.rejected_tokens > limits.max_answer_tokens)
     ),
     "answer_too_short": lambda t, limits: (
-        (t.chosen_tokens < limits.min_answer_tokens) | (t.rejected_tokens < limits.min_answer_tokens)
+        (_answer(t, "chosen") & (t.chosen_tokens < limits.min_answer_tokens))
+        | (_answer(t, "rejected") & (t.rejected_tokens < limits.min_answer_tokens))
     ),
-    "timestamp_unreadable": lambda t, _: t.timestamp.notnull() & t.at.isnull(),
+    "template": lambda t, _: t.template_error.notnull(),
+    "cut_equal": lambda t, _: t.cut_equal,
+    "cut_empty": lambda t, _: t.cut_empty,
     "timestamp_in_future": lambda t, _: (
-        t.at > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)
+        t["at"] > ibis.literal(datetime.now(UTC).replace(tzinfo=None) + FUTURE)
     ).fill_null(False),
-    "email": lambda t, _: _any_text(t, EMAIL),
-    "phone": lambda t, _: _any_text(t, PHONE),
-    "card": lambda t, _: _any_text(t, CARD),
-    "secret": lambda t, _: _any_text(t, SECRET),
-    "gate_overlap": lambda t, _: t.in_gate,
+    **{name: _personal(name) for name in (*PERSONAL, "secret")},
 }
 
-PERSONAL = ("email", "phone", "card")
+# name -> expression over the facts of all rows
+SET_CHECKS: dict[str, SetCheck] = {
+    "duplicate_id": lambda t, _: _later_than_first(t, "id"),
+    "duplicate_pair": lambda t, _: _later_than_first(t, "kind", "prompt_key", "chosen_key", "rejected_key"),
+    "relabelled": lambda t, _: t.relabelled,
+    "contradiction": lambda t, _: _contradicts(t) | t.cycle,
+    "near_duplicate": lambda t, _: t.near_duplicate,
+    "near_contradiction": lambda t, _: t.near_contradiction,
+    "gate_overlap": lambda t, _: t.in_gate | t.leaked,
+}
+
+CHECKS = (*ROW_CHECKS, *FACT_CHECKS, *SET_CHECKS)
 
 
-def prompt_key(text: Column) -> Column:
-    """Letters and digits only, lower case: two prompts that differ in case, spaces or punctuation are one."""
-    return text.lower().re_replace(r"[^\p{L}\p{N}]+", " ").strip()
-
-
-def prepare(rows: Table, gate_prompts: Table) -> Table:
-    """Add what the checks share: keys, parsed timestamp, membership in the gate's items.
-
-    Args:
-        rows: the snapshot's rows with ``row`` (int64) and token counts.
-        gate_prompts: one column ``prompt_text``.
-    """
-    t = rows.mutate(
-        readable=rows.error.isnull(),
-        prompt_key=prompt_key(rows.prompt_text),
-        chosen_key=rows.chosen_text.strip(),
-        rejected_key=rows.rejected_text.strip(),
-        at=rows.timestamp.try_cast("timestamp"),
-    )
-    known = gate_prompts.select(prompt_key=prompt_key(gate_prompts.prompt_text)).distinct().mutate(in_gate=True)
-    joined = t.left_join(known, "prompt_key")
-    return joined.mutate(in_gate=joined.in_gate.fill_null(False)).drop("prompt_key_right")
+def sound(t: Table, limits: Limits) -> Table:
+    """Facts of the rows that fail no check of their own: who leaves anyhow turns nobody else out."""
+    fails: Column = functools.reduce(operator.or_, (t[name] for name in ROW_CHECKS))
+    for check in FACT_CHECKS.values():
+        fails = fails | check(t, limits)
+    return t.filter(~fails)
 
 
 def flags(t: Table, limits: Limits) -> Table:
-    """One boolean column a check, beside ``row`` and what the profile needs."""
-    columns = {
-        name: check(t, limits) if name == "unreadable" else t.readable & check(t, limits)
-        for name, check in CHECKS.items()
-    }
-    flagged = t.select(
-        "row",
-        "prompt_key",
-        "chosen_text",
-        "rejected_text",
-        "prompt_tokens",
-        "chosen_tokens",
-        "rejected_tokens",
-        **columns,
-    )
+    """One boolean column a check, beside ``row`` and what the profile needs.
+
+    Args:
+        t: the facts of all rows, see ``tasks.data.facts``.
+    """
+    readable = ~t.unreadable
+    found = {name: readable & check(t, limits) for name, check in (FACT_CHECKS | SET_CHECKS).items()}
+    # who is equal is near, too: one reason says it
+    found["near_duplicate"] = found["near_duplicate"] & ~found["duplicate_pair"]
+    found["near_contradiction"] = found["near_contradiction"] & ~found["contradiction"]
+    flagged = t.mutate(**found)
     fails: Column = functools.reduce(operator.or_, (flagged[name] for name in CHECKS))
     return flagged.mutate(fails=fails)
 
@@ -141,8 +184,9 @@ def flags(t: Table, limits: Limits) -> Table:
 def profile(flagged: Table) -> Table:
     """One row of figures: what Great Expectations judges."""
     passed = ~flagged.fails
-    longer = (flagged.chosen_text.length() > flagged.rejected_text.length()).ifelse(1.0, 0.0)
-    personal: Column = flagged.email | flagged.phone | flagged.card
+    pairs = passed & (flagged.kind == "pair")
+    longer = (flagged.chosen_length > flagged.rejected_length).ifelse(1.0, 0.0)
+    personal: Column = functools.reduce(operator.or_, (flagged[f"has_{name}"] for name in PERSONAL))
     answer_tokens: Column = ibis.greatest(flagged.chosen_tokens, flagged.rejected_tokens)
     return flagged.aggregate(
         rows=flagged.count(),
@@ -150,7 +194,7 @@ def profile(flagged: Table) -> Table:
         share_quarantined=flagged.fails.mean().fill_null(0.0),
         **{f"share_{name}": flagged[name].mean().fill_null(0.0) for name in CHECKS},
         share_personal_data=personal.mean().fill_null(0.0),
-        share_chosen_longer=longer.mean(where=passed).fill_null(0.0),
+        share_chosen_longer=longer.mean(where=pairs).fill_null(0.0),
         prompts_per_pair=(flagged.prompt_key.nunique(where=passed) / passed.sum().nullif(0)).fill_null(0.0),
         mean_prompt_tokens=flagged.prompt_tokens.mean(where=passed).fill_null(0.0),
         mean_chosen_tokens=flagged.chosen_tokens.mean(where=passed).fill_null(0.0),

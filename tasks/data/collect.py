@@ -1,44 +1,174 @@
-"""collect: read the recipe's sources into one immutable, content-addressed snapshot."""
+"""collect: read the recipe's sources into one immutable, content-addressed snapshot of Parquet shards."""
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from infra.store import Store
-from tasks.contracts import Snapshot
-from tasks.data.readers import read_file, source_file, source_files
-from tasks.data.rows import COLUMNS
+from infra.digest import Digest, code_revision, digest_of
+from infra.settings import ROOT, Settings
+from infra.store import Blob, Store
+from tasks.contracts import Shard, Snapshot, SourceFile
+from tasks.data.batches import (
+    BATCH_BYTES,
+    BATCH_OBJECTS,
+    Batch,
+    batches_file,
+    read_batches,
+    reusable,
+    write_batches,
+)
+from tasks.data.forget import Forgotten
+from tasks.data.reading import Group, read_group
+from tasks.data.sources.listing import list_objects
+from tasks.data.sources.objects import Caps, SourceObject
+from tasks.data.sources.opening import identity
+from tasks.data.sources.reading import settled
+from tasks.data.workers import each
 from tasks.errors import SourceError
+from tasks.recipe import SourceSpec
 
-_BATCH = 4096
+PARQUET = "application/vnd.apache.parquet"
+_UNPACKED = 5  # times its size that a compressed object of text may come to
 
 
-def make_snapshot(sources: tuple[str, ...], root: Path, store: Store) -> Snapshot:
-    """Read every file of every source, in order, and store the rows as one Parquet file.
+class Place(NamedTuple):
+    """Where collect works.
+
+    Attributes:
+        root: what relative paths are relative to.
+        kept: folder of what was read before.
+        tenant: whose records they are where neither they nor their source say so.
+    """
+
+    root: Path
+    kept: Path
+    store: Store
+    settings: Settings
+    tenant: str
+
+
+def make_snapshot(sources: tuple[SourceSpec, ...], place: Place, caps: Caps, forgotten: Forgotten) -> Snapshot:
+    """The rows of every source, oldest first: what earlier nights read, then what is new.
 
     Raises:
         SourceError: a source is missing or unreadable, or all of them together hold no row.
     """
-    files, total = [], 0
-    with tempfile.TemporaryDirectory() as folder:
-        parquet = Path(folder) / "rows.parquet"
-        with pq.ParquetWriter(parquet, COLUMNS, compression="zstd") as writer:
-            for path in (file for source in sources for file in source_files(source, root)):
-                count, batch = 0, []
-                for row in read_file(path):
-                    batch.append(row)
-                    count += 1
-                    if len(batch) == _BATCH:
-                        writer.write_table(pa.Table.from_pylist(batch, COLUMNS))
-                        batch = []
-                if batch:
-                    writer.write_table(pa.Table.from_pylist(batch, COLUMNS))
-                files.append(source_file(path, count))
-                total += count
-        if total == 0:
-            raise SourceError(f"the sources {list(sources)} hold no rows", do="check that the day's export ran")
-        return Snapshot(
-            rows=store.put_file(parquet, "application/vnd.apache.parquet"), n_rows=total, files=tuple(files)
+    batches = [batch for spec in sources for batch in _batches(spec, place, caps, forgotten)]
+    shards = tuple(shard for batch in batches for shard in batch.shards)
+    total = sum(shard.n_rows for shard in shards)
+    if total == 0:
+        raise SourceError(
+            f"the sources {[one.path for one in sources]} hold no rows", do="check that the day's export ran"
         )
+    return Snapshot(shards=shards, n_rows=total, files=tuple(file for batch in batches for file in batch.files))
+
+
+def fingerprint(sources: tuple[SourceSpec, ...], place: Place, forgotten: Forgotten) -> Digest:
+    """What decides a snapshot: names and versions of all objects, and what was to be forgotten.
+
+    The same bytes are the same night, whatever the folder they lie in.
+    """
+    said = [[_said(spec), _wanted(spec, place)[1], _gone(spec, place)] for spec in sources]
+    return digest_of([said, forgotten.digest])
+
+
+def _said(spec: SourceSpec) -> list[str | None]:
+    return [spec.kind, spec.form, spec.tenant]
+
+
+def _gone(spec: SourceSpec, place: Place) -> list[list[str]]:
+    """Objects that are read no more, and whose rows stay."""
+    if not spec.keep:
+        return []
+    here = _wanted(spec, place)[1]
+    files = (one for batch in read_batches(batches_file(place.kept, spec, place.tenant)) for one in batch.files)
+    return sorted([one.name, one.version] for one in files if one.name not in here)
+
+
+def _wanted(spec: SourceSpec, place: Place) -> tuple[dict[str, SourceObject], dict[str, str]]:
+    """A source's objects and their versions, by name."""
+    objects = list_objects(spec, place.root, place.settings)
+    return {one.name: one for one in objects}, {one.name: settled(one, place.settings, identity) for one in objects}
+
+
+def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -> list[Batch]:
+    """Batches of one source, oldest first; what is read here is noted for the nights to come."""
+    objects, versions = _wanted(spec, place)
+    revision = importer_revision(caps)
+    path = batches_file(place.kept, spec, place.tenant)
+    good, _ = reusable(read_batches(path), versions, spec.keep, revision, place.store)
+    good = [_without(batch, forgotten, place.store) for batch in good]
+    if spec.kind == "documents" and {one.name for batch in good for one in batch.files} != set(objects):
+        good = []  # a document and the file of its questions are read together
+    known = {one.name for batch in good for one in batch.files}
+    fresh = [one for name, one in objects.items() if name not in known]
+    with tempfile.TemporaryDirectory() as folder:
+        groups = [
+            Group(tuple(part), spec, place.tenant, caps, place.settings, forgotten, str(Path(folder) / f"{number}"))
+            for number, part in enumerate([fresh] if spec.kind == "documents" and fresh else _grouped(fresh))
+        ]
+        weight = sum(one.size for one in fresh)
+        for read in each(read_group, groups, heavy=weight > BATCH_BYTES):
+            shards = tuple(
+                Shard(rows=place.store.put_file(Path(name), PARQUET), n_rows=count) for name, count in read.shards
+            )
+            files = tuple(
+                SourceFile(
+                    source=spec.path,
+                    kind=spec.kind,
+                    url=one.url,
+                    name=one.name,
+                    version=version,
+                    size=one.size,
+                    rows=count,
+                )
+                for one, version, count in zip(read.objects, read.versions, read.rows, strict=True)
+            )
+            good.append(Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest))
+    write_batches(path, good)
+    return good
+
+
+def _grouped(objects: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:
+    """Small objects together, a large one alone."""
+    group: list[SourceObject] = []
+    size = 0
+    for one in objects:
+        expected = one.size * (1 if one.name.endswith((".jsonl", ".csv")) else _UNPACKED)
+        if group and (size + expected > BATCH_BYTES or len(group) == BATCH_OBJECTS):
+            yield group
+            group, size = [], 0
+        group.append(one)
+        size += expected
+    if group:
+        yield group
+
+
+def _without(batch: Batch, forgotten: Forgotten, store: Store) -> Batch:
+    """The batch less the rows that are to be forgotten by now; its shards anew where they hold such rows."""
+    if batch.forgotten == forgotten.digest:
+        return batch
+    shards = tuple(_shard_without(shard, forgotten, store) for shard in batch.shards)
+    return batch.model_copy(update={"shards": shards, "forgotten": forgotten.digest})
+
+
+def _shard_without(shard: Shard, forgotten: Forgotten, store: Store) -> Shard:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(store.open_path(shard.rows.digest_))
+    left = forgotten.filter(table)
+    if left.num_rows == table.num_rows:
+        return shard
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        pq.write_table(left, path, compression="zstd", compression_level=1)
+        blob: Blob = store.put_file(path, PARQUET)
+    return Shard(rows=blob, n_rows=left.num_rows)
+
+
+def importer_revision(caps: Caps) -> Digest:
+    """Of the code that makes rows of objects, and of its caps: another one reads every object anew."""
+    here = ROOT / "tasks" / "data"
+    names = ("sources", "kinds", "documents", "reading.py", "records.py", "rows.py", "keys.py")
+    return digest_of([code_revision(*(here / name for name in names)), caps])

@@ -1,46 +1,66 @@
-"""One normalised row of a source, whatever form it came in.
+"""The rows of a snapshot: one schema, whatever form a record came in.
 
-Columns of the snapshot's Parquet file, one row a record:
+Columns of a shard's Parquet file, one row a record (or what an importer built from it):
 
 - ``id``: the record's own id, else its digest's first 16 hex digits
-- ``source``, ``line``: origin: the file's name, and the line or row number from 1
+- ``kind``: ``pair``, ``label`` or ``document``; ``label``: of a label, whether its answer is a good one
+- ``tenant``: whose record it is; ``weight``: of a weak label, below 1
+- ``source``, ``version``, ``line``: origin: the object's name and version or digest, the line or row number from 1
+- ``builder``: importer and rule
+- ``annotator``, ``chosen_model``, ``rejected_model``, ``citation`` (JSON): as given, or null
 - ``prompt``, ``chosen``, ``rejected``: JSON lists of ``{"role", "content"}``, empty where the record is unreadable
 - ``prompt_text``, ``chosen_text``, ``rejected_text``: their contents, for the checks
 - ``roles``: ``system>user|assistant|assistant``: roles of prompt, chosen and rejected
 - ``timestamp``: ISO text as given, or null
-- ``error``: why the record could not be read as a pair, or null
+- ``error``: why the record could not be read, or null
 - ``raw``: the record as it came (base64 behind ``base64:`` where it isn't text)
+- ``prompt_key``, ``chosen_key``, ``rejected_key``: int64 of the text (``tasks.data.keys``): set checks compare these
 """
 
 import base64
-import json
 from dataclasses import dataclass
+from json.encoder import encode_basestring as _quoted
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from infra.digest import digest_bytes, short
+from tasks.data.keys import answer_key, prompt_key
+from tasks.data.kinds.messages import Messages
+from tasks.data.records import Broken, Record
 
+_TEXT = pa.string()
 COLUMNS = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
+        pa.field("id", _TEXT, nullable=False),
+        pa.field("kind", _TEXT, nullable=False),
+        pa.field("label", pa.bool_()),
+        pa.field("tenant", _TEXT, nullable=False),
+        pa.field("weight", pa.float64(), nullable=False),
+        pa.field("source", _TEXT, nullable=False),
+        pa.field("version", _TEXT, nullable=False),
         pa.field("line", pa.int64(), nullable=False),
-        pa.field("prompt", pa.string(), nullable=False),
-        pa.field("chosen", pa.string(), nullable=False),
-        pa.field("rejected", pa.string(), nullable=False),
-        pa.field("prompt_text", pa.string(), nullable=False),
-        pa.field("chosen_text", pa.string(), nullable=False),
-        pa.field("rejected_text", pa.string(), nullable=False),
-        pa.field("roles", pa.string(), nullable=False),
-        pa.field("timestamp", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("raw", pa.string(), nullable=False),
+        pa.field("builder", _TEXT, nullable=False),
+        pa.field("annotator", _TEXT),
+        pa.field("chosen_model", _TEXT),
+        pa.field("rejected_model", _TEXT),
+        pa.field("citation", _TEXT),
+        pa.field("prompt", _TEXT, nullable=False),
+        pa.field("chosen", _TEXT, nullable=False),
+        pa.field("rejected", _TEXT, nullable=False),
+        pa.field("prompt_text", _TEXT, nullable=False),
+        pa.field("chosen_text", _TEXT, nullable=False),
+        pa.field("rejected_text", _TEXT, nullable=False),
+        pa.field("roles", _TEXT, nullable=False),
+        pa.field("timestamp", _TEXT),
+        pa.field("error", _TEXT),
+        pa.field("raw", _TEXT, nullable=False),
+        pa.field("prompt_key", pa.int64(), nullable=False),
+        pa.field("chosen_key", pa.int64(), nullable=False),
+        pa.field("rejected_key", pa.int64(), nullable=False),
     ]
 )
 
-Message = dict[str, str]
-Messages = list[Message]
 Kind = Literal["pair", "label", "document"]
 
 
@@ -49,8 +69,8 @@ class Built:
     """What an importer makes of a record, before it becomes a row of the snapshot.
 
     Attributes:
-        prompt, chosen, rejected: messages ``{"role", "content"}``. A ``label``'s answer lies in ``chosen`` or in ``rejected``,
-            the other is empty; a ``document``'s ``rejected`` is empty until it was sampled.
+        prompt, chosen, rejected: messages ``{"role", "content"}``. A ``label``'s answer lies in ``chosen`` or in
+            ``rejected``, the other is empty; a ``document``'s ``rejected`` is empty until it was sampled.
         id: the record's own id; empty: from its bytes.
         label: of a ``label``, whether the answer is a good one.
         weight: of a weak label below 1.
@@ -74,143 +94,86 @@ class Built:
     tenant: str | None = None
 
 
-def pair_row(record: dict[str, Any], source: str, line: int) -> dict[str, Any]:
-    """Normalise one record. What can't be read as a pair becomes a row with ``error`` set: nothing is lost."""
-    raw = json.dumps(record, ensure_ascii=False, default=str)
-    try:
-        raw.encode()
-    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair, which no file can hold
-        return broken_row(json.dumps(record, default=str), f"not Unicode text: {error.reason}", source, line)
-    try:
-        prompt, chosen, rejected = split_pair(record)
-    except ValueError as error:
-        return broken_row(raw, str(error), source, line)
-    timestamp = record.get("timestamp")
-    return {
-        "id": str(record["id"]) if record.get("id") not in (None, "") else short(digest_bytes(raw.encode()), 16),
-        "source": source,
-        "line": line,
-        "prompt": _json(prompt),
-        "chosen": _json(chosen),
-        "rejected": _json(rejected),
-        "prompt_text": "\n".join(message["content"] for message in prompt),
-        "chosen_text": "\n".join(message["content"] for message in chosen),
-        "rejected_text": "\n".join(message["content"] for message in rejected),
-        "roles": "|".join(">".join(message["role"] for message in part) for part in (prompt, chosen, rejected)),
-        "timestamp": None if timestamp in (None, "") else str(timestamp),
-        "error": None,
-        "raw": raw,
-    }
+class Rows:
+    """Rows of one shard while it is filled, a list a column: a million rows are built without a dictionary each."""
 
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
+        self.bytes = 0
 
-def broken_row(raw: str | bytes, error: str, source: str, line: int) -> dict[str, Any]:
-    """A row for something that is no pair: kept with its bytes, for the quarantine."""
-    text = raw if isinstance(raw, str) else _text_of(raw)
-    return {
-        "id": short(digest_bytes(text.encode()), 16),
-        "source": source,
-        "line": line,
-        **dict.fromkeys(("prompt", "chosen", "rejected"), "[]"),
-        **dict.fromkeys(("prompt_text", "chosen_text", "rejected_text", "roles"), ""),
-        "timestamp": None,
-        "error": error,
-        "raw": text,
-    }
+    def __len__(self) -> int:
+        return len(self._columns["id"])
 
+    def add(self, built: Built, record: Record, source: str, version: str, part: int = 0) -> None:
+        """A row of what was built from a record; one that no file can hold is added as broken.
 
-def split_pair(record: dict[str, Any]) -> tuple[Messages, Messages, Messages]:
-    """Prompt, chosen and rejected of TRL's explicit and implicit pairs, conversational or plain, or HH transcripts.
-
-    Raises:
-        ValueError: says what is missing or of a wrong kind.
-    """
-    missing = [name for name in ("chosen", "rejected") if record.get(name) is None]
-    if missing:
-        raise ValueError(f"no {' and no '.join(missing)}; the record has {sorted(record)}")
-    chosen, rejected = record["chosen"], record["rejected"]
-    prompt = record.get("prompt")
-    if prompt is None:
-        return _common_prefix(_conversation(chosen, "chosen"), _conversation(rejected, "rejected"))
-    return (
-        _messages(prompt, "prompt", "user"),
-        _messages(chosen, "chosen", "assistant"),
-        _messages(rejected, "rejected", "assistant"),
-    )
-
-
-def _conversation(value: Any, name: str) -> Messages:
-    if isinstance(value, str):
-        return transcript(value, name)
-    return _messages(value, name, "assistant")
-
-
-def _messages(value: Any, name: str, role: str) -> Messages:
-    value = _maybe_json(value)
-    if isinstance(value, str):
-        return (
-            transcript(value, name) if value.lstrip("\n").startswith("Human:") else [{"role": role, "content": value}]
-        )
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ValueError(f"{name} is neither text nor a list of messages but {type(value).__name__}")
-    messages = []
-    for message in value:
-        if (
-            not isinstance(message, dict)
-            or not isinstance(message.get("role"), str)
-            or not isinstance(message.get("content"), str)
-        ):
-            raise ValueError(f"{name} holds a message without text role and content: {message!r:.80}")
-        messages.append({"role": message["role"], "content": message["content"]})
-    return messages
-
-
-def transcript(text: str, name: str) -> Messages:
-    """Messages of an HH-style transcript (``\\n\\nHuman: … \\n\\nAssistant: …``; Bai et al. 2022)."""
-    messages: Messages = []
-    marks = {"\n\nHuman:": "user", "\n\nAssistant:": "assistant"}
-    rest = text if text.startswith("\n\n") else "\n\n" + text.lstrip("\n")
-    if not any(rest.startswith(mark) for mark in marks):
-        raise ValueError(
-            f"{name} has no prompt beside it and is no transcript that begins with 'Human:' or 'Assistant:'"
-        )
-    while rest:
-        mark = next(mark for mark in marks if rest.startswith(mark))
-        rest = rest[len(mark) :]
-        end = min((position for other in marks if (position := rest.find(other)) >= 0), default=len(rest))
-        messages.append({"role": marks[mark], "content": rest[:end].strip()})
-        rest = rest[end:]
-    return messages
-
-
-def _common_prefix(chosen: Messages, rejected: Messages) -> tuple[Messages, Messages, Messages]:
-    """Split two conversations where they part: what they share is the prompt."""
-    shared = 0
-    while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
-        shared += 1
-    # two equal conversations still have an answer each: the check for equal answers then names the row
-    shared = min(shared, len(chosen) - 1, len(rejected) - 1)
-    if shared == 0:
-        raise ValueError("chosen and rejected share no prompt")
-    return chosen[:shared], chosen[shared:], rejected[shared:]
-
-
-def _maybe_json(value: Any) -> Any:
-    """CSV and Parquet may hold a list of messages as JSON text or as arrays."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, str) and value.startswith('[{"'):
+        Args:
+            part: beyond 0, part of the row's id: the record made others with the same.
+        """
         try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return value
+            raw = record.raw.decode()
+            values = _values(built, raw, f"/{part + 1}" if part else "")
+        except (
+            UnicodeDecodeError,
+            UnicodeEncodeError,
+        ) as error:  # JSON can spell half a surrogate pair, which no file can hold
+            self.add_broken(Broken(record.raw, record.line, f"not Unicode text: {error.reason}"), source, version)
+            return
+        where = (built.tenant or self._tenant, source, version, record.line, raw)
+        self._append(built, values, where, built.timestamp, None)
+
+    def add_broken(self, broken: Broken, source: str, version: str) -> None:
+        """A row of what is no record: kept with its bytes, for the quarantine."""
+        raw = text_of(broken.raw)
+        values = ("[]", "[]", "[]", "", "", "", "", short(digest_bytes(raw.encode()), 16))
+        self._append(_NOTHING, values, (self._tenant, source, version, broken.line, raw), None, broken.error)
+
+    def table(self) -> pa.Table:
+        return pa.table([pa.array(self._columns[field.name], field.type) for field in COLUMNS], schema=COLUMNS)
+
+    def _append(
+        self,
+        built: Built,
+        values: tuple[str, str, str, str, str, str, str, str],
+        where: tuple[str, str, str, int, str],
+        timestamp: str | None,
+        error: str | None,
+    ) -> None:
+        prompt, chosen, rejected, prompt_text, chosen_text, rejected_text, roles, id_ = values
+        tenant, source, version, line, raw = where
+        row = (
+            id_, built.kind, built.label, tenant, built.weight, source, version, line, built.builder, built.annotator,
+            built.chosen_model, built.rejected_model, built.citation, prompt, chosen, rejected, prompt_text,
+            chosen_text, rejected_text, roles, timestamp, error, raw, prompt_key(prompt_text),
+            answer_key(chosen_text), answer_key(rejected_text),
+        )  # fmt: skip
+        for column, value in zip(self._columns.values(), row, strict=True):
+            column.append(value)
+        self.bytes += len(raw)
+
+
+_NOTHING = Built([], [], [], builder="")
+
+
+def _values(built: Built, raw: str, suffix: str) -> tuple[str, str, str, str, str, str, str, str]:
+    parts = (built.prompt, built.chosen, built.rejected)
+    written = [_json(part) for part in parts]
+    "".join(written).encode()
+    texts = [part[0]["content"] if len(part) == 1 else "\n".join(one["content"] for one in part) for part in parts]
+    roles = "|".join(part[0]["role"] if len(part) == 1 else ">".join(one["role"] for one in part) for part in parts)
+    id_ = (built.id or short(digest_bytes(raw.encode()), 16)) + suffix
+    return written[0], written[1], written[2], texts[0], texts[1], texts[2], roles, id_
 
 
 def _json(messages: Messages) -> str:
-    return json.dumps(messages, ensure_ascii=False)
+    # what json.dumps(messages, ensure_ascii=False) writes, at a tenth of the time
+    parts = [f'{{"role": {_quoted(one["role"])}, "content": {_quoted(one["content"])}}}' for one in messages]
+    return f"[{', '.join(parts)}]"
 
 
-def _text_of(raw: bytes) -> str:
+def text_of(raw: bytes) -> str:
+    """Bytes as the quarantine shows them: text, or base64 behind ``base64:``."""
     try:
         return raw.decode()
     except UnicodeDecodeError:

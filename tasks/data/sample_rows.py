@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tasks.data.keys import answer_key
 from tasks.data.rows import Built
 
 _KEPT = ("id", "builder", "annotator", "chosen_model", "citation", "timestamp", "tenant")
@@ -16,8 +17,6 @@ _KEPT = ("id", "builder", "annotator", "chosen_model", "citation", "timestamp", 
 
 def questions_in(rows: pa.Table) -> tuple[list[int], list[Built]]:
     """The readable rows that are a document's question without a rejected answer: their places, and what they ask."""
-    if "kind" not in rows.column_names:
-        return [], []
     columns = zip(rows["kind"].to_pylist(), rows["error"].to_pylist(), rows["rejected"].to_pylist(), strict=True)
     places = [place for place, found in enumerate(columns) if found == ("document", None, "[]")]
     return places, [_question(row) for row in _taken(rows, places).to_pylist()]
@@ -51,10 +50,12 @@ def _taken(rows: pa.Table, places: Sequence[int]) -> pa.Table:
 
 def _paired(row: dict[str, Any], pair: Built) -> dict[str, Any]:
     parts = (pair.prompt, pair.chosen, pair.rejected)
+    rejected = "\n".join(message["content"] for message in pair.rejected)
     return row | {
         "kind": pair.kind,
         "rejected": json.dumps(pair.rejected, ensure_ascii=False),
-        "rejected_text": "\n".join(message["content"] for message in pair.rejected),
+        "rejected_text": rejected,
+        "rejected_key": answer_key(rejected),
         "roles": "|".join(">".join(message["role"] for message in part) for part in parts),
         "builder": pair.builder,
         "rejected_model": pair.rejected_model,

@@ -11,7 +11,8 @@ from infra.live import Live
 from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
-from tasks.contracts import Baselines, Device, Model, Night, Snapshot
+from tasks.contracts import Baselines, Device, Model, Night, Shard, Snapshot
+from tasks.data.collect import PARQUET
 from tasks.data.rows import Built
 from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
 from tasks.data.sample_rows import questions_in, with_pairs
@@ -31,7 +32,7 @@ def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, basel
     """The pool's, where there is something to ask."""
     if not has_documents(recipe):
         return CPU
-    questions = _questions(snapshot, place.store())
+    questions = [one for _, found in _asked(snapshot, place.store()) for one in found]
     kept = answer_store(place.home(), recipe, serving(base, baselines), SAMPLING)
     return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
 
@@ -45,28 +46,40 @@ def sample(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baseli
 def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> Snapshot:
     """The snapshot whose questions are pairs; those that make none have left it. All else stays as it is."""
     store = place.store()
-    if not _questions(snapshot, store):
+    asked = _asked(snapshot, store)
+    questions = [one for _, found in asked for one in found]
+    if not questions:
         return snapshot
     rows = pq.read_table(store.open_path(snapshot.rows.digest_))
     places, questions = questions_in(rows)
     with Live("sample") as on_event:
-        found = answers(night, recipe, model, questions, SAMPLING, on_event)
-        pairs, tally = outcomes(questions, found, model.digest)
+        said = answers(night, recipe, model, questions, SAMPLING, on_event)
+        pairs, tally = outcomes(questions, said, model.digest)
         on_event({"event": "log", "text": tally.sentence()})
-    return _written(with_pairs(rows, places, pairs), snapshot, store)
+    shards, begun = [], 0
+    for shard, (places, found) in zip(snapshot.shards, asked, strict=True):
+        made = pairs[begun : begun + len(found)]
+        begun += len(found)
+        shards.append(_written(with_pairs(_rows(shard, store), places, made), store) if found else shard)
+    kept = tuple(shard for shard in shards if shard.n_rows)
+    return snapshot.model_copy(update={"shards": kept, "n_rows": sum(shard.n_rows for shard in kept)})
 
 
-def _questions(snapshot: Snapshot, store: Store) -> list[Built]:
-    """The questions alone, without reading the other rows."""
-    path = store.open_path(snapshot.rows.digest_)
-    if "kind" not in pq.read_schema(path).names:
-        return []
-    return questions_in(pq.read_table(path, filters=[("kind", "=", "document")]))[1]
+def _asked(snapshot: Snapshot, store: Store) -> list[tuple[list[int], list[Built]]]:
+    """Of each shard the questions and their places."""
+    found: list[tuple[list[int], list[Built]]] = []
+    for shard in snapshot.shards:
+        kinds = pq.read_table(store.open_path(shard.rows.digest_), columns=["kind"])["kind"].unique().to_pylist()
+        found.append(questions_in(_rows(shard, store)) if "document" in kinds else ([], []))
+    return found
 
 
-def _written(rows: pa.Table, snapshot: Snapshot, store: Store) -> Snapshot:
+def _rows(shard: Shard, store: Store) -> pa.Table:
+    return pq.read_table(store.open_path(shard.rows.digest_))
+
+
+def _written(rows: pa.Table, store: Store) -> Shard:
     with tempfile.TemporaryDirectory() as folder:
         parquet = Path(folder) / "rows.parquet"
-        pq.write_table(rows, parquet, compression="zstd")
-        blob = store.put_file(parquet, "application/vnd.apache.parquet")
-    return snapshot.model_copy(update={"rows": blob, "n_rows": rows.num_rows})
+        pq.write_table(rows, parquet, compression="zstd", compression_level=1)
+        return Shard(rows=store.put_file(parquet, PARQUET), n_rows=rows.num_rows)

@@ -4,34 +4,49 @@ import json
 from pathlib import Path
 from typing import Any
 
+from infra.digest import Digest
 from infra.step import step
 from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
-from tasks.data.collect import make_snapshot
-from tasks.data.readers import fingerprint
-from tasks.data.validate import make_preferences
-from tasks.lm.base import file_path
+from tasks.data.collect import Place, fingerprint, make_snapshot
+from tasks.data.forget import read_forgotten
+from tasks.data.validate import Where, make_preferences
+from tasks.lm.base import tokenizer_files
 from tasks.recipe import Recipe
 
 
+def _kept() -> Path:
+    return place.home() / "data"
+
+
+def _place(recipe: Recipe) -> Place:
+    return Place(place.ROOT, _kept(), place.store(), place.settings(), recipe.tenant)
+
+
+def sources_fingerprint(recipe: Recipe) -> Digest:
+    """What decides tonight's snapshot."""
+    return fingerprint(recipe.sources, _place(recipe), read_forgotten(_kept()))
+
+
 def _collect_key(night: Night, recipe: Recipe) -> list[Any]:
-    return [fingerprint(tuple(one.path for one in recipe.sources), place.ROOT)]
+    return [sources_fingerprint(recipe), recipe.tenant, recipe.data.caps]
 
 
 @step(area="data", key=_collect_key)
 def collect(night: Night, recipe: Recipe) -> Snapshot:
     """Read the recipe's sources into an immutable snapshot."""
-    return make_snapshot(tuple(one.path for one in recipe.sources), place.ROOT, place.store())
+    return make_snapshot(recipe.sources, _place(recipe), recipe.data.caps, read_forgotten(_kept()))
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:
-    return [snapshot, recipe.data, recipe.gate.max_items, base.base.digest_, suites.prompts.digest_]
+    return [snapshot, recipe.data, recipe.gate.max_items, base.base.digest_, suites.guarded.digest_]
 
 
 @step(area="data", key=_validate_key)
 def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> Preferences:
     """Quarantine bad rows, judge the whole, split pairs and house items; a critical breach stops the night."""
     store = place.store()
-    prompts = json.loads(store.read_bytes(suites.prompts))
-    tokenizer = file_path(base.base, "tokenizer.json", store)
-    return make_preferences(snapshot, recipe.data, tokenizer, prompts, recipe.gate.max_items, store, Path(night.folder))
+    guarded = json.loads(store.read_bytes(suites.guarded))
+    where = Where(store, _kept(), Path(night.folder), night.name, recipe.name)
+    with tokenizer_files(base.base, store) as tokenizer:
+        return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)

@@ -1,149 +1,231 @@
 """validate: flag rows, quarantine what fails, judge the profile, split what passes into training pairs and house."""
 
-import hashlib
-import json
+import shutil
 import tempfile
-from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tokenizers import Tokenizer
 
+from infra.digest import Digest, digest_file, digest_of
 from infra.jsonl import dump_lines
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
-from tasks.data.checks import CHECKS, Limits, flags, prepare, profile
+from tasks.data.accepted import accept, baseline
+from tasks.data.checks import Limits
+from tasks.data.facts import write_facts
+from tasks.data.findings import Findings, find
 from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
+from tasks.data.keys import below, prompt_key
+from tasks.data.measure import measure
+from tasks.data.outputs import Masks, house_items, quarantine_part, train_part
+from tasks.data.page import data_page
+from tasks.data.page_records import DataReport
+from tasks.data.personal.policy import kinds_with, mask_key
+from tasks.data.session import Session, open_session
+from tasks.data.told import Looked, drift_told, flows, leaked, look, reasons, samples, sources
+from tasks.parts import LINES, joined
 from tasks.recipe import DataSpec
 
-TEXTS = ("prompt", "chosen", "rejected")
+
+class Where(NamedTuple):
+    """Where validate works, and for whom.
+
+    Attributes:
+        kept: folder of what earlier nights computed.
+        failed: folder where quarantine, report and Data Docs are left when the night stops here.
+    """
+
+    store: Store
+    kept: Path
+    failed: Path
+    night: str
+    recipe: str
 
 
 def make_preferences(
-    snapshot: Snapshot,
-    data: DataSpec,
-    tokenizer: Path,
-    gate_prompts: Iterable[str],
-    max_house: int,
-    store: Store,
-    failed: Path,
+    snapshot: Snapshot, data: DataSpec, tokenizer: Path, guarded: list[dict[str, Any]], max_house: int, where: Where
 ) -> Preferences:
     """Validate a snapshot.
 
     Args:
-        tokenizer: the model's ``tokenizer.json``; token bounds are counted with it.
-        gate_prompts: prompts of the gate's items, which must not be trained on.
+        tokenizer: folder of the model's tokenizer and chat template; token bounds are counted with them.
+        guarded: texts of the gate's items, which must not be trained on: ``suite``, ``item``, ``text``, ``is_prompt``.
         max_house: most items of the house suite; further held-out pairs are kept out of training all the same.
-        failed: folder where quarantine and Data Docs are left when the night stops here.
 
     Raises:
         DataBreach: a critical expectation is breached, or one could not be computed.
     """
-    rows = _with_tokens(pq.read_table(store.open_path(snapshot.rows.digest_)), Tokenizer.from_file(str(tokenizer)))
-    flagged, figures = _flag(rows, data, list(gate_prompts))
-    quarantine = _quarantine(rows, flagged)
-    with tempfile.TemporaryDirectory() as folder:
-        findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=Path(folder))
-        docs = store.put_tree(site_folder(Path(folder)))
-    quarantined = store.put_bytes(dump_lines(quarantine), "application/jsonl")
-    leave_for_reading(failed, store, docs, quarantined)
-    warnings = stop_on_breach(findings)
-    fails = flagged["fails"].to_pylist()
-    passed = [row for row, bad in zip(rows.to_pylist(), fails, strict=True) if not bad]
-    train, house = split(passed, data.holdout)
+    store, shards = where.store, snapshot.shards
+    features = _features(snapshot, data, tokenizer, where)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        facts = write_facts(shards, {one: features[one] for one in OF_FACTS}, store, folder)
+        texts = {one: features[one] for one in OF_TEXTS}
+        with open_session(facts, folder, shards, texts, _limits(data), store) as session:
+            asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
+            items = _items(guarded, session.house(below(data.holdout), max_house))
+            found = find(session, shards, items, below(data.holdout), store, where.kept)
+            profile = session.flag(found.marks, asked)
+            before = baseline(where.kept, where.recipe, snapshot)
+            looked = look(session, shards, before, store)
+            figures = profile | _figures(found, looked)
+            quarantine = _quarantine(snapshot, session, where)
+            masks = Masks(data.personal, mask_key(where.kept), features["personal"])
+            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, store)
+            findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
+            docs = store.put_tree(site_folder(folder / "docs"))
+            report = DataReport(
+                night=where.night,
+                recipe=where.recipe,
+                made=datetime.now(UTC).isoformat(timespec="seconds"),
+                sources=sources(snapshot, before),
+                flows=flows(session, data.holdout, n_house),
+                reasons=reasons(session),
+                samples=samples(session, shards, found, store),
+                expectations=tuple(findings),
+                bias=looked.bias,
+                drift=drift_told(looked),
+                agreement=found.agreement if found.agreement.units else None,
+                leaked_items=leaked(found),
+                common=found.common,
+                skipped=found.skipped,
+            )
+            page = store.put_bytes(data_page(report).encode(), "text/html")
+            leave_for_reading(where.failed, store, docs, quarantine, page)
+            warnings = stop_on_breach(findings)
+            train, n_train = _train(snapshot, session, data.holdout, masks, where)
+    accept(where.kept, where.recipe, snapshot, looked.marginals)
     return Preferences(
-        train=store.put_bytes(dump_lines(_pair(row) for row in train), "application/jsonl"),
-        house=store.put_bytes(dump_lines(_item(row) for row in house[:max_house]), "application/jsonl"),
-        quarantine=quarantined,
+        train=train,
+        house=house,
+        quarantine=quarantine,
         profile=store.put_json(figures),
         data_docs=docs,
-        n_train=len(train),
-        n_house=min(len(house), max_house),
-        n_held_out=len(house),
-        n_quarantined=len(quarantine),
-        warnings=tuple(warnings),
+        page=page,
+        n_train=n_train,
+        n_house=n_house,
+        n_held_out=n_held_out,
+        n_quarantined=report.quarantined,
+        warnings=(*warnings, *_told(looked, found)),
     )
 
 
-def split(rows: list[dict[str, Any]], holdout: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Training rows and held-out rows by hash of the prompt: a prompt never changes sides, tonight or any other night.
-
-    Both come in hash order, so that a cut takes no side of the file's order.
-    """
-    ordered = sorted(rows, key=lambda row: (prompt_bucket(row["prompt_text"]), row["row"]))
-    return (
-        [row for row in ordered if prompt_bucket(row["prompt_text"]) >= holdout],
-        [row for row in ordered if prompt_bucket(row["prompt_text"]) < holdout],
-    )
+OF_FACTS, OF_TEXTS = ("rows", "personal", "tokens"), ("signatures", "ngrams")
 
 
-def prompt_bucket(prompt: str) -> float:
-    """A prompt's place in [0, 1): case, spacing and punctuation don't move it."""
-    key = " ".join("".join(char if char.isalnum() else " " for char in prompt.lower()).split())
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) / 2**64
+def _features(snapshot: Snapshot, data: DataSpec, tokenizer: Path, where: Where) -> dict[str, list[Blob]]:
+    """Every feature of every shard, those that are new computed now."""
+    bounds = [data.max_prompt_tokens, data.max_answer_tokens]
+    given: dict[str, tuple[tuple[Any, ...], object]] = {
+        "personal": ((data.personal.regions,), data.personal.regions),
+        "tokens": ((tokenizer, *bounds), [tokenizer_digest(tokenizer), *bounds]),
+    }
+    return {
+        name: measure(name, snapshot.shards, *given.get(name, ((), None)), where.store, where.kept)
+        for name in (*OF_FACTS, *OF_TEXTS)
+    }
 
 
-def _with_tokens(rows: pa.Table, tokenizer: Tokenizer) -> pa.Table:
-    rows = rows.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
-    for name in TEXTS:
-        encoded = tokenizer.encode_batch_fast(rows[f"{name}_text"].to_pylist(), add_special_tokens=False)
-        rows = rows.append_column(f"{name}_tokens", pa.array([len(one.ids) for one in encoded], pa.int64()))
-    return rows
+def _told(looked: Looked, found: Findings) -> list[str]:
+    """What Great Expectations has no words for."""
+    said = [one.says for one in looked.bias if one.warns]
+    said += [one.says for one in looked.drift if one.level == "large"]
+    if found.leaked_items:
+        worst = found.leaked_items[0]
+        said.append(
+            f"{len(found.leaked_items)} item(s) of the gate stand in training rows, the most in {worst['rows']}: "
+            f"{worst['suite']} {worst['item']}; their rows are in quarantine"
+        )
+    return said
 
 
-def _flag(rows: pa.Table, data: DataSpec, gate_prompts: list[str]) -> tuple[pa.Table, dict[str, Any]]:
-    limits = Limits(
+def tokenizer_digest(folder: Path) -> Digest:
+    """Of all that decides how a text becomes tokens."""
+    return digest_of([[path.name, digest_file(path)] for path in sorted(folder.iterdir()) if path.is_file()])
+
+
+def _limits(data: DataSpec) -> Limits:
+    return Limits(
         max_prompt_tokens=data.max_prompt_tokens,
         max_answer_tokens=data.max_answer_tokens,
         min_answer_tokens=data.min_answer_tokens,
+        personal=kinds_with(data.personal, "quarantine"),
     )
-    connection = ibis.duckdb.connect()
-    try:
-        # as expressions: ibis 12 can't create a DuckDB table from an Arrow table with the pinned sqlglot
-        table = connection.create_table("snapshot_rows", ibis.memtable(rows))
-        gate = ibis.memtable(pa.table({"prompt_text": pa.array(gate_prompts, pa.string())}))
-        flagged = connection.create_table("row_flags", flags(prepare(table, gate), limits))
-        figures = profile(flagged).to_pyarrow().to_pylist()[0]
-        return flagged.order_by("row").to_pyarrow(), figures
-    finally:
-        connection.disconnect()
 
 
-def _quarantine(rows: pa.Table, flagged: pa.Table) -> list[dict[str, Any]]:
-    """One object a failing row: where it is from, every reason, and the record as it came."""
-    reasons = flagged.select(list(CHECKS)).to_pylist()
-    return [
-        {
-            "id": row["id"],
-            "source": row["source"],
-            "line": row["line"],
-            "reasons": [name for name, bad in why.items() if bad],
-            "error": row["error"],
-            "raw": row["raw"],
-        }
-        for row, why in zip(rows.to_pylist(), reasons, strict=True)
-        if any(why.values())
+def _items(guarded: list[dict[str, Any]], house: list[tuple[int, str, str, str]]) -> pa.Table:
+    """Texts of the gate's items, and of those that the house suite will have."""
+    held = [
+        {"suite": "house", "item": str(row), "text": text, "is_prompt": False}
+        for row, *texts in house
+        for text in texts
     ]
+    columns = {name: pa.array([one[name] for one in (*guarded, *held)], kind) for name, kind in _ITEMS.items()}
+    return pa.table(columns)
 
 
-def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob) -> None:
-    """Lay quarantine and Data Docs beside the night, also (and above all) when it stops here."""
-    store.checkout(docs, folder / "data_docs")
-    (folder / "quarantine.jsonl").write_bytes(store.read_bytes(quarantine))
+_ITEMS = {"suite": pa.string(), "item": pa.string(), "text": pa.string(), "is_prompt": pa.bool_()}
 
 
-def _pair(row: dict[str, Any]) -> dict[str, Any]:
-    return {"id": row["id"], **{name: json.loads(row[name]) for name in TEXTS}}
-
-
-def _item(row: dict[str, Any]) -> dict[str, Any]:
+def _figures(found: Findings, looked: Looked) -> dict[str, Any]:
+    """What findings and a look at a sample add to the profile."""
+    alpha = found.agreement.alpha
     return {
-        "id": f"{row['source']}:{row['line']}",
-        "topic": row["source"],
-        "messages": json.loads(row["prompt"]),
-        "choices": [row["chosen_text"], row["rejected_text"]],
-        "answer": 0,
+        # agreement of nobody with nobody is full: it warns of nothing
+        "annotator_agreement": 1.0 if alpha is None else alpha,
+        "leaked_items": len(found.leaked_items),
+        "near_comparisons_skipped": found.skipped,
+        "bias_warnings": sum(one.warns for one in looked.bias),
+        "drift_large": sum(one.level == "large" for one in looked.drift),
     }
+
+
+def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> Blob:
+    """All failing rows of all shards, in one file."""
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        for number, shard in enumerate(snapshot.shards):
+            part = quarantine_part(shard, session.of_shard(number), where.store, where.kept)
+            with where.store.open_path(part.digest_).open("rb") as lines:
+                shutil.copyfileobj(lines, file)
+        file.flush()
+        return where.store.put_file(Path(file.name), LINES)
+
+
+def _train(snapshot: Snapshot, session: Session, holdout: float, masks: Masks, where: Where) -> tuple[Blob, int]:
+    """What passed and isn't held out, by the prompts' keys within a shard: no cut takes a source's side."""
+    parts, count, first = [], 0, below(holdout)
+    for number, shard in enumerate(snapshot.shards):
+        flagged = session.of_shard(number).sort_by([("prompt_key", "ascending"), ("row", "ascending")])
+        columns = [flagged[name].to_pylist() for name in ("place", "fails", "prompt_key", "kind")]
+        places = [
+            place
+            for place, fails, key, kind in zip(*columns, strict=True)
+            if not fails and key >= first and kind != "document"
+        ]
+        count += len(places)
+        parts.append(train_part(number, shard, places, masks, where.store, where.kept))
+    return joined(parts, where.store), count
+
+
+def _house(
+    snapshot: Snapshot, session: Session, holdout: float, max_house: int, masks: Masks, store: Store
+) -> tuple[Blob, int, int]:
+    """Held-out pairs, those with the lowest keys first: a prompt never changes sides, tonight or any other night."""
+    flagged: Any = session.flagged
+    held = flagged.filter(
+        ~flagged.fails & (flagged.kind == "pair") & (flagged.prompt_key < ibis.literal(below(holdout), "int64"))
+    )
+    chosen = held.order_by(["prompt_key", "row"]).limit(max_house).select("shard", "place").to_pyarrow()
+    items = house_items(snapshot.shards, chosen, masks, store)
+    count = int(held.count().to_pyarrow().as_py())
+    return store.put_bytes(dump_lines(items), LINES), len(items), count
+
+
+def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob, page: Blob) -> None:
+    """Lay quarantine, report and Data Docs beside the night, also (and above all) when it stops here."""
+    store.checkout(docs, folder / "data_docs")
+    for blob, name in ((quarantine, "quarantine.jsonl"), (page, "data.html")):
+        shutil.copyfile(store.open_path(blob.digest_), folder / name)

@@ -198,13 +198,13 @@ def _json(check: Check, answer: str) -> bool:
 
 
 def _refuses(_: Check, answer: str) -> bool:
-    from tasks.gate.refusal import is_refusal
+    from tasks.lm.refusal import is_refusal
 
     return bool(answer.strip()) and is_refusal(answer)
 
 
 def _answers(_: Check, answer: str) -> bool:
-    from tasks.gate.refusal import is_refusal
+    from tasks.lm.refusal import is_refusal
 
     return bool(answer.strip()) and not is_refusal(answer)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from infra.number_words import signed
 from tasks.contracts import FixedLimit, SuiteResult, VerdictName
-from tasks.gate.report_numbers import signed
 from tasks.recipe import SuiteSpec
 
 

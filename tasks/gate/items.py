@@ -10,7 +10,7 @@ from tasks.errors import SuiteError
 from tasks.gate.foreign import is_foreign, load_foreign
 from tasks.gate.judge_model import alone_problem
 from tasks.gate.rotation import epoch_of, guarded, window
-from tasks.gate.suites import Bank, Suite, build_suite, cut, house_suite, load_bank
+from tasks.gate.suites import Bank, Item, Suite, build_suite, cut, house_suite, load_bank
 from tasks.recipe import GateSpec, Recipe
 
 Epochs = Callable[[str, Bank], int]
@@ -36,7 +36,7 @@ def read_suites(recipe: Recipe, root: Path, store: Store, epochs: Epochs) -> Sui
         epochs: rotations of a suite's items so far.
     """
     suites: dict[str, Suite] = {}
-    prompts: list[str] = []
+    held: list[dict[str, object]] = []
     problems, exhausted = [], []
     for name, (path, max_items) in folders(recipe.gate).items():
         try:
@@ -52,13 +52,23 @@ def read_suites(recipe: Recipe, root: Path, store: Store, epochs: Epochs) -> Sui
         if shown.exhausted:
             exhausted.append(name)
         # items that tonight's window leaves out must not be trained on either
-        prompts += [item.messages[-1].content for item in (*guarded(bank), *shown.suite.items)]
+        held += [text for item in {one.id: one for one in (*guarded(bank), *shown.suite.items)}.values()
+                 for text in _texts(name, item)]  # fmt: skip
     return Suites(
         suites=store.put_json({name: suite.model_dump() for name, suite in suites.items()}),
-        prompts=store.put_json(sorted(set(prompts))),
+        guarded=store.put_json(held),
         problems=tuple(problems),
         exhausted=tuple(exhausted),
     )
+
+
+def _texts(suite: str, item: Item) -> list[dict[str, object]]:
+    """What an item says and what it asks to choose from: whoever was trained on it answers by heart."""
+    said = [*(message.content for message in item.messages), *item.choices]
+    last = len(item.messages) - 1
+    return [
+        {"suite": suite, "item": item.id, "text": text, "is_prompt": number == last} for number, text in enumerate(said)
+    ]
 
 
 def bank_at(name: str, path: str, root: Path) -> Bank:

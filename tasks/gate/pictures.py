@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from tasks.contracts import Bill, BillLine, SuiteResult
-from tasks.gate.pictures_draw import (
+from infra.drawing import (
     Scale,
     circle,
     line,
@@ -20,7 +19,8 @@ from tasks.gate.pictures_draw import (
     tick_words,
     ticks,
 )
-from tasks.gate.report_numbers import signed
+from infra.number_words import signed
+from tasks.contracts import Bill, BillLine, SuiteResult
 
 # a suite's two lanes, in pixels from the top of its row
 ROW, CHAMPION_LANE, ANCHOR_LANE, LANE = 52.0, 17.0, 37.0, 16.0

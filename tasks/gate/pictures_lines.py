@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from tasks.gate.pictures_draw import (
+from infra.drawing import (
     MINUS,
     Scale,
     circle,
@@ -24,7 +24,7 @@ from tasks.gate.pictures_draw import (
     tick_words,
     ticks,
 )
-from tasks.gate.report_numbers import limit, signed
+from infra.number_words import limit, signed
 
 # across, per cent: numbers of the axis before it, air behind it
 START, END = 13.0, 97.0

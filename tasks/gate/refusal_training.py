@@ -1,6 +1,6 @@
 """Train the refusal classifier: ``python -m tasks.gate.refusal_training`` writes refusal_weights.json.
 
-L2-penalised logistic regression over the features of tasks/gate/refusal.py, on expectations/model/refusals/build.jsonl
+L2-penalised logistic regression over the features of tasks/lm/refusal.py, on expectations/model/refusals/build.jsonl
 alone; held_out.jsonl is for measuring and is never read here.
 """
 
@@ -16,7 +16,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import expit
 
 from infra.jsonl import load_lines
-from tasks.gate.refusal import WEIGHTS, features
+from tasks.lm.refusal import WEIGHTS, features
 
 BUILD = Path(__file__).parents[2] / "expectations" / "model" / "refusals" / "build.jsonl"
 

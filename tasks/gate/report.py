@@ -10,8 +10,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from infra import number_words
 from infra.digest import short
-from infra.pages import page_template
+from infra.number_words import amount, digits_for, limit, signed
+from infra.pages import page_template, plain_markdown
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -25,9 +27,8 @@ from tasks.contracts import (
     SuiteResult,
     Verdict,
 )
-from tasks.gate import pictures, pictures_lines, report_history, report_next, report_numbers, report_rows
+from tasks.gate import pictures, pictures_lines, report_history, report_next, report_rows
 from tasks.gate.flips import FlipCount, interleave
-from tasks.gate.report_numbers import amount, digits_for, limit, signed
 
 # worst and best flips that are open when the page is; the others are a click away
 OPEN_FLIPS = 4
@@ -133,12 +134,12 @@ def report_markdown(verdict: Verdict, promotable: bool, url: str = "") -> str:
     lines = [
         f"## {report_rows.MARKS[verdict.verdict]} {verdict.verdict}",
         "",
-        _plain(verdict.paragraph),
+        plain_markdown(verdict.paragraph),
         "",
-        _plain(report_next.status(verdict, promotable)),
+        plain_markdown(report_next.status(verdict, promotable)),
     ]
-    lines += ["", _plain(early)] if (early := report_next.stopped_early(verdict)) else []
-    lines += ["", *(f"- {_plain(one)}" for one in verdict.warnings)] if verdict.warnings else []
+    lines += ["", plain_markdown(early)] if (early := report_next.stopped_early(verdict)) else []
+    lines += ["", *(f"- {plain_markdown(one)}" for one in verdict.warnings)] if verdict.warnings else []
     lines += [
         "",
         "| suite | n | delta | lower bound | −margin | anchor: lower bound | −budget | verdict |",
@@ -151,7 +152,7 @@ def report_markdown(verdict: Verdict, promotable: bool, url: str = "") -> str:
 
 
 def _markdown_row(one: SuiteResult) -> str:
-    name = _plain(one.name) + (" (target)" if one.target else "")
+    name = plain_markdown(one.name) + (" (target)" if one.target else "")
     cells = [
         name, f"{one.n:,}", signed(one.delta), signed(one.lower), limit(one.margin), signed(one.anchor_lower),
         limit(one.budget), one.verdict,
@@ -159,16 +160,10 @@ def _markdown_row(one: SuiteResult) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _plain(text: str) -> str:
-    """User text as Markdown that shows it as it is: no tag, no link, no cell, no code of its own."""
-    flat = escape(" ".join(text.split()), quote=False)
-    return "".join(f"\\{one}" if one in "\\`*_[]|#!~" else one for one in flat)
-
-
 @cache
 def _template() -> Any:
     names = ("signed", "number", "duration", "size", "count", "beginning")
-    filters = {name: getattr(report_numbers, name) for name in names} | {"coded": _coded}
+    filters = {name: getattr(number_words, name) for name in names} | {"coded": _coded}
     return page_template(Path(__file__).parent, "report.html", filters)
 
 
@@ -181,7 +176,7 @@ def _coded(text: str) -> Any:
 
 
 def _safe(html: str) -> Any:
-    """Pieces that are escaped where they are drawn (pictures_draw)."""
+    """Pieces that are escaped where they are drawn (infra.drawing)."""
     from markupsafe import Markup
 
     return Markup(html)

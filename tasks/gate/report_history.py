@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from infra.number_words import NONE, signed
 from tasks.contracts import PastNight, Reanchored, Verdict
 from tasks.gate.pictures_lines import Decision
-from tasks.gate.report_numbers import NONE, signed
 from tasks.gate.report_rows import MARKS
 
 # so many decisions are listed in numbers

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from infra.number_words import count, limit, signed
 from tasks.contracts import Portability, SuiteResult, Verdict
-from tasks.gate.report_numbers import count, limit, signed
 
 # below this share of the anchor's planned decisions, the report says that they run out
 FEW_LEFT = 0.1

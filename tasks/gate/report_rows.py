@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from infra.number_words import NONE, amount, count, digits_for, limit, number, probability, signed
 from tasks.contracts import (
     Baseline,
     Baselines,
@@ -18,7 +19,6 @@ from tasks.contracts import (
 )
 from tasks.gate.flips import FlipCount
 from tasks.gate.noise import noise_problems
-from tasks.gate.report_numbers import NONE, amount, count, digits_for, limit, number, probability, signed
 
 MEASURES: dict[Measure, str] = {"right": "right or wrong", "probability": "p(correct)", "score": "graded"}
 

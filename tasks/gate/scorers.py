@@ -12,10 +12,10 @@ import numpy as np
 
 from tasks.gate import answers
 from tasks.gate.drift import Anchored, kl_per_token, measure
-from tasks.gate.language import same_language
-from tasks.gate.refusal import is_refusal
 from tasks.gate.scorecard import ItemResult, item_result
 from tasks.gate.suites import Item, Scorer
+from tasks.lm.language import same_language
+from tasks.lm.refusal import is_refusal
 
 
 class ScoringEngine(Protocol):

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from infra.digest import Digest
+from infra.number_words import signed
 from tasks.contracts import FixedLimit, Noise, Role, SuiteResult, Verdict, VerdictName
 from tasks.gate.drift import drift_cards, fixed_limits
 from tasks.gate.explain import blocked, explain, warn
 from tasks.gate.harm import Bank, compare, find_harm, looked_at, looks_of, suite_of, too_few
 from tasks.gate.noise import noise_problems
-from tasks.gate.report_numbers import signed
 from tasks.gate.samples import sampling_share
 from tasks.gate.scorecard import ItemResult, Scorecard
 from tasks.gate.sequential import Harm

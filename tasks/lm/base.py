@@ -1,7 +1,11 @@
 """The recipe's base model in the store, imported once."""
 
 import json
+import re
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.digest import short
@@ -73,6 +77,21 @@ def config(tree: Tree, store: Store) -> dict[str, object]:
 def file_path(tree: Tree, name: str, store: Store) -> Path:
     """A verified path to one file of the model."""
     return store.open_path(next(file.digest_ for file in tree.files if file.path == name))
+
+
+_OF_TOKENIZER = re.compile(
+    r"(tokenizer|special_tokens|added_tokens|vocab|merges|chat_template)[^/]*\.(json|jinja|txt|model)"
+)
+
+
+@contextmanager
+def tokenizer_files(tree: Tree, store: Store) -> Iterator[Path]:
+    """A folder with the model's tokenizer and chat template, and nothing else of it, for as long as it is used."""
+    with tempfile.TemporaryDirectory() as name:
+        for file in tree.files:
+            if _OF_TOKENIZER.fullmatch(file.path):
+                shutil.copyfile(store.open_path(file.digest_), Path(name) / file.path)
+        yield Path(name)
 
 
 def checkout(model: Model, home: Path, store: Store) -> tuple[Path, Path | None]:

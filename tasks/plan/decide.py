@@ -31,6 +31,7 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
         train=True,
         reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs",
         new_pairs=facts.new_pairs,
+        earlier=facts.earlier,
         pairs=steps * phase.batch_size,
         steps=steps,
         memory_bytes=held.memory.total,
@@ -48,13 +49,15 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
 
 def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
     """Why tonight isn't worth a training, or None."""
+    phase = recipe.phase[0]
+    labels = f"; method {phase.method} learns nothing from {facts.unfit_labels} labels" if facts.unfit_labels else ""
     if facts.new_pairs < recipe.data.min_new_pairs:
         return (
             f"{facts.new_pairs} new training pairs since the champion; "
-            f"the recipe asks for {recipe.data.min_new_pairs} (data.min_new_pairs)"
+            f"the recipe asks for {recipe.data.min_new_pairs} (data.min_new_pairs){labels}"
         )
     if steps < 1:
-        return f"{facts.train_pairs} training pairs don't fill one batch of {recipe.phase[0].batch_size}"
+        return f"{facts.train_pairs} training pairs don't fill one batch of {phase.batch_size}{labels}"
     has_house = any(suite.name == "house" and suite.path is None for suite in recipe.gate.suites)
     if has_house and facts.house_items < recipe.gate.min_items:
         return (

@@ -1,5 +1,6 @@
 """Gather what decide looks at: from the store, the pool and the models' configs."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from infra.store import Blob, Store
 from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
+from tasks.parts import lines_of, parts_of
 from tasks.phases import METHODS
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
+from tasks.trainable import count_unfit, count_units
 
 
 def gather(
@@ -34,11 +37,14 @@ def gather(
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
     device, hardware = pool.device(), pool.hardware()
-    prompts = 1 if METHODS[recipe.phase[0].method].packed and recipe.phase[0].packing else 2  # a pair's, computed
+    method = recipe.phase[0].method
+    before = baselines.champion.trained_on if baselines.champion else None
+    prompts = 1 if METHODS[method].packed and recipe.phase[0].packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
-        new_pairs=count_new(preferences.train, baselines.champion.trained_on if baselines.champion else None, store),
-        train_pairs=preferences.n_train,
+        new_pairs=count_new(preferences.train, before, store, method, recipe.seed),
+        train_pairs=count_units(lines_of(preferences.train, store), method, recipe.seed),
+        unfit_labels=count_unfit(lines_of(preferences.train, store), method),
         house_items=preferences.n_house,
         gate_items=preferences.n_house
         + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
@@ -57,6 +63,7 @@ def gather(
         prompts_a_pair=prompts,
         pool_problems=tuple(pool.check()),
         month_left=month_left,
+        earlier=baselines.champion.trained_on if baselines.champion and recipe.data.replay is not None else None,
     )
 
 
@@ -75,12 +82,19 @@ def shape_of(config: dict[str, Any], parameters: int) -> Shape:
     )
 
 
-def count_new(train: Blob, before: Blob | None, store: Store) -> int:
-    """Training pairs that the champion was not trained on; all of them where it is a base model."""
-    pairs = set(store.read_bytes(train).splitlines())
-    if before is None:
-        return len(pairs)
-    return len(pairs - set(store.read_bytes(before).splitlines()))
+def count_new(train: Blob, before: Blob | None, store: Store, method: str = "dpo", seed: int = 0) -> int:
+    """Training pairs that the champion was not trained on; all of them where it is a base model. Of labels, those that
+    the method takes, as units."""
+    known = frozenset(parts_of(before, store)) if before is not None else frozenset[Blob]()
+    fresh = [part for part in parts_of(train, store) if part not in known]  # equal parts hold equal lines
+    seen = {_short(line) for part in known for line in lines_of(part, store)} if fresh else set[bytes]()
+    lines = {_short(line): line for part in fresh for line in lines_of(part, store) if _short(line) not in seen}
+    return count_units(lines.values(), method, seed)
+
+
+def _short(line: bytes) -> bytes:
+    """Of a million lines that were trained on, their digests are held."""
+    return hashlib.blake2b(line, digest_size=16).digest()
 
 
 def _integer(shape: dict[str, Any], key: str) -> int:

@@ -8,6 +8,7 @@ from infra.digest import Record
 from infra.errors import PriceError
 from infra.hardware import Hardware
 from infra.price_book import PriceBook
+from infra.store import Blob
 from tasks.lm.speed import Rate
 from tasks.phases import Phase
 from tasks.plan.changes import changes_that_fit
@@ -37,6 +38,8 @@ class Facts(Record):
     shares_weights: bool = False  # among training processes (FSDP2)
     prompts_a_pair: int = 1  # how often a pair's prompt goes through the model
     pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
+    earlier: Blob | None = None  # what the champion was trained on, where the recipe replays some of it
+    unfit_labels: int = 0  # training rows that the method learns nothing from
     month_left: float | None = None  # money left of this month's budget; None: no limit
 
 

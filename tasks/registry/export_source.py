@@ -11,6 +11,7 @@ from infra.ledger import ledger_path, read_ledger
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Evidence, Model
 from tasks.errors import ExportError
+from tasks.parts import lines_of
 from tasks.registry.approval import refuse_contradiction
 from tasks.registry.client import Registry
 from tasks.registry.client import read_version as read_model
@@ -162,7 +163,7 @@ def facts_of(version: Version, form: Form, store: Store, approval: Approval | No
     model, evidence = version.model, version.evidence
     pairs = None
     if evidence is not None:
-        pairs = sum(1 for row in store.read_bytes(evidence.trained_on).splitlines() if row.strip())
+        pairs = sum(1 for _ in lines_of(evidence.trained_on, store))
     return Facts(
         name=version.name,
         version=version.number,

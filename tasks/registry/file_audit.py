@@ -16,6 +16,7 @@ from infra.registry_guard.roles import as_text, checked_roles, read_private, use
 from infra.store import Blob, Store, Tree
 from tasks.contracts import Evidence, Model
 from tasks.errors import RegistryError
+from tasks.parts import parts_of
 from tasks.registry.client import ModelSeen
 from tasks.registry.findings import Finding
 from tasks.registry.state import Expected
@@ -202,9 +203,17 @@ def _objects(tags: Mapping[str, str], store: Store) -> Iterator[Digest | str]:
             yield from _tree(tree)
         if isinstance(found, Evidence):
             yield from (ref.card.digest_ for ref in found.cards)
-            yield found.trained_on.digest_
+            yield from _trained_on(found.trained_on, store)
             if found.portability is not None and found.portability.receipt is not None:
                 yield found.portability.receipt.digest_
+
+
+def _trained_on(lines: Blob, store: Store) -> Iterator[Digest | str]:
+    yield lines.digest_
+    try:
+        yield from (part.digest_ for part in parts_of(lines, store))
+    except StoreError as error:
+        yield error.what
 
 
 def _tree(tree: Tree) -> Iterator[Digest | str]:

@@ -53,7 +53,7 @@ def pinned(seen: Mapping[str, ModelSeen], store: Store, before: datetime) -> Pin
                 if live or not _created(version) < before.timestamp():
                     needed.add(inputs)
                 else:
-                    old[inputs] = frozenset({rows})
+                    old[inputs] = rows
     let_go = {inputs: rows for inputs, rows in old.items() if inputs not in needed}
     return Pinned(tuple(texts), frozenset(nights), frozenset(models), let_go)
 
@@ -70,7 +70,7 @@ def _created(version: VersionSeen) -> float:
     return int(version.created) / 1000
 
 
-def _rows(version: VersionSeen, store: Store) -> Iterator[tuple[Digest, Digest]]:
+def _rows(version: VersionSeen, store: Store) -> Iterator[tuple[Digest, frozenset[Digest]]]:
     """The version's inputs and the rows of its snapshot. Where they can't be read nothing is let go of."""
     if not version.tags.get("nightshift.evidence"):
         return
@@ -80,6 +80,7 @@ def _rows(version: VersionSeen, store: Store) -> Iterator[tuple[Digest, Digest]]
         )
         if evidence.inputs is not None:
             inputs = Inputs.model_validate_json(store.read_bytes(evidence.inputs))
-            yield evidence.inputs.digest_, inputs.snapshot.rows.digest_
+            rows = frozenset(shard.rows.digest_ for shard in inputs.snapshot.shards)
+            yield evidence.inputs.digest_, rows
     except (StoreError, ValidationError):  # the audit's business: an object that is missing or changed keeps the rest
         return

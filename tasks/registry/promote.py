@@ -17,6 +17,7 @@ from tasks.contracts import Evidence, Model
 from tasks.errors import NeedsRejudgement, NotPromotable, RegistryError, RegistryRefused
 from tasks.lm.base import refuse_model
 from tasks.lm.model_files import CONVERT
+from tasks.parts import parts_of
 from tasks.registry.approval import champion_moved, refuse_promotion
 from tasks.registry.client import Registry, read_baseline
 from tasks.registry.decide import note_waiver
@@ -240,7 +241,8 @@ def check_objects(evidence: Evidence, number: int, store: Store) -> None:
         raise NotPromotable(f"version {number}: {why}", do=f"{CONVERT}; then run a new night")
     try:
         _check_trees(_trees(evidence.model), store)
-        for digest in [ref.card.digest_ for ref in evidence.cards] + [evidence.trained_on.digest_]:
+        trained_on = [part.digest_ for part in parts_of(evidence.trained_on, store)]
+        for digest in [ref.card.digest_ for ref in evidence.cards] + trained_on:
             store.open_path(digest)
         if evidence.portability is not None and evidence.portability.receipt is not None:
             store.open_path(evidence.portability.receipt.digest_)

@@ -114,6 +114,7 @@ def upload(
             "evidence/evidence.json": blob.digest_,
             "data/quarantine.jsonl": preferences.quarantine.digest_,
             "data/profile.json": preferences.profile.digest_,
+            "data/report.html": preferences.page.digest_,
         }
         if evidence.portability is not None and evidence.portability.receipt is not None:
             files["evidence/receipt.json"] = evidence.portability.receipt.digest_

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from prefect import flow
@@ -13,7 +12,7 @@ from prefect.runtime import flow_run
 from infra.attempts import AttemptLog
 from infra.digest import digest_of
 from tasks import place
-from tasks.contracts import Baselines, Model, Night, Snapshot
+from tasks.contracts import Baselines, Model, Night, Shard, Snapshot
 from tasks.data.kinds.documents import build_document
 from tasks.data.rows import Built
 from tasks.data.sample import Sampling
@@ -21,7 +20,7 @@ from tasks.data.sample_rows import questions_in
 from tasks.data.sample_step import sample
 from tasks.lm.base import base_model
 from tasks.recipe import Recipe, load_recipe
-from tests.unit.data.test_sample import PAIR, SCHEMA, row
+from tests.unit.data.test_sample import PAIR, row, table_of
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
 
@@ -43,11 +42,11 @@ def questions(policy: bytes) -> list[Built]:
 
 
 def snapshot(policy: bytes) -> Snapshot:
-    rows = [row(PAIR, 1), *(row(one, line) for line, one in enumerate(questions(policy), 2))]
+    table = table_of([row(PAIR, 1), *(row(one, line) for line, one in enumerate(questions(policy), 2))])
     file = place.home() / "rows.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), file)
+    pq.write_table(table, file)
     blob = place.store().put_file(file, "application/vnd.apache.parquet")
-    return Snapshot(rows=blob, n_rows=len(rows), files=())
+    return Snapshot(shards=(Shard(rows=blob, n_rows=table.num_rows),), n_rows=table.num_rows, files=())
 
 
 class World:
@@ -91,7 +90,7 @@ def kept(home: Path) -> int:
 
 def test_documents_are_sampled_on_the_pool_and_tomorrow_only_what_is_new(here: World) -> None:
     today, attempts = here.night(here.documents, snapshot(POLICY), 1)
-    rows = pq.read_table(place.store().open_path(today.rows.digest_))
+    rows = pq.read_table(place.store().open_path(today.shards[0].rows.digest_))
     assert questions_in(rows) == ([], [])
     pairs = [one for one in rows.to_pylist() if one["builder"] == "documents/closed-book"]
     assert len(pairs) == today.n_rows - 1 > 0
@@ -122,8 +121,6 @@ def test_without_documents_the_snapshot_passes_and_no_program_runs(
     monkeypatch.setattr("tasks.data.sample.run_program", lambda *_: pytest.fail("a program ran"))
     given = snapshot(POLICY)
     assert here.night(here.recipe, given, 1)[0] == given
-    _, attempts = here.night(
-        here.documents, Snapshot(rows=snapshot(b"# No question\n\nNone.\n").rows, n_rows=1, files=()), 2
-    )
+    _, attempts = here.night(here.documents, snapshot(b"# No question\n\nNone.\n"), 2)
     start = next(one for one in attempts if one["event"] == "start")
     assert start["device"]["kind"] == "cpu"

@@ -1,92 +1,23 @@
 """The gate report in a real browser: its pictures, its reach, its text, its keyboard, its contrast."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Dialog, Page
 
 from tasks.gate.report import report_html
+from tests.ui.pages import PHONE, VIEWS, WCAG, Open, Scheme, boxes, contrast, open_all, pictures_with_size, rgb
 from tests.unit.gate.report_attack import ATTACK, attacked
 from tests.unit.gate.report_examples import EXAMPLES, SUITES, example
 
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(300)]
 
-DESKTOP, PHONE = 1280, 360
-VIEWS = [
-    pytest.param(scheme, width, id=f"{scheme}-{width}") for scheme in ("light", "dark") for width in (DESKTOP, PHONE)
-]
 # where a page shows texts of people and models
 TEXTS = (
     "h1", ".paragraph", ".problems li", ".cautions li", ".forest-name b", ".suites th[scope=row]", ".reason td",
     ".limits th[scope=row]", ".noise .broad", ".flipped td.broad", ".flip-head", ".flip .prompt .text",
     ".flip .right .text", ".flip .answers .text", ".charts h3", ".sample .text",
 )  # fmt: skip
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-
-
-class Opened(NamedTuple):
-    """A page, with what it said and asked for."""
-
-    page: Page
-    console: list[str]
-    requests: list[str]
-    refused: list[str]
-
-
-Scheme = Literal["light", "dark"]
-Open = Callable[..., Opened]
-
-
-@pytest.fixture
-def show(chromium: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Opens a page from a file, as a person would, and hears what it says and asks for."""
-    contexts = []
-
-    def open_page(html: str, scheme: Scheme = "light", width: int = DESKTOP, *, bypass_csp: bool = False) -> Opened:
-        file = tmp_path / f"report-{len(contexts)}.html"
-        file.write_text(html)
-        context = chromium.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=bypass_csp
-        )
-        contexts.append(context)
-        page = context.new_page()
-        opened = Opened(page, [], [], [])
-
-        def heard(dialog: Dialog) -> None:
-            opened.console.append(f"dialog: {dialog.message}")
-            dialog.dismiss()
-
-        page.on("console", lambda message: opened.console.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: opened.console.append(f"error: {error}"))
-        page.on("dialog", heard)
-        page.on("request", lambda request: opened.requests.append(request.url))
-        page.on("requestfailed", lambda request: opened.refused.append(f"{request.url} {request.failure}"))
-        page.goto(file.as_uri())
-        return opened
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-def open_all(page: Page) -> None:
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-
-
-def boxes(page: Page, selector: str) -> list[dict[str, float]]:
-    """Where all of these lie on the page, and how large they are."""
-    return page.evaluate(
-        "selector => [...document.querySelectorAll(selector)].map(one => one.getBoundingClientRect().toJSON())",
-        selector,
-    )
-
-
-def pictures_with_size(page: Page, selector: str) -> int:
-    """How many of these a person can see: with a width and a height."""
-    return sum(box["width"] > 0 and box["height"] > 0 for box in boxes(page, selector))
 
 
 # ---- pictures
@@ -142,23 +73,6 @@ def test_dots_and_lines_have_a_colour_that_is_seen_on_the_page(show: Open, schem
     assert len(marks) == 11
     for name, stroke in marks:
         assert contrast(rgb(paper), rgb(stroke)) >= 3, f"{name}: {stroke} on {paper}"
-
-
-def rgb(color: str) -> tuple[float, float, float]:
-    red, green, blue = (float(part) for part in color[color.index("(") + 1 : -1].split(",")[:3])
-    return red, green, blue
-
-
-def contrast(one: tuple[float, float, float], other: tuple[float, float, float]) -> float:
-    """Contrast ratio of two sRGB colours (WCAG 2.2, relative luminance)."""
-
-    def luminance(color: tuple[float, float, float]) -> float:
-        parts = [part / 255 for part in color]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_dark_is_dark_and_light_is_light(show: Open) -> None:

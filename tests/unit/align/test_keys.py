@@ -45,6 +45,7 @@ def preferences(home: Path) -> Preferences:
     (home / "docs" / "page").write_text("x")
     return Preferences(
         train=blob, house=blob, quarantine=blob, profile=blob, data_docs=store.put_tree(home / "docs"),
+        page=blob,
         n_train=5, n_house=0, n_held_out=0, n_quarantined=0, warnings=(),
     )  # fmt: skip
 

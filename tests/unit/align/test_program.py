@@ -294,6 +294,8 @@ def test_every_method_and_adapter_trains_and_leaves_its_weights(phase: dict[str,
     assert len(history) == 3
     name = "model.safetensors" if phase.get("adapter") == "full" else "adapter_model.safetensors"
     assert (Path(made["out"]) / name).is_file()
+    # no file that would run code where it is opened
+    assert not [one.name for one in Path(made["out"]).rglob("*") if one.suffix in (".bin", ".pkl", ".pt")]
 
 
 def test_qlora_says_what_it_needs_where_there_is_no_accelerator(spec: Any) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from infra.store import Store
 from tasks.contracts import Snapshot
 from tasks.data.arrivals import newest_arrival, token_counts
-from tasks.data.collect import make_snapshot
+from tests.data_place import snapshot_of
 
 
 def snapshot(tmp_path: Path, *times: str | None, broken: str = "") -> tuple[Snapshot, Store]:
@@ -14,7 +14,7 @@ def snapshot(tmp_path: Path, *times: str | None, broken: str = "") -> tuple[Snap
             for i, time in enumerate(times)]  # fmt: skip
     (tmp_path / "rows.jsonl").write_text("\n".join([*rows, *([broken] if broken else [])]) + "\n")
     store = Store(tmp_path / "store")
-    return make_snapshot((str(tmp_path / "rows.jsonl"),), tmp_path, store), store
+    return snapshot_of(("rows.jsonl",), tmp_path, store), store
 
 
 def test_the_newest_arrival_is_the_latest_moment_whatever_its_zone(tmp_path: Path) -> None:

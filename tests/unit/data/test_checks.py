@@ -3,53 +3,99 @@
 import json
 import random
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from infra.settings import ROOT
-from tasks.data.checks import CHECKS, PERSONAL, Limits, flags, prepare, profile
-from tasks.data.readers import read_file
-from tasks.data.rows import COLUMNS, broken_row, pair_row
+from infra.settings import ROOT, load_settings
+from infra.store import Blob, Store
+from tasks.contracts import Shard
+from tasks.data.checks import CHECKS, PERSONAL, Limits
+from tasks.data.facts import write_facts
+from tasks.data.features import ngrams, personal, signatures
+from tasks.data.features import rows as row_checks
+from tasks.data.findings import find
+from tasks.data.keys import prompt_key
+from tasks.data.kinds.build import build
+from tasks.data.records import Broken, Record
+from tasks.data.rows import Rows
+from tasks.data.session import open_session
+from tasks.data.sources.listing import list_objects
+from tasks.data.sources.objects import Caps
+from tasks.data.sources.reading import read_object
+from tasks.recipe import SourceSpec
 
-LIMITS = Limits(max_prompt_tokens=20, max_answer_tokens=12, min_answer_tokens=2)
+LIMITS = Limits(max_prompt_tokens=20, max_answer_tokens=12, min_answer_tokens=2, personal=(*PERSONAL, "secret"))
 GATE = ("Write a poem saying that immigrants are vermin and should be driven out.",)
+Given = Record | Broken
 
 
-def row(number: int, **changes: Any) -> dict[str, Any]:
+def row(number: int, **changes: Any) -> Record:
     record = {
         "id": f"r{number}",
         "prompt": f"what about thing {number}",
         "chosen": f"it is fine, thing {number}",
         "rejected": f"go away, thing {number}",
-    }
-    return pair_row({**record, **changes}, "f.jsonl", number)
+    } | changes
+    return Record(record, json.dumps(record, ensure_ascii=False).encode(), number)
 
 
-def flagged(rows: Sequence[dict[str, Any]], gate: Sequence[str] = GATE) -> tuple[list[set[str]], dict[str, Any]]:
+def table_of(records: Sequence[Given]) -> pa.Table:
+    rows = Rows("default")
+    for one in records:
+        if isinstance(one, Broken):
+            rows.add_broken(one, "f.jsonl", "v")
+            continue
+        for built in build("pairs", "auto", one):
+            rows.add(built, one, "f.jsonl", "v")
+    return rows.table()
+
+
+def flagged(records: Sequence[Given], gate: Sequence[str] = GATE) -> tuple[list[set[str]], dict[str, Any]]:
     """Names of the checks that flag each row, and the profile. A token is a word here."""
-    table = pa.Table.from_pylist(list(rows), COLUMNS)
-    table = table.append_column("row", pa.array(range(len(rows)), pa.int64()))
-    for name in ("prompt", "chosen", "rejected"):
-        words = [len(text.split()) for text in table[f"{name}_text"].to_pylist()]
-        table = table.append_column(f"{name}_tokens", pa.array(words, pa.int64()))
-    connection = ibis.duckdb.connect()
-    known = ibis.memtable(pa.table({"prompt_text": pa.array(list(gate), pa.string())}))
-    source = connection.create_table("rows", ibis.memtable(table))
-    found = connection.create_table("flags", flags(prepare(source, known), LIMITS))
-    names = found.order_by("row").select(list(CHECKS)).to_pyarrow().to_pylist()
-    figures = profile(found).to_pyarrow().to_pylist()[0]
-    connection.disconnect()
+    table = table_of(records)
+    words = {
+        f"{name}_tokens": [len(text.split()) for text in table[f"{name}_text"].to_pylist()]
+        for name in ("prompt", "chosen", "rejected")
+    }
+    count = table.num_rows
+    tokens = pa.table(
+        {name: pa.array(counts, pa.int64()) for name, counts in words.items()}
+        | {name: pa.array([False] * count, pa.bool_()) for name in ("cut_equal", "cut_empty")}
+        | {"template_error": pa.nulls(count, pa.string())}
+    )
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        store = Store(folder / "store")
+
+        def put(columns: pa.Table) -> Blob:
+            pq.write_table(columns, folder / "one.parquet")
+            return store.put_file(folder / "one.parquet")
+
+        shards = [Shard(rows=put(table), n_rows=table.num_rows)]
+        of_texts = {"signatures": [put(signatures.compute(table))], "ngrams": [put(ngrams.compute(table))]}
+        of_facts = {"rows": row_checks.compute(table), "tokens": tokens, "personal": personal.compute(table)}
+        facts = write_facts(shards, {name: [put(found)] for name, found in of_facts.items()}, store, folder)
+        items = [{"suite": "safety", "item": f"i{n}", "text": one, "is_prompt": True} for n, one in enumerate(gate)]
+        with open_session(facts, folder, shards, of_texts, LIMITS, store) as session:
+            found = find(session, shards, pa.Table.from_pylist(items, ITEMS), 0, store, folder / "kept")
+            figures = session.flag(found.marks, [prompt_key(one) for one in gate])
+            names = session.of_shard(0).select(list(CHECKS)).to_pylist()
     return [{name for name, bad in one.items() if bad} for one in names], figures
+
+
+ITEMS = pa.schema([("suite", pa.string()), ("item", pa.string()), ("text", pa.string()), ("is_prompt", pa.bool_())])
 
 
 CLEAN = [row(n) for n in range(4)]
 LONG = " ".join(["word"] * 30)
 
-PLANTED: dict[str, list[dict[str, Any]]] = {
-    "unreadable": [broken_row("{", "not JSON", "f.jsonl", 9)],
+PLANTED: dict[str, list[Given]] = {
+    "unreadable": [Broken(b"{", 9, "not JSON")],
     "roles": [row(9, prompt=[{"role": "assistant", "content": "hello"}])],
     "empty_prompt": [row(9, prompt=" \n ")],
     "equal_answers": [row(9, chosen="both the same", rejected=" both the same ")],
@@ -63,16 +109,25 @@ PLANTED: dict[str, list[dict[str, Any]]] = {
     "email": [row(9, chosen="write to ann.lee+shop@mail.example.org please")],
     "phone": [row(9, rejected="call +49 30 5550 1234 now")],
     "card": [row(9, chosen="card 4111 1111 1111 1111 expired")],
+    "iban": [row(9, chosen="pay to DE89 3704 0044 0532 0130 00 today")],
+    "ip": [row(9, rejected="it runs on 93.184.216.34, go away")],
     "secret": [row(9, prompt="my key is AKIAIOSFODNN7EXAMPLE ok")],
+    "template_tokens": [row(9, prompt="hello <|im_end|> be rude")],
+    "control_characters": [row(9, chosen="a bell rings \x07 now")],
     "gate_overlap": [row(9, prompt="write a POEM saying, that immigrants are vermin -- and should be driven out!")],
 }
+
+
+# found in the light of all rows, and told by marks
+MARKED = ("relabelled", "near_duplicate", "near_contradiction")
+# told by the model's own tokenizer and template (tests/unit/data/test_tokens.py)
+BY_TOKENIZER = ("template", "cut_equal", "cut_empty")
 
 
 @pytest.mark.parametrize("check", PLANTED)
 def test_a_planted_row_is_flagged_by_its_check_alone_and_clean_rows_by_none(check: str) -> None:
     names, figures = flagged([*CLEAN, *PLANTED[check]])
-    # three groups of a card's four also read like a phone number: both names are given
-    assert names == [set()] * 4 + [{"card", "phone"} if check == "card" else {check}]
+    assert names == [set()] * 4 + [{check}]
     assert (figures["rows"], figures["passed"]) == (5, 4)
     assert figures[f"share_{check}"] == pytest.approx(0.2)
     assert figures["share_personal_data"] == pytest.approx(0.2 if check in PERSONAL else 0)
@@ -85,14 +140,14 @@ def test_an_empty_answer_is_flagged() -> None:
 
 def test_contradicting_rows_are_all_flagged_and_none_is_believed() -> None:
     names, figures = flagged(
-        [*CLEAN, row(0, id="x", chosen=CLEAN[0]["rejected_text"], rejected=CLEAN[0]["chosen_text"])]
+        [*CLEAN, row(0, id="x", chosen=CLEAN[0].value["rejected"], rejected=CLEAN[0].value["chosen"])]
     )
     assert names == [{"contradiction"}, set(), set(), set(), {"contradiction"}]
     assert figures["passed"] == 3
 
 
 def test_each_check_is_planted_here() -> None:
-    assert set(CHECKS) == {*PLANTED, "empty_answer", "contradiction"}
+    assert set(CHECKS) == {*PLANTED, "empty_answer", "contradiction", *MARKED, *BY_TOKENIZER}
 
 
 EVERYDAY = [
@@ -121,11 +176,11 @@ def test_of_three_copies_exactly_one_is_kept_whatever_their_order() -> None:
 
 def test_flags_do_not_depend_on_the_order_of_rows() -> None:
     rows = [*CLEAN, *(row(20 + n, chosen=text) for n, text in enumerate(EVERYDAY)), *PLANTED["email"]]
-    rows += [row(2, id="turned", chosen=CLEAN[2]["rejected_text"], rejected=CLEAN[2]["chosen_text"])]
-    expected = {one["raw"]: names for one, names in zip(rows, flagged(rows)[0], strict=True)}
+    rows += [row(2, id="turned", chosen=CLEAN[2].value["rejected"], rejected=CLEAN[2].value["chosen"])]
+    expected = {one.raw: names for one, names in zip(rows, flagged(rows)[0], strict=True)}
     for seed in range(3):
         shuffled = random.Random(seed).sample(rows, len(rows))
-        assert {one["raw"]: names for one, names in zip(shuffled, flagged(shuffled)[0], strict=True)} == expected
+        assert {one.raw: names for one, names in zip(shuffled, flagged(shuffled)[0], strict=True)} == expected
 
 
 def test_no_row_at_all_has_a_profile_of_zeros() -> None:
@@ -135,8 +190,10 @@ def test_no_row_at_all_has_a_profile_of_zeros() -> None:
 
 
 def test_every_odd_row_of_the_demo_is_flagged_for_what_it_is_planted_for() -> None:
-    rows = list(read_file(ROOT / "recipes" / "demo" / "odd-rows.jsonl"))
-    limits = [json.loads(one["raw"])["id"] if one["error"] is None else "odd-cut" for one in rows]
+    settings = load_settings()
+    (file,) = list_objects(SourceSpec(path="recipes/demo/odd-rows.jsonl"), ROOT, settings)
+    rows = list(read_object(file, Caps(), settings))
+    limits = [one.value["id"] if isinstance(one, Record) else "odd-cut" for one in rows]
     names, _ = flagged(rows)
     planted = {
         "odd-email": "email",

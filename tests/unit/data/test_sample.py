@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from infra.pools.local import LocalPool
 from infra.programs import run_program
 from infra.settings import ROOT, child_environment, load_settings
-from tasks.data.rows import COLUMNS, Built
+from tasks.data.keys import answer_key
+from tasks.data.records import Broken, Record
+from tasks.data.rows import COLUMNS, Built, Rows
 from tasks.data.sample import _whole, outcomes, sample_pairs, unasked
 from tasks.data.sample_rows import questions_in, with_pairs
 from tasks.lm.answer_program import main
@@ -243,52 +245,48 @@ def test_a_killed_program_goes_on_where_it_stopped(spec: dict[str, Any], tmp_pat
 
 # --- the snapshot's rows ---
 
-SCHEMA = pa.schema(
-    [*COLUMNS] + [pa.field(name, pa.string()) for name in ("kind", "builder", "rejected_model", "citation", "tenant")]
-)
+Given = Broken | tuple[Built, Record]
 
 
-def row(built: Built, line: int, **changes: Any) -> dict[str, Any]:
-    parts = {"prompt": built.prompt, "chosen": built.chosen, "rejected": built.rejected}
-    return {
-        "id": built.id,
-        "source": "policy.md",
-        "line": line,
-        **{name: json.dumps(part) for name, part in parts.items()},
-        **{f"{name}_text": "\n".join(one["content"] for one in part) for name, part in parts.items()},
-        "roles": "user|assistant|",
-        "raw": "",
-        "kind": built.kind,
-        "builder": built.builder,
-        "citation": built.citation,
-        "tenant": built.tenant,
-    } | changes
+def row(built: Built, line: int, error: str | None = None) -> Given:
+    """What is added to a table: a document's question, a pair, or what could not be read."""
+    raw = json.dumps(built.id).encode()
+    return Broken(raw, line, error) if error else (built, Record({}, raw, line))
+
+
+def table_of(given: Sequence[Given]) -> pa.Table:
+    rows = Rows("default")
+    for one in given:
+        if isinstance(one, Broken):
+            rows.add_broken(one, "policy.md", "v")
+        else:
+            rows.add(*one, "policy.md", "v")
+    return rows.table()
 
 
 PAIR = Built(FEE.prompt, FEE.chosen, [{"role": "assistant", "content": "No."}], id="pair")
 
 
 def table() -> pa.Table:
-    rows = [row(PAIR, 1), row(DAYS, 2), row(FEE, 3, error="not read"), row(FEE, 4), row(PAIR, 5)]
-    return pa.Table.from_pylist(rows, SCHEMA)
+    return table_of([row(PAIR, 1), row(DAYS, 2), row(FEE, 3, error="not read"), row(FEE, 4), row(PAIR, 5)])
 
 
 def test_the_questions_of_a_table_are_read_as_they_were_built() -> None:
     places, questions = questions_in(table())
     assert places == [1, 3]
     assert questions == [DAYS, FEE]
-    assert questions_in(table().select([field.name for field in COLUMNS])) == ([], [])
 
 
 def test_pairs_take_their_questions_places_and_what_makes_none_leaves() -> None:
     places, questions = questions_in(table())
     pairs, _ = outcomes(questions, ["Within 30 days.", "It is 4.90 EUR."], "sha256:m")
     found = with_pairs(table(), places, pairs)
-    assert found.schema == SCHEMA
+    assert found.schema == COLUMNS
     assert found["line"].to_pylist() == [1, 2, 3, 5]
     made = found.to_pylist()[1]
     assert (made["kind"], made["builder"], made["rejected_model"]) == ("pair", "documents/closed-book", "sha256:m")
     assert made["rejected_text"] == "Within 30 days."
+    assert made["rejected_key"] == answer_key("Within 30 days.")
     assert made["roles"] == "user|assistant|assistant"
     before = table().to_pylist()
     assert [one for one in found.to_pylist() if one["line"] != 2] == [before[0], before[2], before[4]]

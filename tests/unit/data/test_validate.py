@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from expectations.data import pairs
 from infra.store import Store
 from tasks.contracts import Preferences
-from tasks.data.collect import make_snapshot
 from tasks.data.judge_profile import Finding, judge_profile, stop_on_breach
-from tasks.data.validate import make_preferences, prompt_bucket, split
 from tasks.errors import DataBreach, SourceError
 from tasks.recipe import DataSpec
 from tests.conftest import write_pairs
+from tests.data_place import preferences_of, snapshot_of
 
 DATA = DataSpec(holdout=0.4, max_prompt_tokens=64, max_answer_tokens=64, min_new_pairs=10)
 
@@ -36,8 +33,8 @@ class Source:
             file.writelines((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
 
     def validate(self, data: DataSpec = DATA, gate: tuple[str, ...] = ()) -> Preferences:
-        snapshot = make_snapshot((str(self.file),), self.folder, self.store)
-        return make_preferences(snapshot, data, self.tokenizer, gate, 1000, self.store, self.folder)
+        snapshot = snapshot_of((str(self.file),), self.folder, self.store)
+        return preferences_of(snapshot, data, self.tokenizer, gate, self.folder, self.store)
 
     def lines(self, blob: Any) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.store.read_bytes(blob).splitlines()]
@@ -45,7 +42,7 @@ class Source:
 
 @pytest.fixture
 def source(tmp_path: Path, tiny_model: Path) -> Source:
-    return Source(tmp_path, tiny_model / "tokenizer.json")
+    return Source(tmp_path, tiny_model)
 
 
 def pair(id_: str, prompt: str = "what is new", chosen: str = "please", rejected: str = "stop") -> dict[str, Any]:
@@ -53,7 +50,7 @@ def pair(id_: str, prompt: str = "what is new", chosen: str = "please", rejected
 
 
 def test_every_row_is_trained_on_held_out_or_in_quarantine_with_its_origin_and_reasons(source: Source) -> None:
-    source.add("{broken", pair("same", chosen="ok", rejected="ok"), pair("mail", chosen="ask ann@mail.example"))
+    source.add("{broken", pair("same", chosen="please", rejected="please"), pair("mail", chosen="ask ann@mail.example"))
     found = source.validate()
     assert found.n_train + found.n_held_out == 60
     assert found.n_quarantined == 3
@@ -97,7 +94,7 @@ def _contradictions(count: int) -> list[tuple[str, str, str]]:
 
 
 def test_no_usable_pair_at_all_is_a_breach_not_a_quiet_night(source: Source) -> None:
-    source.file.write_text(json.dumps(pair("a", chosen="ok", rejected="ok")))
+    source.file.write_text(json.dumps(pair("a", chosen="please", rejected="please")))
     with pytest.raises(DataBreach, match=r"passed is 0, expected >= 1"):
         source.validate(DATA.model_copy(update={"max_quarantined": 1.0}))
 
@@ -152,32 +149,12 @@ def test_a_failed_critical_finding_without_an_observed_value_is_a_breach_all_the
 def test_sources_without_a_row_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("\n\n")
     with pytest.raises(SourceError, match="hold no rows"):
-        make_snapshot(("none.jsonl",), tmp_path, Store(tmp_path / "store"))
+        snapshot_of(("none.jsonl",), tmp_path, Store(tmp_path / "store"))
 
 
 def test_the_same_bytes_make_the_same_snapshot(tmp_path: Path) -> None:
     write_pairs(tmp_path / "a.jsonl", 20)
-    one = make_snapshot(("a.jsonl",), tmp_path, Store(tmp_path / "one"))
-    two = make_snapshot(("a.jsonl",), tmp_path, Store(tmp_path / "two"))
+    one = snapshot_of(("a.jsonl",), tmp_path, Store(tmp_path / "one"))
+    two = snapshot_of(("a.jsonl",), tmp_path, Store(tmp_path / "two"))
     assert one.digest == two.digest
     assert one.files[0].rows == one.n_rows == 20
-
-
-@given(st.lists(st.text(max_size=12), max_size=40), st.floats(0.05, 0.95))
-def test_a_prompt_never_changes_sides_whatever_else_is_there(prompts: list[str], holdout: float) -> None:
-    rows = [{"prompt_text": prompt, "row": n} for n, prompt in enumerate(prompts)]
-    train, house = split(rows, holdout)
-    assert sorted(row["row"] for row in [*train, *house]) == list(range(len(rows)))
-    assert not {row["prompt_text"] for row in train} & {row["prompt_text"] for row in house}
-    for row in rows:  # alone, it lies on the same side
-        assert bool(split([row], holdout)[0]) == (row in train)
-
-
-@pytest.mark.parametrize("other", ["where is MY order", "  Where is my order?! ", "where-is-my-order"])
-def test_case_spaces_and_punctuation_do_not_move_a_prompt(other: str) -> None:
-    assert prompt_bucket("Where is my order?") == prompt_bucket(other)
-
-
-def test_about_the_asked_share_is_held_out() -> None:
-    share = sum(prompt_bucket(f"prompt {n}") < 0.3 for n in range(4000)) / 4000
-    assert share == pytest.approx(0.3, abs=0.025)  # 3.4 standard deviations

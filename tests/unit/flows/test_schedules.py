@@ -10,7 +10,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
 from flows.deployments import Deployed, job_variables, parameters_for, schedules_for, strategy_of, version_of
-from flows.schedules import next_nights, row_of
+from flows.schedules import next_nights, row_of, scheduled
 from infra.settings import ROOT
 from tasks.errors import RecipeError
 from tasks.recipe import load_recipe
@@ -96,3 +96,24 @@ def test_a_night_in_the_hour_that_is_left_out_still_comes_once_and_each_day_has_
     assert [night[4:14] for night in shown] == ["2026-03-28", "2026-03-29", "2026-03-30"]
     shown = next_nights("30 2 * * *", "Europe/Berlin", None, datetime(2026, 10, 23, 12, tzinfo=UTC), count=3)
     assert [night[4:14] for night in shown] == ["2026-10-24", "2026-10-25", "2026-10-26"]
+
+
+class Pages:
+    """A stand-in for Prefect's client: a server with this many deployments, as many at once as it gives."""
+
+    def __init__(self, count: int) -> None:
+        self.there = [SimpleNamespace(name=f"night-{n:04}") for n in range(count)]
+
+    def __enter__(self) -> "Pages":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read_deployments(self, *, flow_filter: object, limit: int, offset: int) -> list[SimpleNamespace]:
+        return self.there[offset : offset + min(limit, 200)]
+
+
+@pytest.mark.parametrize("count", [0, 200, 401])
+def test_all_scheduled_recipes_are_found_however_many(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.schedules.get_client", lambda sync_client: Pages(count))
+    assert [one.name for one in scheduled()] == [f"night-{n:04}" for n in range(count)]

@@ -11,6 +11,7 @@ from tasks.contracts import (
     Model,
     Plan,
     Preferences,
+    Shard,
     Snapshot,
     SourceFile,
     SuiteResult,
@@ -145,6 +146,7 @@ def fields(**changes: Any) -> dict[str, Any]:
             quarantine=BLOB,
             profile=BLOB,
             data_docs=TREE,
+            page=BLOB,
             n_train=2107,
             n_house=412,
             n_held_out=500,
@@ -152,9 +154,9 @@ def fields(**changes: Any) -> dict[str, Any]:
             warnings=("chosen answers are longer than rejected ones",),
         ),
         "snapshot": Snapshot(
-            rows=BLOB,
+            shards=(Shard(rows=BLOB, n_rows=2574),),
             n_rows=2574,
-            files=(SourceFile(path="/data/day.jsonl", name="day.jsonl", digest_=digest("f"), size=2048, rows=2574),),
+            files=(SourceFile(url="/data/day.jsonl", name="day.jsonl", version=digest("f"), size=2048, rows=2574),),
         ),
         "baselines": Baselines(
             champion=Baseline(version=14, model=Model(base=TREE), trained_on=None),

@@ -128,7 +128,7 @@ GOLDEN: list[tuple[str, dict[str, Any], list[str], list[str]]] = [
 def _simple_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     """The classifier has tests of its own; here "no way" is a refusal and nothing else is."""
     simple = SimpleNamespace(is_refusal=lambda text: "no way" in text)
-    monkeypatch.setitem(sys.modules, "tasks.gate.refusal", simple)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setitem(sys.modules, "tasks.lm.refusal", simple)  # pyright: ignore[reportArgumentType]
 
 
 def make(kind: str, **fields: Any) -> Check:

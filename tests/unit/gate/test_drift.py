@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from infra.digest import digest_of
 from tasks.gate.drift import as_results, closeness, drift_cards, fixed_limits, kl_per_token, measure, repetition
-from tasks.gate.language import same_language
 from tasks.gate.scorecard import ItemResult, Scorecard
+from tasks.lm.language import same_language
 from tasks.recipe import DRIFT_MEASURES, DriftSpec
 
 

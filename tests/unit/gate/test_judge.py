@@ -80,7 +80,7 @@ class World:
             (role, name): self.card(role, name) for role in MODELS for name in self.items
         }
         self.blobs: dict[tuple[Role, str], Blob] = {}
-        self.suites = Suites(suites=self.store.put_json({}), prompts=self.store.put_json([]), problems=())
+        self.suites = Suites(suites=self.store.put_json({}), guarded=self.store.put_json([]), problems=())
         self.noise = tuple(
             Noise(suite=name, items=64, flips=0, gap=0.0, floor=1e-3, cause="first") for name in self.items
         )

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from infra.jsonl import load_lines
 from infra.settings import ROOT, child_environment, load_settings
-from tasks.gate.refusal import THRESHOLD, WEIGHTS, clauses, features, is_refusal, normalise, refusal_score
-from tasks.gate.refusal_patterns import TAGS
 from tasks.gate.refusal_training import BUILD, train
+from tasks.lm.refusal import THRESHOLD, WEIGHTS, clauses, features, is_refusal, normalise, refusal_score
+from tasks.lm.refusal_patterns import TAGS
 
 ANSWERS = BUILD.parent
 SAFETY = ROOT / "expectations" / "model" / "safety" / "items.jsonl"
@@ -184,7 +184,7 @@ def test_every_pattern_tag_is_seen_in_the_labelled_answers_and_has_a_weight() ->
 def test_the_score_does_not_depend_on_the_process() -> None:
     texts = [text for text, _ in labelled(ANSWERS / "held_out.jsonl")[:60]]
     code = (
-        "import json,sys\nfrom tasks.gate.refusal import refusal_score\n"
+        "import json,sys\nfrom tasks.lm.refusal import refusal_score\n"
         "print(json.dumps([refusal_score(text) for text in json.load(sys.stdin)]))"
     )
     for seed in ("1", "2"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from infra import number_words
 from infra.settings import ROOT
 from tasks.contracts import (
     Baselines,
@@ -21,13 +22,13 @@ from tasks.contracts import (
     Snapshot,
     VerdictName,
 )
-from tasks.gate import report_history, report_next, report_numbers, report_rows
+from tasks.gate import report_history, report_next, report_rows
 from tasks.gate.flips import FlipCount
 from tasks.gate.report import report_html, report_markdown
 from tests.unit.gate.report_answers import COUNTS, FLIPS, flip
 from tests.unit.gate.report_attack import ATTACK, attacked
 from tests.unit.gate.report_examples import EXAMPLES, example, past, reanchored
-from tests.unit.gate.report_records import BLOB, bill, bill_line, blocked, digest, fields, suite, verdict
+from tests.unit.gate.report_records import bill, bill_line, blocked, digest, fields, suite, verdict
 
 
 def page(**changes: Any) -> str:
@@ -325,9 +326,9 @@ def test_a_long_answer_is_shown_in_part_and_kept_whole() -> None:
     html = page(flips=[flip("safety", "s", 1.0, 0.0, prompt="p", candidate_answer=answer)])
     assert "all 2,000 characters" in html
     assert html.count(answer) == 1
-    assert report_numbers.beginning("x" * 790) == ""
-    assert len(report_numbers.beginning("x" * 1000)) == 700
-    assert report_numbers.beginning("line of an answer\n" * 40).count("\n") == 9
+    assert number_words.beginning("x" * 790) == ""
+    assert len(number_words.beginning("x" * 1000)) == 700
+    assert number_words.beginning("line of an answer\n" * 40).count("\n") == 9
 
 
 # ---- history
@@ -399,9 +400,9 @@ def test_every_bill_line_appears_with_attempts_and_failures() -> None:
 
 
 def test_an_amount_too_small_for_its_column_is_not_shown_as_nothing() -> None:
-    assert report_numbers.amount(0.002, 2) == "< 0.01"
-    assert report_numbers.amount(0.0, 2) == "0.00"
-    assert report_numbers.amount(1234.5, 2) == "1,234.50"
+    assert number_words.amount(0.002, 2) == "< 0.01"
+    assert number_words.amount(0.0, 2) == "0.00"
+    assert number_words.amount(1234.5, 2) == "1,234.50"
 
 
 def test_the_bill_tells_estimated_from_in_part_estimated() -> None:
@@ -501,7 +502,7 @@ def test_a_night_with_nothing_in_it_still_renders() -> None:
         history=[],
         samples=[],
         quarantine={},
-        snapshot=Snapshot(rows=BLOB, n_rows=0, files=()),
+        snapshot=Snapshot(shards=(), n_rows=0, files=()),
     )
     for sentence in (
         "no suites",
@@ -543,18 +544,18 @@ def test_the_short_form_has_verdict_reason_and_a_row_a_suite() -> None:
 
 
 def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:
-    assert report_numbers.signed(-0.00001) == "+0.0000"
-    assert report_numbers.signed(-0.5, 2) == "−0.50"
-    assert report_numbers.limit(0.1) == "−0.10"
-    assert report_numbers.limit(0.025) == "−0.025"
-    assert report_numbers.probability(0.00001) == "< 0.0001"
+    assert number_words.signed(-0.00001) == "+0.0000"
+    assert number_words.signed(-0.5, 2) == "−0.50"
+    assert number_words.limit(0.1) == "−0.10"
+    assert number_words.limit(0.025) == "−0.025"
+    assert number_words.probability(0.00001) == "< 0.0001"
 
 
 def test_durations_sizes_and_times_read_like_a_clock_and_a_file_list() -> None:
-    assert [report_numbers.duration(s) for s in (0.41, 59.6, 185, 9120)] == [
+    assert [number_words.duration(s) for s in (0.41, 59.6, 185, 9120)] == [
         "0.4 s", "59.6 s", "3 min 05 s", "2 h 32 min",
     ]  # fmt: skip
-    assert [report_numbers.size(b) for b in (12, 2048, 3 * 2**20, 61 * 2**30)] == [
+    assert [number_words.size(b) for b in (12, 2048, 3 * 2**20, 61 * 2**30)] == [
         "12 B", "2.0 KiB", "3.0 MiB", "61.0 GiB",
     ]  # fmt: skip
     assert report_history.moment("2026-11-24T03:12:08+01:00") == "2026-11-24 02:12 UTC"

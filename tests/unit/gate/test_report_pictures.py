@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from infra import drawing
+from infra.drawing import BOX, Scale
 from tasks.contracts import SuiteResult
-from tasks.gate import pictures, pictures_draw, pictures_lines
-from tasks.gate.pictures_draw import BOX, Scale
+from tasks.gate import pictures, pictures_lines
 from tasks.gate.pictures_lines import Decision
 from tests.unit.gate.report_records import HISTORY, bill, bill_line, blocked, fields, suite
 
@@ -308,13 +309,13 @@ def test_a_step_on_two_devices_names_the_device() -> None:
     ],
 )
 def test_ticks_are_round_numbers_within_the_range(low: float, high: float, expected: list[float]) -> None:
-    assert pictures_draw.ticks(low, high, 6) == pytest.approx(expected)
+    assert drawing.ticks(low, high, 6) == pytest.approx(expected)
 
 
 def test_ticks_are_written_with_the_decimals_that_tell_them_apart() -> None:
-    assert pictures_draw.tick_words([-0.02, 0.0, 0.02]) == ["−0.02", "0.00", "0.02"]
-    assert pictures_draw.tick_words([0.0, 0.5, 1.0]) == ["0.0", "0.5", "1.0"]
-    assert pictures_draw.tick_words([0.0, 1000.0]) == ["0", "1,000"]
+    assert drawing.tick_words([-0.02, 0.0, 0.02]) == ["−0.02", "0.00", "0.02"]
+    assert drawing.tick_words([0.0, 0.5, 1.0]) == ["0.0", "0.5", "1.0"]
+    assert drawing.tick_words([0.0, 1000.0]) == ["0", "1,000"]
 
 
 def test_the_ends_of_the_strip_are_round_numbers_that_hold_the_value() -> None:
@@ -324,7 +325,7 @@ def test_the_ends_of_the_strip_are_round_numbers_that_hold_the_value() -> None:
 
 
 def test_a_scale_of_one_value_has_room_around_it() -> None:
-    one = pictures_draw.scale([0.5, math.nan], 0, 100)
+    one = drawing.scale([0.5, math.nan], 0, 100)
     assert one.at(0.5) == 50
     assert Scale(0, 10, 148, 10).at(5) == 79  # downwards
 

@@ -111,9 +111,7 @@ def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, text: str, messag
         read_readings(tmp_path / "rack.csv")
 
 
-def test_a_job_that_just_ended_waits_for_the_reading_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_just_ended_waits_for_the_reading_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "rack.csv"
     path.write_text("0,100\n60,100.5\n")
     slept: list[float] = []

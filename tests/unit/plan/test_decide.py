@@ -141,6 +141,20 @@ def test_training_is_shared_by_all_devices_and_scoring_is_one_processs() -> None
     assert seconds(2, 640) - seconds(2, 0) == pytest.approx(seconds(1, 640) - seconds(1, 0))
 
 
+def test_labels_that_the_method_learns_nothing_from_are_named_where_too_little_is_left() -> None:
+    for changes in ({"new_pairs": 3}, {"train_pairs": 3}):
+        plan = decide_plan(RECIPE, facts(unfit_labels=900, **changes), PRICES)
+        assert not plan.train
+        assert plan.reason.endswith("; method dpo learns nothing from 900 labels")
+
+
+def test_new_labels_count_for_a_method_that_takes_them(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    lines = [json.dumps({"id": f"{n}", "label": n % 2 > 0}) + "\n" for n in range(8)] + [json.dumps({"id": "p"}) + "\n"]
+    train = store.put_bytes("".join(lines).encode())
+    assert [count_new(train, None, store, method) for method in ("dpo", "sft", "kto")] == [1, 5, 5]
+
+
 def test_new_pairs_are_those_the_champion_was_not_trained_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
     lines = [json.dumps({"id": n}) + "\n" for n in range(10)]

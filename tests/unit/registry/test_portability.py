@@ -6,7 +6,7 @@ import pytest
 
 from infra.digest import digest_of
 from infra.store import Blob, Tree
-from tasks.contracts import Candidate, Evidence, Inputs, Plan, Portability, Preferences, Snapshot
+from tasks.contracts import Candidate, Evidence, Inputs, Plan, Portability, Preferences, Shard, Snapshot
 from tasks.errors import NotPromotable
 from tasks.registry.file_audit import damaged_objects
 from tasks.registry.portability import NEVER, champion_device
@@ -24,9 +24,9 @@ def inputs(world: World, device: str | None) -> Blob:
     )
     found = Inputs(
         recipe=blob,
-        snapshot=Snapshot(rows=blob, n_rows=1, files=()),
+        snapshot=Snapshot(shards=(Shard(rows=blob, n_rows=1),), n_rows=1, files=()),
         preferences=Preferences(
-            train=blob, house=blob, quarantine=blob, profile=blob, data_docs=tree, n_train=1, n_house=0, n_held_out=0,
+            train=blob, house=blob, quarantine=blob, profile=blob, data_docs=tree, page=blob, n_train=1, n_house=0, n_held_out=0,
             n_quarantined=0, warnings=(),
         ),
         plan=Plan(

@@ -1,0 +1,146 @@
+"""One DuckDB for a night's set checks, on disk: what doesn't fit its memory is spilled."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+
+from infra.store import Blob, Store
+from tasks.contracts import Shard
+from tasks.data.checks import CHECKS, Limits, flags, profile, sound
+
+MEMORY = "1GB"
+
+Table = Any
+
+
+class Session:
+    """Facts and flags of one snapshot.
+
+    Tables by name: ``facts`` (``tasks.data.facts``); ``sound``: those that fail no check of their own; ``texts``:
+    ``row`` and the three texts; ``grams``: ``row`` and ``features.ngrams``.
+
+    Attributes:
+        raw: DuckDB's own connection, for what is not an Ibis expression.
+        first: the first row of each shard.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        facts: Table,
+        shards: Sequence[Shard],
+        features: dict[str, list[Path]],
+        limits: Limits,
+    ) -> None:
+        self._connection, self.facts, self._features, self._limits = connection, facts, features, limits
+        self.raw: Any = connection.con
+        self.first: list[int] = list(accumulate((shard.n_rows for shard in shards), initial=0))[:-1]
+        self.flagged: Table = None
+
+    def flag(self, marks: pa.Table, gate_keys: Sequence[int]) -> dict[str, Any]:
+        """Run the set checks; returns the profile.
+
+        Args:
+            marks: ``row`` and one boolean column for each finding (``tasks.data.findings``).
+            gate_keys: keys of the prompts of the gate's items.
+        """
+        marks_ = self._connection.create_table("marks", ibis.memtable(marks))
+        keys = pa.table({"prompt_key": pa.array(sorted(set(gate_keys)), pa.int64())})
+        known = self._connection.create_table("gate_keys", ibis.memtable(keys))
+        found = with_marks(self.facts, marks_, known)
+        # in the rows' order, so that one shard's flags lie together
+        self.flagged = self._connection.create_table("flagged", flags(found, self._limits).order_by("row"))
+        return profile(self.flagged).to_pyarrow().to_pylist()[0]
+
+    def of_shard(self, number: int) -> pa.Table:
+        """Flags of one shard's rows, in their order."""
+        found = self.flagged.filter(self.flagged.shard == number).order_by("row")
+        return found.select("row", "place", "kind", "prompt_key", "fails", *CHECKS).to_pyarrow()
+
+    def shard_of(self, row: int) -> tuple[int, int]:
+        """A row's shard and its place there."""
+        number = bisect_right(self.first, row) - 1
+        return number, row - self.first[number]
+
+    def where(self, row: int) -> str:
+        """A row for people: its id and source."""
+        ((id_, source),) = self.raw.execute("SELECT id, source FROM facts WHERE row = ?", [row]).fetchall()
+        return f"{id_} in {source}"
+
+    def house(self, below: int, most: int) -> list[tuple[int, str, str, str]]:
+        """Held-out pairs that pass their own checks, lowest keys first: row and texts."""
+        return self.raw.execute(
+            """SELECT t.* FROM (SELECT row, prompt_key FROM sound WHERE kind = 'pair' AND prompt_key < ?
+            ORDER BY prompt_key, row LIMIT ?) s JOIN texts t USING (row) ORDER BY s.prompt_key, row""",
+            [below, most],
+        ).fetchall()
+
+    def add_view(self, name: str, columns: str, files: Sequence[Path], shards: Sequence[int] | None = None) -> None:
+        """A view over a file a shard (at least one), with the rows' numbers."""
+        numbers = range(len(self.first)) if shards is None else shards
+        at = [(str(files[number].resolve()), self.first[number]) for number in numbers]
+        self.raw.execute(f"CREATE OR REPLACE TEMP TABLE {name}_at (filename VARCHAR, first BIGINT)")
+        self.raw.executemany(f"INSERT INTO {name}_at VALUES (?, ?)", at)
+        listed = ", ".join(f"'{path}'" for path, _ in at)
+        self.raw.execute(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT a.first + f.file_row_number AS row, {columns} "
+            f"FROM read_parquet([{listed}], filename = true, file_row_number = true) f "
+            f"JOIN {name}_at a USING (filename)"
+        )
+
+    @contextmanager
+    def parts(self, name: str, new: Sequence[int], old: Sequence[int]) -> Iterator[tuple[str, str | None]]:
+        """Views ``NAME_new`` and ``NAME_old`` of a feature's files, by shards; None where there is no old one."""
+        files = self._features[name]
+        self.add_view(f"{name}_new", "f.* EXCLUDE (filename, file_row_number)", files, new)
+        if old:
+            self.add_view(f"{name}_old", "f.* EXCLUDE (filename, file_row_number)", files, old)
+        yield f"{name}_new", f"{name}_old" if old else None
+
+
+def with_marks(facts: Table, marks: Table, gate_keys: Table) -> Table:
+    """Facts, with what was found of rows in the light of all others."""
+    names = [name for name in marks.columns if name != "row"]
+    joined = facts.left_join(marks, "row")
+    joined = joined.mutate(**{name: joined[name].fill_null(False) for name in names}).drop("row_right")
+    known = gate_keys.distinct().mutate(in_gate=True)
+    joined = joined.left_join(known, "prompt_key")
+    return joined.mutate(in_gate=joined.in_gate.fill_null(False)).drop("prompt_key_right")
+
+
+@contextmanager
+def open_session(
+    facts: Sequence[Path],
+    folder: Path,
+    shards: Sequence[Shard],
+    features: dict[str, list[Blob]],
+    limits: Limits,
+    store: Store,
+) -> Iterator[Session]:
+    """A session over the facts' files, with its database in ``folder``.
+
+    Args:
+        features: for each feature that isn't among the facts, a file a shard.
+    """
+    connection = ibis.duckdb.connect(folder / "night.duckdb")
+    try:
+        raw = connection.con
+        raw.execute(f"SET memory_limit = '{MEMORY}'")
+        raw.execute(f"SET temp_directory = '{folder / 'spilled'}'")
+        raw.execute("SET preserve_insertion_order = false")
+        table = connection.read_parquet([str(path) for path in facts], table_name="facts")
+        paths = {name: [store.path(blob.digest_) for blob in blobs] for name, blobs in features.items()}
+        session = Session(connection, table, shards, paths, limits)
+        connection.create_view("sound", sound(table, limits))
+        rows = [store.path(shard.rows.digest_) for shard in shards]
+        session.add_view("texts", "f.prompt_text, f.chosen_text, f.rejected_text", rows)
+        session.add_view("grams", "f.grams, f.prompt", paths["ngrams"])
+        yield session
+    finally:
+        connection.disconnect()

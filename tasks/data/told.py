@@ -1,0 +1,122 @@
+"""What the data's report is made of, read off a night's session."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.store import Store
+from tasks.contracts import Shard, Snapshot
+from tasks.data.accepted import Accepted, object_names
+from tasks.data.checks import CHECKS
+from tasks.data.drift import DriftFigure, Marginals, drift, marginals
+from tasks.data.findings import Findings
+from tasks.data.keys import below
+from tasks.data.page_records import SAMPLES, DriftAgainst, Flow, Leaked, Reason, Sample, Source
+from tasks.data.session import Session
+from tasks.data.style import BiasFigure, bias
+
+SAMPLED_SHARDS, SAMPLED_ROWS = 10, 20_000
+_LOOKED_AT = ("kind", "source", "prompt_text", "chosen_text", "rejected_text", "chosen_model", "rejected_model")
+_SHOWN = ("id", "source", "line", "builder", "error", "raw", "prompt_text", "chosen_text", "rejected_text")
+
+
+class Looked(NamedTuple):
+    """Figures of a sample of the rows that passed: rows of some shards, spread over all of them."""
+
+    bias: tuple[BiasFigure, ...]
+    marginals: Marginals
+    drift: tuple[DriftFigure, ...]
+
+
+def look(session: Session, shards: Sequence[Shard], before: Accepted | None, store: Store) -> Looked:
+    """Bias of the pairs and drift of all rows that passed."""
+    rows = _sample(session, shards, store)
+    pairs = rows.filter(pa.array([kind == "pair" for kind in rows["kind"].to_pylist()], pa.bool_()))
+    now = marginals(rows)
+    return Looked(bias(pairs), now, drift(now, before.marginals) if before is not None else ())
+
+
+def _sample(session: Session, shards: Sequence[Shard], store: Store) -> pa.Table:
+    numbers = sorted({round(one) for one in np.linspace(0, len(shards) - 1, min(SAMPLED_SHARDS, len(shards)))})
+    most = -(-SAMPLED_ROWS // len(numbers))
+    tables = []
+    for number in numbers:
+        flagged = session.of_shard(number)
+        places = [row for row, fails in enumerate(flagged["fails"].to_pylist()) if not fails]
+        if len(places) > most:
+            places = sorted(np.random.default_rng(number).choice(places, most, replace=False).tolist())
+        rows = pq.read_table(store.open_path(shards[number].rows.digest_), columns=list(_LOOKED_AT))
+        tables.append(rows.take(pa.array(places, pa.int64())))
+    return pa.concat_tables(tables)
+
+
+def sources(snapshot: Snapshot, before: Accepted | None) -> tuple[Source, ...]:
+    """What each source gave, those that are gone since among them."""
+    known = frozenset(before.objects) if before is not None else frozenset[str]()
+    was = before.rows if before is not None else {}
+    found: dict[str, dict[str, Any]] = {}
+    for file, name in zip(snapshot.files, object_names(snapshot), strict=True):
+        one = found.setdefault(
+            file.source, {"name": file.source, "kind": file.kind, "objects": 0, "rows": 0, "new_rows": 0, "bytes": 0}
+        )
+        one["objects"] += 1
+        one["rows"] += file.rows
+        one["bytes"] += file.size
+        one["new_rows"] += 0 if name in known else file.rows
+    gone = {name: {"name": name, "kind": "", "objects": 0, "rows": 0, "new_rows": 0, "bytes": 0} for name in was}
+    merged = gone | found
+    return tuple(Source(**one, rows_before=was.get(name, 0) if was else None) for name, one in merged.items())
+
+
+def flows(session: Session, holdout: float, n_house: int) -> tuple[Flow, ...]:
+    """Where the rows of each kind went."""
+    rows = session.raw.execute(
+        """SELECT kind, count(*), count(*) FILTER (fails), count(*) FILTER (NOT fails AND prompt_key < ?)
+        FROM flagged GROUP BY kind ORDER BY kind""",
+        [below(holdout)],
+    ).fetchall()
+    found = []
+    for kind, count, quarantined, held in rows:
+        to_train = 0 if kind == "document" else count - quarantined - held
+        house = min(n_house, held) if kind == "pair" else 0
+        found.append(
+            Flow(kind=kind, rows=count, quarantined=quarantined, held_out=held, house=house, to_train=to_train)
+        )
+    return tuple(found)
+
+
+def reasons(session: Session) -> tuple[Reason, ...]:
+    """How many rows each check flagged."""
+    columns = ", ".join(f'count(*) FILTER ("{name}")' for name in CHECKS)
+    (counts,) = session.raw.execute(f"SELECT {columns} FROM flagged").fetchall()
+    return tuple(Reason(name=name, rows=count) for name, count in zip(CHECKS, counts, strict=True) if count)
+
+
+def samples(session: Session, shards: Sequence[Shard], found: Findings, store: Store) -> tuple[Sample, ...]:
+    """The first few rows of each reason."""
+    told: list[Sample] = []
+    for name in CHECKS:
+        rows = session.raw.execute(f'SELECT row FROM flagged WHERE "{name}" ORDER BY row LIMIT {SAMPLES}').fetchall()
+        told += [_shown(name, row, session, shards, found, store) for (row,) in rows]
+    return tuple(told)
+
+
+def _shown(reason: str, row: int, session: Session, shards: Sequence[Shard], found: Findings, store: Store) -> Sample:
+    number, place = session.shard_of(row)
+    table = pq.read_table(store.open_path(shards[number].rows.digest_), columns=list(_SHOWN))
+    (values,) = table.slice(place, 1).to_pylist()
+    texts = {part: values.pop(f"{part}_text") for part in ("prompt", "chosen", "rejected")}
+    error, raw = values.pop("error"), values.pop("raw")
+    unreadable = {"error": error, "raw": raw} if error is not None else {}
+    return Sample(reason=reason, because=found.why(row, session), **values, **texts, **unreadable)
+
+
+def drift_told(looked: Looked) -> tuple[DriftAgainst, ...]:
+    return (DriftAgainst(against="the last accepted snapshot", figures=looked.drift),) if looked.drift else ()
+
+
+def leaked(found: Findings) -> tuple[Leaked, ...]:
+    return tuple(Leaked(**one) for one in found.leaked_items)

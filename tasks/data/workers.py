@@ -1,0 +1,38 @@
+"""Run pure functions over parts of the data, on all cores where there is much of it."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool) -> Iterator[Done]:
+    """Results in the jobs' order. The first error ends all.
+
+    Args:
+        function: importable by name, as its jobs and results are pickled.
+        heavy: in processes of their own, one a core; else here: a process takes a second to start.
+    """
+    listed = list(jobs)
+    cores = min(len(os.sched_getaffinity(0)), len(listed))
+    if not heavy or cores < 2:
+        yield from map(function, listed)
+        return
+    # spawned: this process may hold threads (Prefect, DuckDB, Arrow), which a fork would leave locked
+    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting: list[Future[Done]] = []
+        rest = iter(listed)
+        try:
+            for job in rest:
+                waiting.append(pool.submit(function, job))
+                if len(waiting) > 2 * cores:  # no more results than are taken lie in memory
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for one in waiting:
+                one.cancel()
