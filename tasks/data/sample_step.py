@@ -50,8 +50,6 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     questions = [one for _, found in asked for one in found]
     if not questions:
         return snapshot
-    rows = pq.read_table(store.open_path(snapshot.rows.digest_))
-    places, questions = questions_in(rows)
     with Live("sample") as on_event:
         said = answers(night, recipe, model, questions, SAMPLING, on_event)
         pairs, tally = outcomes(questions, said, model.digest)
