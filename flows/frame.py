@@ -22,6 +22,7 @@ from infra.step import attempt_log
 from tasks import place
 from tasks.contracts import Baselines, Bill, Inputs, Model, Night, Plan, Preferences, Release, Suites, Verdict
 from tasks.cost.steps import keep_bill, meter
+from tasks.data.page_short import data_markdown
 from tasks.data.steps import sources_fingerprint
 from tasks.data.validate import leave_for_reading
 from tasks.errors import Interrupted, NotTonight, OverBudget, PastDeadline, Unhealthy
@@ -253,6 +254,13 @@ def _close(tonight: Tonight, state: str, **found: Any) -> dict[str, Any]:
         key="night",
         description=f"Night {night.name}: {summary['verdict'] or state}",
     )
+    if preferences is not None:
+        page = Path(night.folder) / "data.html"
+        create_markdown_artifact(
+            data_markdown(preferences, tracker.url(night.mlflow_run), page),
+            key="data",
+            description=f"The data of night {night.name}",
+        )
     create_link_artifact(tracker.url(night.mlflow_run), key="mlflow-run", link_text="The night in MLflow")
     return summary
 

@@ -16,6 +16,7 @@ from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data import graph, leakage, near
 from tasks.data.agreement import Agreement
+from tasks.data.arrow import compute as pc
 from tasks.data.measure import feature_revision
 from tasks.data.session import Session
 
@@ -73,7 +74,9 @@ def find(
     for row in judged.leaving.to_pylist():
         marks.setdefault(row["row"], set()).add(_GRAPH[row["reason"]])
     pairs, skipped = _near_pairs(session, shards, store, kept)
-    for one in near.leaving(_sound(session, pairs)):
+    gone = pc.is_in(pairs["a"], judged.leaving["row"])
+    gone = pc.or_(gone, pc.is_in(pairs["b"], judged.leaving["row"]))
+    for one in near.leaving(_sound(session, pairs.filter(pc.invert(gone)))):
         marks.setdefault(one.row, set()).add(_NEAR[one.reason])
         because[one.row] = one.because
     leaks = leakage.find(session.raw, "grams", "texts", items)

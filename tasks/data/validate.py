@@ -158,11 +158,8 @@ def _limits(data: DataSpec) -> Limits:
 
 def _items(guarded: list[dict[str, Any]], house: list[tuple[int, str, str, str]]) -> pa.Table:
     """Texts of the gate's items, and of those that the house suite will have."""
-    held = [
-        {"suite": "house", "item": str(row), "text": text, "is_prompt": False}
-        for row, *texts in house
-        for text in texts
-    ]
+    # of held-out rows the prompts alone: a canned answer stands in many rows, and gives no item away
+    held = [{"suite": "house", "item": str(row), "text": prompt, "is_prompt": False} for row, prompt, _, _ in house]
     columns = {name: pa.array([one[name] for one in (*guarded, *held)], kind) for name, kind in _ITEMS.items()}
     return pa.table(columns)
 
