@@ -4,12 +4,20 @@ import json
 import random
 from pathlib import Path
 
-_WORDS = """parcel order refund card address door delivery courier invoice account password device screen battery cable return
-label shop team morning evening Monday window colour size charge receipt bank transfer voucher code gift wrap paper
-box tape weight scale tracking number update status late early lost found damaged broken repair spare part manual
-guide page step button light red green blue sound quiet loud warm cold clean wash dry fold store shelf lamp chair table
-please thank sorry could would should might will can may help look check send write call ask tell show give take bring
-and or but because when while after before if so then there here this that those these every some any each with without""".split()
+# fmt: off
+_WORDS = [
+    "parcel", "order", "refund", "card", "address", "door", "delivery", "courier", "invoice", "account", "password",
+    "device", "screen", "battery", "cable", "return", "label", "shop", "team", "morning", "evening", "Monday",
+    "window", "colour", "size", "charge", "receipt", "bank", "transfer", "voucher", "code", "gift", "wrap", "paper",
+    "box", "tape", "weight", "scale", "tracking", "number", "update", "status", "late", "early", "lost", "found",
+    "damaged", "broken", "repair", "spare", "part", "manual", "guide", "page", "step", "button", "light", "red",
+    "green", "blue", "sound", "quiet", "loud", "warm", "cold", "clean", "wash", "dry", "fold", "store", "shelf",
+    "lamp", "chair", "table", "please", "thank", "sorry", "could", "would", "should", "might", "will", "can", "may",
+    "help", "look", "check", "send", "write", "call", "ask", "tell", "show", "give", "take", "bring", "and", "or",
+    "but", "because", "when", "while", "after", "before", "if", "so", "then", "there", "here", "this", "that",
+    "those", "these", "every", "some", "any", "each", "with", "without",
+]
+# fmt: on
 SHARES = {"bad": 0.004, "duplicate": 0.01, "contradiction": 0.002, "email": 0.002, "card": 0.001, "equal": 0.001}
 
 

@@ -78,7 +78,8 @@ class Kept:
         rows = self.rows if one.shares and self.rows else b"PAR1" + text
         self.rows = rows
         snapshot = Snapshot(shards=(Shard(rows=self.put(rows, one.age), n_rows=3),), n_rows=3, files=())
-        blobs = {name: self.put(name.encode() + text, one.age) for name in ("train", "house", "quarantine", "profile", "page")}
+        names = ("train", "house", "quarantine", "profile", "page")
+        blobs = {name: self.put(name.encode() + text, one.age) for name in names}
         docs = self.tree(f"docs-{number}", {"index.html": b"<p>" + text})
         preferences = Preferences(
             **blobs, data_docs=docs, n_train=1, n_house=1, n_held_out=1, n_quarantined=0, warnings=()

@@ -167,7 +167,7 @@ def test_agreement_counts_each_annotators_standing_label_once() -> None:
 
 
 def test_alpha_is_the_published_one_of_krippendorffs_example() -> None:
-    """Four observers, twelve units, five values: 0.743 (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability)."""
+    """Four observers, twelve units, five values: 0.743 (Krippendorff 2011, Computing Krippendorff's Alpha)."""
     observers = ["123321412...", "1233224125.3", ".3332342251.", "12332441251."]
     units = ["".join(one) for one in zip(*observers, strict=True)]
     found = krippendorff(np.array([[unit.count(value) for value in "12345"] for unit in units]))

@@ -26,7 +26,8 @@ def inputs(world: World, device: str | None) -> Blob:
         recipe=blob,
         snapshot=Snapshot(shards=(Shard(rows=blob, n_rows=1),), n_rows=1, files=()),
         preferences=Preferences(
-            train=blob, house=blob, quarantine=blob, profile=blob, data_docs=tree, page=blob, n_train=1, n_house=0, n_held_out=0,
+            train=blob, house=blob, quarantine=blob, profile=blob, data_docs=tree, page=blob,
+            n_train=1, n_house=0, n_held_out=0,
             n_quarantined=0, warnings=(),
         ),
         plan=Plan(
