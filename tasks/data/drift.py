@@ -3,8 +3,8 @@
 Counts against counts, of four marginals: source mix, length, topic, language; by the population stability index (PSI,
 the sum over bins of (p − q)·ln(p/q)) and Jensen–Shannon divergence (Lin 1991, IEEE Trans. Inf. Theory 37:145).
 
-PSI's usual reading is Siddiqi's (2006, Credit Risk Scorecards): below 0.1 nothing to speak of, up to 0.25 some, above it
-a large shift. Between samples of one population it is near (1/n + 1/m)·χ² with bins − 1 degrees of freedom (Yurdakul
+PSI's usual reading is Siddiqi's (2006, Credit Risk Scorecards): below 0.1 nothing to speak of, up to 0.25 some, above
+it a large shift. Between samples of one population it is near (1/n + 1/m)·χ² with bins − 1 degrees of freedom (Yurdakul
 2018, Statistical Properties of Population Stability Index), so a small sample drifts by chance alone: a shift counts
 only where it is above that distribution's 99th percentile too.
 """
@@ -115,7 +115,8 @@ def topic_of(prompt: str) -> str | None:
 def _some(prompts: Sequence[str], seed: int) -> list[str]:
     if len(prompts) <= _LANGUAGES:
         return list(prompts)
-    return [prompts[i] for i in np.sort(np.random.default_rng(seed).choice(len(prompts), _LANGUAGES, replace=False))]
+    places: list[int] = np.sort(np.random.default_rng(seed).choice(len(prompts), _LANGUAGES, replace=False)).tolist()
+    return [prompts[place] for place in places]
 
 
 def _counts(names: Iterable[str], at_most: int | None = None) -> Counts:
