@@ -115,7 +115,8 @@ def topic_of(prompt: str) -> str | None:
 def _some(prompts: Sequence[str], seed: int) -> list[str]:
     if len(prompts) <= _LANGUAGES:
         return list(prompts)
-    return [prompts[i] for i in np.sort(np.random.default_rng(seed).choice(len(prompts), _LANGUAGES, replace=False))]
+    places: list[int] = np.sort(np.random.default_rng(seed).choice(len(prompts), _LANGUAGES, replace=False)).tolist()
+    return [prompts[place] for place in places]
 
 
 def _counts(names: Iterable[str], at_most: int | None = None) -> Counts:

@@ -4,6 +4,8 @@ RE2 over whole Arrow columns says which texts could hold something, and of which
 and are looked at by those kinds' rules and libraries.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,12 +37,13 @@ def compute(rows: pa.Table, regions: tuple[str, ...] = PHONE_REGIONS) -> pa.Tabl
         column = rows[name]
         places = np.flatnonzero(_matches(column, ANY_HINT))
         texts = column.take(pa.array(places))
-        hinted = [(kind, _matches(texts, pattern)) for kind, pattern in HINTS.items()]
+        hinted = {kind: _matches(texts, HINTS[kind]) for kind in KINDS}
         for i, (place, text) in enumerate(zip(places, texts.to_pylist(), strict=True)):
-            for span in find(text, regions, [kind for kind, hints in hinted if hints[i]]):
+            for span in find(text, regions, [kind for kind in KINDS if hinted[kind][i]]):
                 found[span.kind][place] = True
     return pa.table({kind: pa.array(found[kind]) for kind in KINDS})
 
 
 def _matches(texts: pa.ChunkedArray, pattern: str) -> np.ndarray:
-    return pc.fill_null(pc.match_substring_regex(texts, pattern), False).to_numpy()
+    found: Any = pc.match_substring_regex(texts, pattern)  # pyright: ignore[reportAttributeAccessIssue]
+    return pc.fill_null(found, False).to_numpy()
