@@ -13,7 +13,7 @@ from flows.frame import close_finished, close_skipped, ends_by_name, open_night
 from tasks.align.steps import align
 from tasks.contracts import Plan
 from tasks.cost.steps import meter
-from tasks.data.sample_step import sample
+from tasks.data.sample_step import sample_documents
 from tasks.data.steps import collect, validate
 from tasks.gate.steps import judge, probe_set, report, score
 from tasks.plan.steps import decide
@@ -57,7 +57,7 @@ def nightly(
         # the data: an immutable snapshot, bad rows in quarantine, a critical breach stops here
         snapshot = collect(night, spec)
         # where documents are a source: what the champion says of them without having read them
-        snapshot = sample(night, spec, snapshot, base, baselines)
+        spec, snapshot = in_turn(spec, lambda on: sample_documents(night, on, snapshot, base, baselines), say)
         preferences = validate(night, snapshot, spec, base, suites)
 
         # is it worth a night, and does it fit?

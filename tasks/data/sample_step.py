@@ -37,6 +37,11 @@ def _device(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, basel
     return place.pool(recipe.pool).device() if unasked(questions, kept) else CPU
 
 
+def sample_documents(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baselines: Baselines) -> Snapshot:
+    """The sample step where a source is of documents; else the snapshot, and no step."""
+    return sample(night, recipe, snapshot, base, baselines) if has_documents(recipe) else snapshot
+
+
 @step(area="data", key=_key, device=_device)
 def sample(night: Night, recipe: Recipe, snapshot: Snapshot, base: Model, baselines: Baselines) -> Snapshot:
     """Documents' questions become pairs with the serving model's own answers, on the pool."""
