@@ -91,11 +91,12 @@ def _by_plugins(text: str) -> Iterator[Span]:
 
 
 def _places(plugin: Any, word: str) -> Iterator[tuple[int, int]]:
-    if plugin.secret_type == "JSON Web Token":
+    kind: str = plugin.secret_type
+    if kind.startswith("JSON Web"):
         # its pattern ends with the signature's first letter; its check of header and body is what is wanted of it
         yield from (one.span() for one in _TOKEN_WEB.finditer(word) if any(plugin.analyze_string(one.group())))
         return
-    url = plugin.secret_type == "Basic Auth Credentials"  # of which the password only
+    url = kind.startswith("Basic Auth")  # of which the password only
     for match in (match for pattern in plugin.denylist for match in pattern.finditer(word)):
         if not url:
             yield match.span()

