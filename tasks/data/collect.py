@@ -20,10 +20,11 @@ from tasks.data.batches import (
 )
 from tasks.data.forget import Forgotten
 from tasks.data.paired import PARQUET, with_pairs_of_labels
-from tasks.data.reading import Group, read_group
+from tasks.data.reading import Group, Read, read_group
 from tasks.data.sources.listing import list_objects
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.opening import identity
+from tasks.data.sources.parts import parts_of
 from tasks.data.sources.reading import settled
 from tasks.data.workers import each
 from tasks.errors import SourceError
@@ -107,29 +108,67 @@ def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -
     fresh = [one for name, one in objects.items() if name not in known]
     with tempfile.TemporaryDirectory() as folder:
         groups = [
-            Group(tuple(part), spec, place.tenant, caps, place.settings, forgotten, str(Path(folder) / f"{number}"))
-            for number, part in enumerate([fresh] if spec.kind == "documents" and fresh else _grouped(fresh))
+            group._replace(folder=str(Path(folder) / f"{number}"))
+            for number, group in enumerate(_groups(fresh, versions, spec, place, caps, forgotten))
         ]
-        weight = sum(one.size for one in fresh)
-        for read in each(read_group, groups, heavy=weight > BATCH_BYTES):
-            shards = tuple(
-                Shard(rows=place.store.put_file(Path(name), PARQUET), n_rows=count) for name, count in read.shards
-            )
-            files = tuple(
-                SourceFile(
-                    source=spec.path,
-                    kind=spec.kind,
-                    url=one.url,
-                    name=one.name,
-                    version=version,
-                    size=one.size,
-                    rows=count,
-                )
-                for one, version, count in zip(read.objects, read.versions, read.rows, strict=True)
-            )
-            good.append(Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest))
+        heavy = sum(one.size for one in fresh) > BATCH_BYTES
+        for read in _whole(zip(groups, each(read_group, groups, heavy=heavy), strict=True)):
+            good.append(_batch(read, spec, place.store, revision, forgotten))
     write_batches(path, good)
     return good
+
+
+def _groups(
+    fresh: list[SourceObject],
+    versions: dict[str, str],
+    spec: SourceSpec,
+    place: Place,
+    caps: Caps,
+    forgotten: Forgotten,
+) -> Iterator[Group]:
+    """What is read together: documents, small objects, one object, or a part of a large one."""
+    common = (spec, place.tenant, caps, place.settings, forgotten, "")
+    if spec.kind == "documents":
+        if fresh:
+            yield Group(tuple(fresh), *common)
+        return
+    for objects in _grouped(fresh):
+        parts = parts_of(objects[0]) if len(objects) == 1 else []
+        if parts:
+            yield from (Group(tuple(objects), *common, part, versions[objects[0].name]) for part in parts)
+        else:
+            yield Group(tuple(objects), *common)
+
+
+def _whole(read: Iterable[tuple[Group, Read]]) -> Iterator[Read]:
+    """Parts of one object put together."""
+    shards: tuple[tuple[str, int], ...] = ()
+    rows = 0
+    for group, one in read:
+        if group.part is None:
+            yield one
+            continue
+        shards, rows = (*shards, *one.shards), rows + one.rows[0]
+        if group.part.last:
+            yield one._replace(shards=shards, rows=(rows,))
+            shards, rows = (), 0
+
+
+def _batch(read: Read, spec: SourceSpec, store: Store, revision: Digest, forgotten: Forgotten) -> Batch:
+    shards = tuple(Shard(rows=store.put_file(Path(name), PARQUET), n_rows=count) for name, count in read.shards)
+    files = tuple(
+        SourceFile(
+            source=spec.path,
+            kind=spec.kind,
+            url=one.url,
+            name=one.name,
+            version=version,
+            size=one.size,
+            rows=count,
+        )
+        for one, version, count in zip(read.objects, read.versions, read.rows, strict=True)
+    )
+    return Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest)
 
 
 def _grouped(objects: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:

@@ -17,6 +17,7 @@ from tasks.data.rows import Built, Rows
 from tasks.data.sources.listing import fresh
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.opening import identity
+from tasks.data.sources.parts import Part, read_part
 from tasks.data.sources.reading import TRIES, read_bytes, read_objects
 from tasks.errors import SourceChanged, SourceError
 from tasks.recipe import SourceSpec
@@ -35,6 +36,8 @@ class Group(NamedTuple):
     settings: Settings
     forgotten: Forgotten
     folder: str
+    part: Part | None = None  # of the only object
+    version: str = ""  # of that object, as its bytes were read before
 
 
 class Read(NamedTuple):
@@ -53,6 +56,8 @@ def read_group(group: Group) -> Read:
         SourceError: an object can't be reached, or never holds still.
     """
     objects = group.objects
+    if group.part is not None:
+        return _read_part(group, objects[0], group.part)
     for attempt in range(1, TRIES + 1):
         try:
             return _read(group, objects)
@@ -80,6 +85,15 @@ def _read(group: Group, objects: tuple[SourceObject, ...]) -> Read:
         counts.append(count)
         versions.append(version)
     return Read(objects, tuple(versions), tuple(counts), shards.close())
+
+
+def _read_part(group: Group, obj: SourceObject, part: Part) -> Read:
+    shards = _Shards(Path(group.folder), group.spec.tenant or group.tenant, group.forgotten)
+    count = 0
+    for record in read_part(obj, part, group.caps):
+        count += _add(shards.rows, record, group.spec, obj.name, group.version)
+        shards.close_if_full()
+    return Read((obj,), (group.version,), (count,), shards.close())
 
 
 def _read_documents(group: Group, objects: tuple[SourceObject, ...]) -> Read:

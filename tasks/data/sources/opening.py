@@ -53,7 +53,7 @@ def opened(obj: SourceObject, settings: Settings) -> Iterator[Raw]:
     if obj.on_s3:
         yield _OnS3(obj, settings)
         return
-    with _open(obj) as file:
+    with open_local(obj) as file:
         yield LocalFile(obj, file)
 
 
@@ -68,7 +68,7 @@ def identity(obj: SourceObject) -> str:
     if obj.on_s3:
         return obj.version
     sha = hashlib.sha256()
-    with _open(obj) as file:
+    with open_local(obj) as file:
         local = LocalFile(obj, file)
         for chunk in local.chunks():
             sha.update(chunk)
@@ -159,7 +159,12 @@ class LocalFile:
             yield chunk
 
 
-def _open(obj: SourceObject) -> BinaryIO:
+def open_local(obj: SourceObject) -> BinaryIO:
+    """A local file, unbuffered.
+
+    Raises:
+        SourceChanged, SourceError: it is gone, or can't be read.
+    """
     with _reading(obj):
         return open(obj.url, "rb", buffering=0)
 

@@ -257,3 +257,24 @@ def test_labels_of_one_prompt_become_a_pair_whatever_night_they_came_and_are_no_
     assert (pair["source"], pair["line"]) == ("a.jsonl", 1)
     assert json.loads(pair["raw"]) == {"good": "up", "bad": "down"}
     assert collected() == found
+
+
+def test_a_large_file_is_read_in_parts_into_one_batch(days: Days, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    from tasks.data.sources import parts as parts_module
+
+    path = days.exports / "large.jsonl"
+    path.write_text(pairs(*(f"r{n}" for n in range(200))) + "{cut\n")
+    os.utime(path, (1e9, 1e9))
+    whole = days.night()
+    assert days.read == ["large.jsonl"]
+    monkeypatch.setattr(collect, "parts_of", lambda obj: parts_module.parts_of(obj, 2000))
+    monkeypatch.setattr(collect, "importer_revision", lambda caps: "sha256:" + "2" * 64)
+    found = days.night()
+    assert len(days.read) > 5
+    assert len(found.shards) == len(days.read)
+    assert found.files == whole.files
+    assert [(row["id"], row["line"]) for row in days.rows(found)] == [
+        (row["id"], row["line"]) for row in days.rows(whole)
+    ]
