@@ -52,7 +52,7 @@ endif
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test: setup          ## the fast tests, at most 15 minutes on two cores
-	$(PYTEST) -m 'not slow and not ui and not slurm'
+	$(PYTEST) -m 'not slow and not ui and not slurm and not spark'
 
 test-slow: test-slow-tiny test-model  ## both of the next two: half an hour to an hour
 
@@ -66,6 +66,12 @@ test-slurm: setup    ## a real Slurm with fake GPUs, from Debian's packages; nee
 	@command -v slurmctld >/dev/null && command -v slurmdbd >/dev/null && command -v mariadbd >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends slurm-wlm munge slurmdbd mariadb-server; }
 	$(BIN)/python -m pytest -q -m 'slurm'
+
+test-spark: setup    ## the data's checks on Spark in local mode beside DuckDB; needs Java 17 (Debian's openjdk-17-jre-headless)
+	@command -v java >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; }
+	@$(BIN)/python -c 'import pyspark' 2>/dev/null || $(PIP_INSTALL) --no-deps -c constraints.txt pyspark py4j
+	$(BIN)/python -m pytest -q -m 'spark'
 
 test-ui: setup       ## a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -q -m 'ui'

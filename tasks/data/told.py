@@ -1,6 +1,7 @@
 """What the data's report is made of, read off a night's session."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,12 @@ from tasks.data.accepted import Accepted, object_names
 from tasks.data.checks import CHECKS
 from tasks.data.drift import DriftFigure, Marginals, drift, marginals
 from tasks.data.findings import Findings
+from tasks.data.judge_profile import Finding
 from tasks.data.keys import below
-from tasks.data.page_records import SAMPLES, DriftAgainst, Flow, Leaked, Reason, Sample, Source
+from tasks.data.page_records import SAMPLES, DataReport, DriftAgainst, Flow, Leaked, Reason, Sample, Source
 from tasks.data.session import Session
 from tasks.data.style import BiasFigure, bias
+from tasks.recipe import DataSpec
 
 SAMPLED_SHARDS, SAMPLED_ROWS = 10, 20_000
 _LOOKED_AT = ("kind", "source", "prompt_text", "chosen_text", "rejected_text", "chosen_model", "rejected_model")
@@ -29,6 +32,39 @@ class Looked(NamedTuple):
     bias: tuple[BiasFigure, ...]
     marginals: Marginals
     drift: tuple[DriftFigure, ...]
+
+
+class Judged(NamedTuple):
+    """What validate found: expectations, a sample's figures, findings among all rows, and what it compares with."""
+
+    expectations: tuple[Finding, ...]
+    looked: Looked
+    found: Findings
+    before: Accepted | None
+    n_house: int
+
+
+def told(
+    session: Session, snapshot: Snapshot, data: DataSpec, judged: Judged, night: str, recipe: str, store: Store
+) -> DataReport:
+    """The night's data, as its report shows it."""
+    found, looked = judged.found, judged.looked
+    return DataReport(
+        night=night,
+        recipe=recipe,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        sources=sources(snapshot, judged.before),
+        flows=flows(session, data.holdout, judged.n_house),
+        reasons=reasons(session),
+        samples=samples(session, snapshot.shards, found, store),
+        expectations=judged.expectations,
+        bias=looked.bias,
+        drift=(DriftAgainst(against="the last accepted snapshot", figures=looked.drift),) if looked.drift else (),
+        agreement=found.agreement if found.agreement.units else None,
+        leaked_items=tuple(Leaked(**one) for one in found.leaked_items),
+        common=found.common,
+        skipped=found.skipped,
+    )
 
 
 def look(session: Session, shards: Sequence[Shard], before: Accepted | None, store: Store) -> Looked:
@@ -112,11 +148,3 @@ def _shown(reason: str, row: int, session: Session, shards: Sequence[Shard], fou
     error, raw = values.pop("error"), values.pop("raw")
     unreadable = {"error": error, "raw": raw} if error is not None else {}
     return Sample(reason=reason, because=found.why(row, session), **values, **texts, **unreadable)
-
-
-def drift_told(looked: Looked) -> tuple[DriftAgainst, ...]:
-    return (DriftAgainst(against="the last accepted snapshot", figures=looked.drift),) if looked.drift else ()
-
-
-def leaked(found: Findings) -> tuple[Leaked, ...]:
-    return tuple(Leaked(**one) for one in found.leaked_items)

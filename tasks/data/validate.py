@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +21,9 @@ from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
 from tasks.data.outputs import Masks, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
-from tasks.data.page_records import DataReport
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.session import Session, open_session
-from tasks.data.told import Looked, drift_told, flows, leaked, look, reasons, samples, sources
+from tasks.data.told import Judged, Looked, look, told
 from tasks.parts import LINES, joined
 from tasks.recipe import DataSpec
 
@@ -77,22 +75,8 @@ def make_preferences(
             house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, store)
             findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
             docs = store.put_tree(site_folder(folder / "docs"))
-            report = DataReport(
-                night=where.night,
-                recipe=where.recipe,
-                made=datetime.now(UTC).isoformat(timespec="seconds"),
-                sources=sources(snapshot, before),
-                flows=flows(session, data.holdout, n_house),
-                reasons=reasons(session),
-                samples=samples(session, shards, found, store),
-                expectations=tuple(findings),
-                bias=looked.bias,
-                drift=drift_told(looked),
-                agreement=found.agreement if found.agreement.units else None,
-                leaked_items=leaked(found),
-                common=found.common,
-                skipped=found.skipped,
-            )
+            judged = Judged(tuple(findings), looked, found, before, n_house)
+            report = told(session, snapshot, data, judged, where.night, where.recipe, store)
             page = store.put_bytes(data_page(report).encode(), "text/html")
             leave_for_reading(where.failed, store, docs, quarantine, page)
             warnings = stop_on_breach(findings)
