@@ -131,10 +131,10 @@ def _leaving(session: Session, leaked: pa.Table, held_below: int) -> list[dict[s
     session.raw.register("leaked_rows", leaked)
     try:
         return (
-            session.raw.execute(
+            session.raw.sql(
                 """SELECT l.* FROM leaked_rows l JOIN facts f USING (row)
                 WHERE l.suite != 'house' OR f.prompt_key >= ? ORDER BY l.row, l.suite, l.item""",
-                [held_below],
+                params=[held_below],
             )
             .to_arrow_table()
             .to_pylist()

@@ -16,8 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from flows import lineage
 from flows.bills import bill
 from flows.calls import call_flow
+from flows.data_commands import shown
 from flows.initial import init_recipe
 from flows.nightly import nightly
 from flows.planning import plan_night
@@ -29,10 +31,11 @@ from infra.settings import child_environment, load_settings
 from infra.store import Store
 from tasks import place
 from tasks.align import made as align_made
-from tasks.errors import DataBreach, NotPromotable, PlanError, RegistryError
+from tasks.errors import DataBreach, NotPromotable, PlanError, RegistryError, SourceError
 from tasks.gate import score as gate_score
 from tasks.nights import read_summary
-from tasks.registry.steps import registry_of
+from tasks.parts import lines_of
+from tasks.registry.steps import inputs_of, registry_of
 from tests.conftest import write_pairs
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]
@@ -95,6 +98,18 @@ def test_a_good_night_passes_is_replayed_approved_promoted_and_rolled_back(start
         "candidate-safety.json",
         "index.html",
     } <= files
+
+    # a pair leads to its line, and to the version that was trained on it; forgetting it names that version
+    assert (Path(home / "nights") / (home / "last-night").read_text() / "data.html").is_file()
+    inputs = inputs_of("tiny", 2)[1]
+    assert inputs.candidate.pairs is not None
+    taken = json.loads(next(lines_of(inputs.candidate.pairs, Store(home / "store"))))["id"]
+    found = lineage.show(taken)
+    assert [(one["version"], one["trained on"]) for one in found["versions"]] == [("tiny v2", [taken])]
+    assert found["rows"][0]["source"] == "pairs.jsonl"
+    assert f"tiny v2: trained on {taken}" in shown(found)
+    with pytest.raises(SourceError, match="no row 'nobody'"):
+        lineage.show("nobody")
 
     # approval moves the aliases, twice changes nothing, rollback moves back
     assert "version 2 of tiny is champion; version 1 is previous" in call_flow(approve, version=2, name="tiny")
