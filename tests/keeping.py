@@ -97,7 +97,7 @@ class Kept:
             self.aged[digest] = min(one.age, self.aged.get(digest, one.age))
         self._results(number, one, snapshot, preferences, candidate)
         self._folder(id_, one)
-        raw = snapshot.rows.digest_
+        raw = snapshot.shards[0].rows.digest_
         young_result = one.used <= POLICY.snapshots
         if one.registered:
             within += self._versions(id_, one, snapshot, preferences, candidate, card)

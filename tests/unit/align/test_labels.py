@@ -13,7 +13,8 @@ from infra.pools import default_pool
 from infra.store import Store
 from tasks.align import train
 from tasks.align.labels import conversations_of, labels_of, said_of_labels, units_of
-from tasks.align.pairs import choose, refuse_too_long
+from tasks.align.pairs import choose as choose_from
+from tasks.align.pairs import refuse_too_long
 from tasks.align.program import Run
 from tasks.contracts import Model, Plan, Preferences
 from tasks.errors import ModelError
@@ -22,6 +23,10 @@ from tasks.phases import METHODS, Phase
 from tasks.recipe import load_recipe
 from tasks.trainable import count_units, drawn, takes
 from tests.conftest import NEUTRAL, Never, training_spec, write_pairs
+
+
+def choose(lines: bytes, count: int, seed: int, method: Any = "dpo") -> list[dict[str, Any]]:
+    return choose_from(lines.splitlines, count, seed, method=method)
 
 
 def turn(role: str, text: str) -> list[dict[str, str]]:
@@ -57,14 +62,14 @@ MIXED = [pair(1), label(1), pair(2), label(2, False), label(3), label(4), label(
     ],
 )
 def test_a_method_learns_from_the_labels_it_can(method: Any, ids: set[str]) -> None:
-    units = load_lines(choose(dump_lines(MIXED), 99, 0, method=method))
+    units = choose(dump_lines(MIXED), 99, 0, method=method)
     assert {unit["id"] for unit in units} == ids
     assert count_units(dump_lines(MIXED).splitlines(), method, 0) == len(ids)
     assert all("chosen" in unit for unit in units)
 
 
 def test_to_kto_two_labels_are_one_unit_and_an_odd_one_is_left_over() -> None:
-    units = load_lines(choose(dump_lines(MIXED), 99, 0, method="kto"))
+    units = choose(dump_lines(MIXED), 99, 0, method="kto")
     assert count_units(dump_lines(MIXED).splitlines(), "kto", 0) == len(units) == 4
     flat = [one for unit in units for one in labels_of(unit)]
     assert len(flat) == 8
@@ -75,7 +80,7 @@ def test_to_kto_two_labels_are_one_unit_and_an_odd_one_is_left_over() -> None:
 def test_plain_pairs_are_chosen_as_ever() -> None:
     lines = dump_lines([pair(number) for number in range(50)])
     assert choose(lines, 20, 3, method="kto") == choose(lines, 20, 3)
-    assert load_lines(choose(lines, 20, 3)) == random.Random(3).sample([pair(number) for number in range(50)], 20)
+    assert choose(lines, 20, 3) == random.Random(3).sample([pair(number) for number in range(50)], 20)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=12), st.integers(0, 3), st.integers(0, 2))
@@ -83,7 +88,7 @@ def test_units_are_counted_as_they_are_made(labels: list[tuple[str, bool]], pair
     lines = [pair(number) for number in range(pairs)]
     lines += [label(number, good, prompt, weight=0.5) for number, (prompt, good) in enumerate(labels)]
     for method in METHODS:
-        units = load_lines(choose(dump_lines(lines), 99, seed, method=method))
+        units = choose(dump_lines(lines), 99, seed, method=method)
         assert count_units(dump_lines(lines).splitlines(), method, seed) == len(units)
         ids = [name for unit in units for name in unit["id"].split()]
         assert len(set(ids)) == len(ids)
@@ -117,30 +122,33 @@ def test_a_weight_is_the_chance_of_being_trained_on_and_the_seed_decides() -> No
 
 def test_labels_that_a_method_leaves_out_are_counted_aloud() -> None:
     lines = dump_lines([*[pair(number) for number in range(4)], *MIXED[3:]])
-    units = load_lines(choose(lines, 99, 0))
-    assert said_of_labels(lines, units, phase("dpo")) == "4 labels are left out: method dpo learns nothing from them"
-    good = load_lines(choose(lines, 99, 0, method="sft"))
-    assert said_of_labels(lines, good, phase("sft")) == (
+    units = choose(lines, 99, 0)
+    assert (
+        said_of_labels(lines.splitlines(), units, phase("dpo"))
+        == "4 labels are left out: method dpo learns nothing from them"
+    )
+    good = choose(lines, 99, 0, method="sft")
+    assert said_of_labels(lines.splitlines(), good, phase("sft")) == (
         "2 labels of bad answers are left out: method sft learns nothing from them"
     )
-    assert said_of_labels(lines, units, phase("kto")) is None
-    assert said_of_labels(dump_lines([pair(1)]), [], phase("dpo")) is None
+    assert said_of_labels(lines.splitlines(), units, phase("kto")) is None
+    assert said_of_labels(dump_lines([pair(1)]).splitlines(), [], phase("dpo")) is None
 
 
 @pytest.mark.parametrize("method", ["dpo", "orpo", "cpo", "simpo"])
 def test_a_method_that_needs_pairs_is_refused_by_name_where_there_are_labels_alone(method: Any) -> None:
     lines = dump_lines([label(number) for number in range(40)])
-    units = load_lines(choose(lines, 99, 0, method=method))
+    units = choose(lines, 99, 0, method=method)
     with pytest.raises(
         ModelError, match=rf"method '{method}' learns nothing from labels, and 40 of.*0 others"
     ) as refused:
-        said_of_labels(lines, units, phase(method))
+        said_of_labels(lines.splitlines(), units, phase(method))
     assert 'phase.method = "kto"' in refused.value.do
 
 
 def test_labels_of_one_side_alone_are_said() -> None:
     lines = dump_lines([label(number) for number in range(8)])
-    said = said_of_labels(lines, load_lines(choose(lines, 99, 0, method="kto")), phase("kto"))
+    said = said_of_labels(lines.splitlines(), choose(lines, 99, 0, method="kto"), phase("kto"))
     assert said is not None
     assert said.startswith("all 8 labels are good: KTO weighs good answers against bad ones")
 
@@ -159,7 +167,7 @@ def test_a_phase_that_needs_pairs_is_refused_before_a_program_starts(
 
 
 def units_file(folder: Path, lines: list[dict[str, Any]], method: Any) -> Path:
-    (folder / "units.jsonl").write_bytes(choose(dump_lines(lines), 99, 0, method=method))
+    (folder / "units.jsonl").write_bytes(dump_lines(choose(dump_lines(lines), 99, 0, method=method)))
     return folder / "units.jsonl"
 
 
@@ -189,7 +197,7 @@ def test_kto_trains_on_pairs_and_labels_together(tmp_path: Path, tiny_model: Pat
 
 def test_kto_learns_to_tell_good_answers_from_bad_ones_from_labels_alone(tmp_path: Path, tiny_model: Path) -> None:
     lines = [label(number, number % 2 > 0) for number in range(96)]
-    (tmp_path / "units.jsonl").write_bytes(choose(dump_lines(lines), 99, 0, method="kto"))
+    (tmp_path / "units.jsonl").write_bytes(dump_lines(choose(dump_lines(lines), 99, 0, method="kto")))
     small = {"method": "kto", "batch_size": 4, "learning_rate": 2e-2, "beta": 0.5}
     run = Run(training_spec(tmp_path / "run", tiny_model, tmp_path / "units.jsonl", 12, small), Never())
     history = run.train()

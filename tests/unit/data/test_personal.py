@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.features.personal import compute
+from tasks.data.kinds.build import build
 from tasks.data.personal.find import HINTS, find
 from tasks.data.personal.mask import canonical, mask, shown
 from tasks.data.personal.policy import kinds_with, mask_key, masked
 from tasks.data.personal.spans import KINDS, Span
-from tasks.data.rows import COLUMNS, pair_row
+from tasks.data.records import Record
+from tasks.data.rows import Rows
 from tasks.errors import MaskError
 from tasks.recipe import DataSpec, PersonalSpec
 from tests.labelled import labelled
@@ -241,8 +243,15 @@ def test_a_text_is_cut_after_masking_so_that_no_half_of_a_value_is_left() -> Non
 # ---- policy ----------------------------------------------------------------------------------------------------------
 
 
-def row(number: int, **changes: str) -> dict[str, object]:
-    return pair_row({"prompt": f"question {number}", "chosen": "yes", "rejected": "no", **changes}, "f.jsonl", number)
+def rows_of(*changed: dict[str, str]) -> pa.Table:
+    """Rows 1, 2, … of pairs, each with its changes."""
+    rows = Rows("default")
+    for number, changes in enumerate(changed, 1):
+        value = {"prompt": f"question {number}", "chosen": "yes", "rejected": "no"} | changes
+        record = Record(value, json.dumps(value).encode(), number)
+        for built in build("pairs", "auto", record):
+            rows.add(built, record, "f.jsonl", "v")
+    return rows.table()
 
 
 def test_every_kind_is_quarantined_unless_the_recipe_says_otherwise() -> None:
@@ -254,9 +263,7 @@ def test_every_kind_is_quarantined_unless_the_recipe_says_otherwise() -> None:
 
 def test_masked_rows_keep_everything_but_the_values_of_the_kinds_to_mask() -> None:
     mail, ip = "ann@example.org", "203.0.113.7"
-    rows = pa.Table.from_pylist(
-        [row(1), row(2, prompt=f"{mail} at {ip}", chosen=f"so {mail}"), row(3, chosen=ip)], COLUMNS
-    )
+    rows = rows_of({}, {"prompt": f"{mail} at {ip}", "chosen": f"so {mail}"}, {"chosen": ip})
     told = masked(rows, compute(rows), PersonalSpec(email="mask", ip="allow"), KEY).to_pylist()
     seal = f"[EMAIL_{hmac_by_hand(KEY, b'email:' + mail.encode())[:8]}]"
     assert (told[1]["prompt_text"], told[1]["chosen_text"]) == (f"{seal} at {ip}", f"so {seal}")
@@ -266,7 +273,7 @@ def test_masked_rows_keep_everything_but_the_values_of_the_kinds_to_mask() -> No
 
 
 def test_where_nothing_is_to_be_masked_rows_stay_as_they_are() -> None:
-    rows = pa.Table.from_pylist([row(1, chosen="ann@example.org")], COLUMNS)
+    rows = rows_of({"chosen": "ann@example.org"})
     assert masked(rows, compute(rows), PersonalSpec(), KEY).equals(rows)
 
 

@@ -77,7 +77,7 @@ def test_rows_that_another_version_of_the_same_inputs_needs_are_not_let_go(tmp_p
     kept.night(1, Spec(age=200, used=200, registered=True))
     before = datetime.fromtimestamp(datetime.now(UTC).timestamp() - 90 * 86_400, UTC)
     (inputs,) = pinned(kept.seen, kept.store, before).let_go
-    rows = Inputs.model_validate_json(kept.store.open_path(inputs).read_bytes()).snapshot.rows
+    rows = Inputs.model_validate_json(kept.store.open_path(inputs).read_bytes()).snapshot.shards[0].rows
     assert pinned(kept.seen, kept.store, before).let_go == {inputs: frozenset({rows.digest_})}
     twin = kept.model.versions["1"]
     kept.model.versions["2"] = twin._replace(tags={**twin.tags, "approval": "requested"})
