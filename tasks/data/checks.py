@@ -102,14 +102,16 @@ ROW_CHECKS: dict[str, Check] = {
 
 
 def row_flags(t: Table) -> Table:
-    """One boolean column a row check, in the order of ``ROW_CHECKS``, beside ``place``."""
+    """One boolean column a row check, in the order of ``ROW_CHECKS``; beside them ``place``, ``at`` (when the row was
+    made) and the answers' lengths in characters."""
     readable = t.error.isnull()
     columns = {
         name: check(t).fill_null(False) if name == "unreadable" else readable & check(t).fill_null(False)
         for name, check in ROW_CHECKS.items()
     }
     at = ibis.ifelse(readable, t.timestamp.try_cast("timestamp"), ibis.null("timestamp"))
-    return t.select("place", at=at, **columns)
+    lengths = {f"{side}_length": t[f"{side}_text"].length() for side in ("chosen", "rejected")}
+    return t.select("place", at=at, **lengths, **columns)
 
 
 def _contradicts(t: Table) -> Column:

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from infra.store import Blob, Store
 from tasks.contracts import Shard
-from tasks.data.arrow import compute as pc
 
 _PLAIN = (
     "id", "kind", "label", "tenant", "weight", "source", "builder", "annotator", "chosen_model", "rejected_model",
@@ -30,9 +29,8 @@ def write_facts(
     written, first = [], 0
     for number, shard in enumerate(shards):
         path = store.open_path(shard.rows.digest_)
-        texts = pq.read_table(path, columns=["chosen_text", "rejected_text"])
-        columns = {name: pq.read_table(path, columns=[name])[name] for name in _PLAIN}
-        columns |= {f"{side}_length": pc.utf8_length(texts[f"{side}_text"]) for side in ("chosen", "rejected")}
+        plain = pq.read_table(path, columns=list(_PLAIN))
+        columns = {name: plain[name] for name in _PLAIN}
         for name, blobs in features.items():
             found = pq.read_table(store.open_path(blobs[number].digest_))
             prefix = "has_" if name == "personal" else ""

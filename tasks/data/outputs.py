@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.digest import digest_bytes, digest_of, short
+from infra.digest import Digest, digest_bytes, digest_of, short
 from infra.jsonl import dump_lines
 from infra.store import Blob, Store
 from tasks.contracts import Shard
@@ -33,7 +34,7 @@ def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -
         for row, why in zip(rows, reasons, strict=True):
             yield {name: row[name] for name in ("id", "source", "line")} | {"reasons": why} | row
 
-    return _part("quarantine", shard, [places, reasons], lambda: dump_lines(lines()), store, kept)
+    return _part("quarantine", shard, [_short(places), reasons], lambda: dump_lines(lines()), store, kept)
 
 
 class Masks(NamedTuple):
@@ -69,7 +70,7 @@ def train_part(number: int, shard: Shard, places: list[int], masks: Masks, store
         rows = masks.of(number, shard, places, ["id", "kind", "label", "weight"], store)
         return "".join(_trained(row) for row in rows).encode()
 
-    return _part("train", shard, [places, masks.identity()], lines, store, kept)
+    return _part("train", shard, [_short(places), masks.identity()], lines, store, kept)
 
 
 def house_items(shards: Sequence[Shard], chosen: pa.Table, masks: Masks, store: Store) -> list[dict[str, Any]]:
@@ -101,6 +102,11 @@ def _trained(row: dict[str, Any]) -> str:
         weight = "" if row["weight"] == 1.0 else f', "weight": {json.dumps(row["weight"])}'
         return f'{head}, "completion": {answer}, "label": {json.dumps(row["label"])}{weight}}}\n'
     return f'{head}, "chosen": {row["chosen"]}, "rejected": {row["rejected"]}}}\n'
+
+
+def _short(places: list[int]) -> Digest:
+    """Of thousands of numbers, at a hundredth of the time that they take as text."""
+    return digest_bytes(np.array(places, np.int64).tobytes())
 
 
 def _table(shard: Shard, store: Store, places: list[int], names: list[str]) -> pa.Table:

@@ -81,7 +81,12 @@ def on_both(expression: Any, tables: dict[str, pa.Table], spark: Any, order: str
 def test_row_checks_flag_the_same_odd_rows_on_both(spark: Any) -> None:
     rows = odd_rows()
     table = rows.select(READ).append_column("place", pa.array(range(rows.num_rows), pa.int64()))
-    duck, there = on_both(lambda rows: row_flags(rows).select("place", *ROW_CHECKS), {"rows": table}, spark, "place")
+    duck, there = on_both(
+        lambda rows: row_flags(rows).select("place", "chosen_length", "rejected_length", *ROW_CHECKS),
+        {"rows": table},
+        spark,
+        "place",
+    )
     assert [one for one, other in zip(duck, there, strict=True) if one != other] == []
     assert {name for name in ROW_CHECKS if any(row[name] for row in duck)} >= set(ROW_CHECKS) - {"unreadable"}
 
