@@ -1,6 +1,7 @@
 """What tests share: a state folder of their own, a tiny model with random weights, small suites and sources."""
 
 import json
+import os
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from infra.settings import Settings, apply_environment
 
 if TYPE_CHECKING:
     from tests.s3 import S3
+
+# Prefect reads its settings when it is first imported, and test modules import it before any fixture runs
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
 WORDS = (
     "please thanks glad happy sorry kindly welcome never no stop go away rude wrong bad later maybe red "
