@@ -22,7 +22,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from infra.settings import apply_environment, load_settings  # noqa: E402
-from tasks.data.readers import read_file  # noqa: E402
 from tasks.gate.suites import load_suite  # noqa: E402
 from tasks.lm import packed  # noqa: E402
 from tasks.lm.choices import ChoiceItem, batches, choice_logprobs, tokenize_item  # noqa: E402
@@ -237,8 +235,9 @@ def _suite(name: str) -> list[tuple[list[dict[str, str]], tuple[str, ...]]]:
 
 def _preferences() -> list[tuple[list[dict[str, str]], tuple[str, ...]]]:
     """The house suite's kind of item: a sample pair's chosen and rejected answer."""
-    rows = islice(read_file(ROOT / "recipes" / "demo" / "support.jsonl"), 150)
-    return [(json.loads(row["prompt"]), (row["chosen_text"], row["rejected_text"])) for row in rows]
+    lines = (ROOT / "recipes" / "demo" / "support.jsonl").read_text().split("\n")[:150]
+    pairs = [json.loads(line) for line in lines]
+    return [(pair["prompt"], (pair["chosen"][0]["content"], pair["rejected"][0]["content"])) for pair in pairs]
 
 
 def _timed(run: Callable[[], Any]) -> tuple[Any, float]:

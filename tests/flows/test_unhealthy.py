@@ -13,7 +13,7 @@ from flows.calls import call_flow
 from flows.initial import init_recipe
 from flows.nightly import nightly
 from infra.jsonl import load_lines
-from tasks.data.validate import prompt_bucket
+from tasks.data.keys import bucket, prompt_key
 from tasks.errors import Unhealthy
 from tasks.nights import read_summary
 from tasks.registry.steps import registry_of
@@ -78,7 +78,7 @@ def test_a_pair_that_breaks_the_training_is_named_and_left_out_of_the_next_night
     rows = load_lines(source.read_bytes())
     for row in rows:
         text = f"{row['prompt'][0]['content']} ."
-        if prompt_bucket(text) >= 0.4:  # one that is trained on, by the hash of its prompt
+        if bucket(prompt_key(text)) >= 0.4:  # one that is trained on, by the hash of its prompt
             row["prompt"][0]["content"] = text
             break
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
