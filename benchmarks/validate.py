@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -130,15 +130,15 @@ def great_expectations(folder: str) -> Figures:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # pyright: ignore[reportAttributeAccessIssue]
-    texts = ("prompt_text", "chosen_text", "rejected_text")
+    texts, expect = ("prompt_text", "chosen_text", "rejected_text"), cast(Any, gxe)
     rules = [
-        gxe.ExpectColumnValuesToBeNull(column="error"),
-        gxe.ExpectColumnValuesToMatchRegex(column="roles", regex=ROLES["pair"]),
-        *(gxe.ExpectColumnValuesToMatchRegex(column=name, regex=r"\S") for name in texts),
-        gxe.ExpectSelectColumnValuesToBeUniqueWithinRecord(column_list=["chosen_key", "rejected_key"]),
-        gxe.ExpectColumnValuesToBeDateutilParseable(column="timestamp"),
-        *(gxe.ExpectColumnValuesToNotMatchRegex(column=name, regex=TEMPLATE) for name in texts),
-        *(gxe.ExpectColumnValuesToNotMatchRegex(column=name, regex=CONTROL) for name in texts),
+        expect.ExpectColumnValuesToBeNull(column="error"),
+        expect.ExpectColumnValuesToMatchRegex(column="roles", regex=ROLES["pair"]),
+        *(expect.ExpectColumnValuesToMatchRegex(column=name, regex=r"\S") for name in texts),
+        expect.ExpectSelectColumnValuesToBeUniqueWithinRecord(column_list=["chosen_key", "rejected_key"]),
+        expect.ExpectColumnValuesToBeDateutilParseable(column="timestamp"),
+        *(expect.ExpectColumnValuesToNotMatchRegex(column=name, regex=TEMPLATE) for name in texts),
+        *(expect.ExpectColumnValuesToNotMatchRegex(column=name, regex=CONTROL) for name in texts),
     ]
     suite = context.suites.add(gx.ExpectationSuite(name="rows", expectations=rules))
     asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")

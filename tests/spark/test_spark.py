@@ -52,7 +52,7 @@ def odd_rows(count: int = 300) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]  an extra, not of `make setup`
 
     session = (
         SparkSession.builder.master("local[2]")
