@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import ibis
 import pyarrow as pa
@@ -51,7 +52,7 @@ def odd_rows(count: int = 300) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]  an extra, not of `make setup`
 
     session = (
@@ -59,6 +60,7 @@ def spark() -> Iterator[Any]:
         .config("spark.ui.enabled", "false")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
         .getOrCreate()
     )
     yield ibis.pyspark.connect(session)
@@ -70,7 +72,7 @@ def on_both(expression: Any, tables: dict[str, pa.Table], spark: Any, order: str
     found = []
     for connection in (duck, spark):
         given = {
-            name: connection.create_table(f"{name}_{len(found)}", ibis.memtable(table), overwrite=True)
+            name: connection.create_table(f"{name}_{uuid4().hex[:8]}", ibis.memtable(table))
             for name, table in tables.items()
         }
         found.append(connection.to_pyarrow(expression(**given).order_by(order)).to_pylist())
