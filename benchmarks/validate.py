@@ -77,7 +77,7 @@ def night(folder: str, tokenizer: str) -> Figures:
     from tasks.data.forget import read_forgotten
     from tasks.data.measure import measure
     from tasks.data.validate import Where, make_preferences, tokenizer_digest
-    from tasks.recipe import DataSpec, SourceSpec
+    from tasks.data_spec import DataSpec, SourceSpec
 
     root, store = Path(folder), Store(Path(folder) / "store")
     data, settings = DataSpec(), load_settings()
@@ -173,7 +173,7 @@ def collected(folder: str) -> Figures:
     from infra.store import Store
     from tasks.data.collect import Place, make_snapshot
     from tasks.data.forget import Forgotten
-    from tasks.recipe import Caps, SourceSpec
+    from tasks.data_spec import Caps, SourceSpec
 
     root = Path(folder)
     place = Place(root, root / "kept", Store(root / "store"), load_settings(), "default")

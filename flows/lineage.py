@@ -1,7 +1,7 @@
 """What became of preferences: which versions were trained on them, across the registry."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.errors import StoreError
 from infra.store import Blob
@@ -10,7 +10,7 @@ from tasks.contracts import Evidence, Inputs
 from tasks.data.forget import Request, ask_to_forget
 from tasks.data.lineage import Origin, collected, ids_in, origins, reasons_of
 from tasks.errors import SourceError
-from tasks.registry.client import VersionSeen, read_all
+from tasks.registry.client import read_all
 
 
 def show(id_: str) -> dict[str, Any]:
@@ -47,8 +47,8 @@ def forget(*, tenant: str | None, id_: str | None, why: str, by: str) -> dict[st
 def _rows(ids: frozenset[str], tenant: str | None) -> list[Origin]:
     store = place.store()
     shards = [*collected(place.home() / "data")]
-    for _, _, inputs in _versions():
-        shards += inputs.snapshot.shards
+    for one in _versions():
+        shards += one.inputs.snapshot.shards
     seen: dict[tuple[str, str, str, int], Origin] = {}
     for row in origins(shards, ids, tenant, store):
         seen[row.id, row.source, row.version, row.line] = row
@@ -61,29 +61,33 @@ def _uses(ids: frozenset[str]) -> list[dict[str, Any]]:
     Of versions from before the chosen pairs were kept it is only known what they were chosen from.
     """
     store, found = place.store(), []
-    for name, (number, version), inputs in _versions():
-        exact = inputs.candidate.pairs
-        trained = ids_in(exact or inputs.preferences.train, ids, store)
-        quarantined = reasons_of(inputs.preferences.quarantine, ids, store)
+    for one in _versions():
+        exact = one.inputs.candidate.pairs
+        trained = ids_in(exact or one.inputs.preferences.train, ids, store)
+        quarantined = reasons_of(one.inputs.preferences.quarantine, ids, store)
         if trained or quarantined:
             found.append(
                 {
-                    "version": f"{name} v{number}",
-                    "aliases": sorted(alias for alias, held in _aliases(name).items() if held == number),
+                    "version": f"{one.name} v{one.number}",
+                    "aliases": list(one.aliases),
                     "trained on" if exact else "may have been trained on": sorted(trained),
                     "in quarantine": quarantined,
-                    "snapshot": version.tags.get("nightshift.snapshot"),
+                    "snapshot": one.inputs.snapshot.digest,
                 }
             )
     return found
 
 
-def _aliases(name: str) -> dict[str, str]:
-    return dict(read_all(place.tracking().client)[name].aliases)
+class Made(NamedTuple):
+    """A version with evidence that says what it was made from."""
+
+    name: str
+    number: str
+    aliases: tuple[str, ...]
+    inputs: Inputs
 
 
-def _versions() -> Iterator[tuple[str, tuple[str, VersionSeen], Inputs]]:
-    """Every version with evidence that says what it was made from."""
+def _versions() -> Iterator[Made]:
     store = place.store()
     for name, model in sorted(read_all(place.tracking().client).items()):
         for number, version in sorted(model.versions.items(), key=lambda one: int(one[0])):
@@ -93,6 +97,8 @@ def _versions() -> Iterator[tuple[str, tuple[str, VersionSeen], Inputs]]:
                 blob = Blob.model_validate_json(version.tags["nightshift.evidence"])
                 evidence = Evidence.model_validate_json(store.read_bytes(blob))
                 if evidence.inputs is not None:
-                    yield name, (number, version), Inputs.model_validate_json(store.read_bytes(evidence.inputs))
+                    inputs = Inputs.model_validate_json(store.read_bytes(evidence.inputs))
+                    aliases = sorted(alias for alias, held in model.aliases.items() if held == number)
+                    yield Made(name, number, tuple(aliases), inputs)
             except (StoreError, ValueError):  # the audit reports these
                 continue

@@ -19,7 +19,10 @@ from infra.attempts import AttemptLog, Device
 from infra.digest import code_revision, digest_of, short
 from infra.settings import ROOT, load_settings
 
-SHARED = ("tasks/contracts.py", "tasks/judged.py", "tasks/recipe.py", "tasks/phases.py")
+SHARED = (
+    "tasks/contracts.py", "tasks/data_spec.py", "tasks/judged.py", "tasks/parts.py", "tasks/phases.py",
+    "tasks/recipe.py", "tasks/trainable.py",
+)  # fmt: skip
 
 
 class AnyNight(Protocol):

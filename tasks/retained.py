@@ -106,7 +106,7 @@ def _indexes(home: Path, before: float) -> tuple[list[Path], list[Path]]:
     found = [
         *(path for path in results_folder(home).glob("*") if path.is_file()),
         *(home / "data" / "batches").glob("*.json"),
-        *(home / "data" / "near").glob("*.json"),
+        *(home / "data" / "near").glob("*/*.json"),
         *(home / "data" / "features").glob("*/*.json"),
         *(home / "data" / "parts").glob("*/*.json"),
         *(home / "scorecards").glob("*.json"),

@@ -10,7 +10,7 @@ from tasks.data.collect import Place, make_snapshot
 from tasks.data.forget import Forgotten, read_forgotten
 from tasks.data.sources.objects import Caps
 from tasks.data.validate import Where, make_preferences
-from tasks.recipe import DataSpec, SourceSpec
+from tasks.data_spec import DataSpec, SourceSpec
 
 
 def place_in(folder: Path, store: Store) -> Place:

@@ -17,7 +17,7 @@ from tasks.data.records import Broken, Record
 from tasks.data.sources.listing import list_objects
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.reading import read_object
-from tasks.recipe import SourceSpec
+from tasks.data_spec import SourceSpec
 
 Read = list[Record | Broken]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from infra.digest import Digest, Record
+from infra.files import write_whole
 from tasks.contracts import Snapshot
 from tasks.data.drift import Marginals
 
@@ -52,10 +53,7 @@ def accept(kept: Path, recipe: str, snapshot: Snapshot, marginals: Marginals) ->
         objects=tuple(object_names(snapshot)),
     )
     note = Kept(last=now, before=baseline(kept, recipe, snapshot))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(note.model_dump_json())
-    temporary.replace(path)
+    write_whole(path, note.model_dump_json())
 
 
 def rows_by_source(snapshot: Snapshot) -> dict[str, int]:

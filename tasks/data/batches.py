@@ -4,18 +4,17 @@ A batch is what was read together: one large object, or many small ones. It is u
 in the source unchanged; else those that still are get read anew (docs/design/data.md).
 """
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from infra.digest import Digest, Record, digest_of, short
+from infra.files import write_whole
 from infra.store import Store
 from tasks.contracts import Shard, SourceFile
+from tasks.data_spec import SourceSpec
 from tasks.errors import SourceError
-from tasks.recipe import SourceSpec
 
 BATCH_BYTES = 32 << 20  # of small objects that are read together
 BATCH_OBJECTS = 2_000
@@ -27,19 +26,23 @@ class Batch(Record):
     Attributes:
         revision: of the code that read them.
         forgotten: digest of what was to be left out (``tasks.data.forget``).
+        read_at: seconds since the epoch; of all that a night read the same.
     """
 
     files: tuple[SourceFile, ...]
     shards: tuple[Shard, ...]
     revision: Digest
     forgotten: Digest
+    read_at: float
 
 
 _BATCHES = TypeAdapter(tuple[Batch, ...])
 
 
 def batches_file(kept: Path, spec: SourceSpec, tenant: str) -> Path:
-    return kept / "batches" / f"{short(digest_of([spec.path, spec.kind, spec.form, spec.tenant or tenant]), 24)}.json"
+    # with `keep` apart: another recipe without it must not drop what nobody can read anew
+    said = [spec.path, spec.kind, spec.form, spec.tenant or tenant, spec.keep]
+    return kept / "batches" / f"{short(digest_of(said), 24)}.json"
 
 
 def read_batches(path: Path) -> tuple[Batch, ...]:
@@ -60,28 +63,23 @@ def read_batches(path: Path) -> tuple[Batch, ...]:
 
 
 def write_batches(path: Path, batches: Iterable[Batch]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(_BATCHES.dump_json(tuple(batches)))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(name, path)
+    write_whole(path, _BATCHES.dump_json(tuple(batches)).decode())
 
 
 def reusable(
     batches: Iterable[Batch], wanted: dict[str, str], keep: bool, revision: Digest, store: Store
-) -> tuple[list[Batch], list[Batch]]:
-    """Batches that stand for what they were read from, and those that don't.
+) -> list[Batch]:
+    """Batches that still stand for what they were read from.
 
     Args:
         wanted: name → version of the objects in the source now.
         keep: rows of objects that are gone from the source stay (a rolling export); nobody can read them anew.
     """
-    good, stale = [], []
+    good = []
     for batch in batches:
         gone = keep and not any(one.name in wanted for one in batch.files)
         same = all(wanted.get(one.name) == one.version or (keep and one.name not in wanted) for one in batch.files)
         there = all(store.has(shard.rows.digest_) for shard in batch.shards)
-        (good if there and (gone or (same and batch.revision == revision)) else stale).append(batch)
-    return good, stale
+        if there and (gone or (same and batch.revision == revision)):
+            good.append(batch)
+    return good

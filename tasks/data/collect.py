@@ -1,13 +1,14 @@
 """collect: read the recipe's sources into one immutable, content-addressed snapshot of Parquet shards."""
 
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from infra.digest import Digest, code_revision, digest_of
 from infra.settings import ROOT, Settings
-from infra.store import Blob, Store
+from infra.store import Store
 from tasks.contracts import Shard, Snapshot, SourceFile
 from tasks.data.batches import (
     BATCH_BYTES,
@@ -19,16 +20,17 @@ from tasks.data.batches import (
     write_batches,
 )
 from tasks.data.forget import Forgotten
-from tasks.data.paired import PARQUET, with_pairs_of_labels
+from tasks.data.paired import with_pairs_of_labels
 from tasks.data.reading import Group, Read, read_group
+from tasks.data.shards import PARQUET, rows_of, stored
 from tasks.data.sources.listing import list_objects
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.opening import identity
 from tasks.data.sources.parts import parts_of
 from tasks.data.sources.reading import settled
 from tasks.data.workers import each
+from tasks.data_spec import SourceSpec
 from tasks.errors import SourceError
-from tasks.recipe import SourceSpec
 
 _UNPACKED = 5  # times its size that a compressed object of text may come to
 
@@ -50,12 +52,15 @@ class Place(NamedTuple):
 
 
 def make_snapshot(sources: tuple[SourceSpec, ...], place: Place, caps: Caps, forgotten: Forgotten) -> Snapshot:
-    """The rows of every source, oldest first: what earlier nights read, then what is new.
+    """The rows of all sources, oldest first: what earlier nights read, then what is new.
 
     Raises:
         SourceError: a source is missing or unreadable, or all of them together hold no row.
     """
-    batches = [batch for spec in sources for batch in _batches(spec, place, caps, forgotten)]
+    begun = time.time()
+    read = [batch for spec in sources for batch in _batches(spec, place, caps, forgotten, begun)]
+    # across sources too: of two equal rows the older one stays
+    batches = sorted(read, key=lambda batch: batch.read_at)
     shards = [shard for batch in batches for shard in batch.shards]
     if any(spec.kind != "documents" for spec in sources):
         shards = with_pairs_of_labels(shards, place.store)
@@ -95,12 +100,12 @@ def _wanted(spec: SourceSpec, place: Place) -> tuple[dict[str, SourceObject], di
     return {one.name: one for one in objects}, {one.name: settled(one, place.settings, identity) for one in objects}
 
 
-def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -> list[Batch]:
+def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten, begun: float) -> list[Batch]:
     """Batches of one source, oldest first; what is read here is noted for the nights to come."""
     objects, versions = _wanted(spec, place)
     revision = importer_revision(caps)
     path = batches_file(place.kept, spec, place.tenant)
-    good, _ = reusable(read_batches(path), versions, spec.keep, revision, place.store)
+    good = reusable(read_batches(path), versions, spec.keep, revision, place.store)
     good = [_without(batch, forgotten, place.store) for batch in good]
     if spec.kind == "documents" and {one.name for batch in good for one in batch.files} != set(objects):
         good = []  # a document and the file of its questions are read together
@@ -113,7 +118,7 @@ def _batches(spec: SourceSpec, place: Place, caps: Caps, forgotten: Forgotten) -
         ]
         heavy = sum(one.size for one in fresh) > BATCH_BYTES
         for read in _whole(zip(groups, each(read_group, groups, heavy=heavy), strict=True)):
-            good.append(_batch(read, spec, place.store, revision, forgotten))
+            good.append(_batch(read, spec, place.store, revision, forgotten, begun))
     write_batches(path, good)
     return good
 
@@ -154,7 +159,7 @@ def _whole(read: Iterable[tuple[Group, Read]]) -> Iterator[Read]:
             shards, rows = (), 0
 
 
-def _batch(read: Read, spec: SourceSpec, store: Store, revision: Digest, forgotten: Forgotten) -> Batch:
+def _batch(read: Read, spec: SourceSpec, store: Store, revision: Digest, forgotten: Forgotten, begun: float) -> Batch:
     shards = tuple(Shard(rows=store.put_file(Path(name), PARQUET), n_rows=count) for name, count in read.shards)
     files = tuple(
         SourceFile(
@@ -168,7 +173,7 @@ def _batch(read: Read, spec: SourceSpec, store: Store, revision: Digest, forgott
         )
         for one, version, count in zip(read.objects, read.versions, read.rows, strict=True)
     )
-    return Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest)
+    return Batch(files=files, shards=shards, revision=revision, forgotten=forgotten.digest, read_at=begun)
 
 
 def _grouped(objects: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:
@@ -176,7 +181,7 @@ def _grouped(objects: Iterable[SourceObject]) -> Iterator[list[SourceObject]]:
     group: list[SourceObject] = []
     size = 0
     for one in objects:
-        expected = one.size * (1 if one.name.endswith((".jsonl", ".csv")) else _UNPACKED)
+        expected = one.size * (_UNPACKED if one.codec or one.form == "parquet" else 1)
         if group and (size + expected > BATCH_BYTES or len(group) == BATCH_OBJECTS):
             yield group
             group, size = [], 0
@@ -195,17 +200,9 @@ def _without(batch: Batch, forgotten: Forgotten, store: Store) -> Batch:
 
 
 def _shard_without(shard: Shard, forgotten: Forgotten, store: Store) -> Shard:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(store.open_path(shard.rows.digest_))
-    left = forgotten.filter(table)
-    if left.num_rows == table.num_rows:
-        return shard
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.parquet"
-        pq.write_table(left, path, compression="zstd", compression_level=1)
-        blob: Blob = store.put_file(path, PARQUET)
-    return Shard(rows=blob, n_rows=left.num_rows)
+    rows = rows_of(shard, store)
+    left = forgotten.filter(rows)
+    return shard if left.num_rows == rows.num_rows else stored(left, store)
 
 
 def importer_revision(caps: Caps) -> Digest:

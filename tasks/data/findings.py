@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.digest import Digest, Record, digest_of, short
+from infra.files import write_whole
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data import graph, leakage, near
@@ -19,6 +20,7 @@ from tasks.data.agreement import Agreement
 from tasks.data.arrow import compute as pc
 from tasks.data.measure import feature_revision
 from tasks.data.session import Session
+from tasks.data.shards import PARQUET
 
 _REVISION = 1  # of what makes two rows near: another one compares all with all
 MARKS = ("relabelled", "cycle", "near_duplicate", "near_contradiction", "leaked")
@@ -60,11 +62,12 @@ class Kept(Record):
 
 
 def find(
-    session: Session, shards: Sequence[Shard], items: pa.Table, held_below: int, store: Store, kept: Path
+    session: Session, shards: Sequence[Shard], items: pa.Table, held_below: int, store: Store, near_pairs: Path
 ) -> Findings:
     """Marks of all rows.
 
     Args:
+        near_pairs: folder where the recipe's near pairs are kept for tomorrow.
         items: texts of the gate's items, as ``leakage.find`` takes them, house items among them (suite ``house``).
         held_below: prompts with a key below are held out: their own house items they may hold.
     """
@@ -73,7 +76,7 @@ def find(
     judged = graph.judge(_edges(session))
     for row in judged.leaving.to_pylist():
         marks.setdefault(row["row"], set()).add(_GRAPH[row["reason"]])
-    pairs, skipped = _near_pairs(session, shards, store, kept)
+    pairs, skipped = _near_pairs(session, shards, store, near_pairs)
     gone = pc.is_in(pairs["a"], judged.leaving["row"])
     gone = pc.or_(gone, pc.is_in(pairs["b"], judged.leaving["row"]))
     for one in near.leaving(_sound(session, pairs.filter(pc.invert(gone)))):
@@ -91,11 +94,6 @@ def find(
         common=tuple(leaks.common),
         skipped=skipped,
     )
-
-
-def no_findings() -> pa.Table:
-    """Where nothing was found of any row."""
-    return _table({})
 
 
 def _table(marks: dict[int, set[str]]) -> pa.Table:
@@ -145,7 +143,7 @@ def _leaving(session: Session, leaked: pa.Table, held_below: int) -> list[dict[s
 
 def _near_pairs(session: Session, shards: Sequence[Shard], store: Store, kept: Path) -> tuple[pa.Table, int]:
     """Near pairs of all rows: those of earlier nights' shards as they were found, and what is new against all."""
-    note = kept / "near" / f"{short(digest_of([feature_revision('signatures'), _REVISION]), 16)}.json"
+    note = kept / f"{short(digest_of([feature_revision('signatures'), _REVISION]), 16)}.json"
     digests = [shard.rows.digest_ for shard in shards]
     known = _known(note, store)
     old = [number for number, one in enumerate(digests) if known is not None and one in set(known.shards)]
@@ -200,8 +198,5 @@ def _note(note: Path, digests: Sequence[Digest], pairs: pa.Table, skipped: int, 
     table = pa.table({**columns, "relation": pairs["relation"], "similarity": pairs["similarity"]})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    blob = store.put_bytes(sink.getvalue().to_pybytes(), "application/vnd.apache.parquet")
-    note.parent.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(".writing")
-    temporary.write_text(Kept(shards=tuple(digests), pairs=blob, skipped=skipped).model_dump_json())
-    temporary.replace(note)
+    blob = store.put_bytes(sink.getvalue().to_pybytes(), PARQUET)
+    write_whole(note, Kept(shards=tuple(digests), pairs=blob, skipped=skipped).model_dump_json())

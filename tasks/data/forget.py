@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +17,7 @@ from tasks.errors import SourceError
 
 
 class Request(Record):
-    """One request: all rows of a tenant, or the rows of one record (its ``id``)."""
+    """One request: all rows of a tenant, or all rows of one record (its ``id``)."""
 
     what: Literal["tenant", "id"]
     value: str
@@ -38,14 +39,19 @@ class Forgotten(NamedTuple):
         """The rows that are not to be forgotten."""
         if not self.requests:
             return rows
-        gone = pc.or_(
-            pc.is_in(rows["tenant"], pa.array(self._values("tenant"), pa.string())),
-            pc.is_in(rows["id"], pa.array(self._values("id"), pa.string())),
-        )
-        return rows.filter(pc.invert(gone))
+        gone = pc.is_in(rows["tenant"], pa.array(self._values("tenant"), pa.string()))
+        return rows.filter(pc.invert(pc.or_(gone, of_records(rows["id"], self._values("id")))))
 
     def _values(self, what: str) -> list[str]:
         return [one.value for one in self.requests if one.what == what]
+
+
+def of_records(ids: pa.ChunkedArray, records: Sequence[str]) -> pa.ChunkedArray:
+    """Which row ids are of these records: a record's own id, or that with ``/`` and a part where it made several."""
+    found = pc.is_in(ids, pa.array(records, pa.string()))
+    for record in records:
+        found = pc.or_(found, pc.starts_with(ids, f"{record}/"))
+    return found
 
 
 def forgotten_file(kept: Path) -> Path:

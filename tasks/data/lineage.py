@@ -3,21 +3,20 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import TypeAdapter
 
 from infra.digest import Digest, Record
 from infra.errors import StoreError
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.arrow import compute as pc
-from tasks.data.batches import Batch
+from tasks.data.batches import read_batches
+from tasks.data.forget import of_records
+from tasks.data.kinds.labels_paired import BUILDER
 from tasks.parts import lines_of
 
-_BATCHES = TypeAdapter(tuple[Batch, ...])
 _ORIGIN = (
     "id", "kind", "tenant", "builder", "source", "version", "line", "annotator", "citation", "timestamp", "error",
     "prompt_text", "chosen_text", "rejected_text",
@@ -48,12 +47,10 @@ def collected(kept: Path) -> tuple[Shard, ...]:
     """Shards of all that is collected now, of every source that a night read.
 
     Raises:
-        ValueError: a file of batches was edited.
+        SourceError: a file of batches was edited.
     """
     files = sorted((kept / "batches").glob("*.json"))
-    return tuple(
-        shard for path in files for batch in _BATCHES.validate_json(path.read_bytes()) for shard in batch.shards
-    )
+    return tuple(shard for path in files for batch in read_batches(path) for shard in batch.shards)
 
 
 def origins(shards: Iterable[Shard], ids: frozenset[str], tenant: str | None, store: Store) -> Iterator[Origin]:
@@ -66,31 +63,32 @@ def origins(shards: Iterable[Shard], ids: frozenset[str], tenant: str | None, st
         if not store.has(digest):
             continue
         path = store.open_path(digest)
-        keys = pq.read_table(path, columns=["id", "tenant"])
-        hits = _hits(keys, ids, tenant)
+        hits = _hits(pq.read_table(path, columns=["id", "tenant", "builder", "raw"]), ids, tenant)
         if hits:
             rows = pq.read_table(path, columns=list(_ORIGIN)).take(pa.array(hits, pa.int64()))
             for row in rows.to_pylist():
                 yield Origin(**row, shard=digest)
 
 
-def _hits(keys: pa.Table, ids: frozenset[str], tenant: str | None) -> list[int]:
-    whole = pc.split_pattern(keys["id"], "/", max_splits=1)
-    stems = pc.list_element(whole, 0)
-    wanted = pa.array(sorted(ids), pa.string())
-    hit: Any = pc.or_(pc.is_in(keys["id"], wanted), pc.is_in(stems, wanted))
+def _hits(rows: pa.Table, ids: frozenset[str], tenant: str | None) -> list[int]:
+    hit = of_records(rows["id"], sorted(ids))
     if tenant is not None:
-        hit = pc.or_(hit, pc.equal(keys["tenant"], tenant))
-    return [number for number, one in enumerate(hit.to_pylist()) if one]
+        hit = pc.or_(hit, pc.equal(rows["tenant"], tenant))
+    found = {number for number, one in enumerate(hit.to_pylist()) if one}
+    # a pair of two labels is of both their records
+    paired = [number for number, one in enumerate(pc.equal(rows["builder"], BUILDER).to_pylist()) if one]
+    found |= {number for number in paired if ids & set(json.loads(rows["raw"][number].as_py()).values())}
+    return sorted(found)
 
 
 def ids_in(lines: Blob, ids: frozenset[str], store: Store) -> frozenset[str]:
-    """Which of these ids stand in JSON lines (pairs that were trained on)."""
+    """Which of these ids stand in JSON lines: pairs, labels, or two labels that a training takes as one unit."""
     needles = {json.dumps(one, ensure_ascii=False).encode(): one for one in ids}
     found = set()
     for line in lines_of(lines, store):
-        key = _id_of(line)
-        if key in needles:
+        if b'"labels": [' in line:
+            found |= ids & {one["id"] for one in json.loads(line)["labels"]}
+        elif (key := _id_of(line)) in needles:
             found.add(needles[key])
     return frozenset(found)
 
@@ -100,8 +98,9 @@ def _id_of(line: bytes) -> bytes:
     start = b'{"id": '
     if not line.startswith(start):
         return json.dumps(json.loads(line).get("id"), ensure_ascii=False).encode()
-    _, end = json.JSONDecoder().raw_decode(line.decode(), len(start))
-    return line.decode()[len(start) : end].encode()
+    text = line.decode()
+    _, end = json.JSONDecoder().raw_decode(text, len(start))
+    return text[len(start) : end].encode()
 
 
 def reasons_of(quarantine: Blob, ids: frozenset[str], store: Store) -> dict[str, list[str]]:

@@ -17,9 +17,10 @@ from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.features import ngrams, personal, signatures, tokens
 from tasks.data.features import rows as row_checks
+from tasks.data.noted import note, noted
+from tasks.data.shards import PARQUET
 from tasks.data.workers import each
 
-PARQUET = "application/vnd.apache.parquet"
 _HEAVY_ROWS = 20_000  # fewer are measured here: a process takes a second to start
 
 _TEXTS = ("prompt_text", "chosen_text", "rejected_text")
@@ -70,7 +71,7 @@ def measure(
         kept: folder of what was computed before.
     """
     index = [_index(kept, name, shard, identity) for shard in shards]
-    known = [_known(path, store) for path in index]
+    known = [noted(path, store) for path in index]
     missing = [number for number, blob in enumerate(known) if blob is None]
     with tempfile.TemporaryDirectory() as folder:
         jobs = [
@@ -80,7 +81,7 @@ def measure(
         heavy = sum(shards[number].n_rows for number in missing) > _HEAVY_ROWS
         for number, path in zip(missing, each(_compute, jobs, heavy=heavy), strict=True):
             blob = store.put_file(Path(path), PARQUET)
-            _note(index[number], blob)
+            note(index[number], blob)
             known[number] = blob
             os.unlink(path)
     return [blob for blob in known if blob is not None]
@@ -104,21 +105,3 @@ def _compute(job: Measured) -> str:
 def _index(kept: Path, name: str, shard: Shard, identity: object) -> Path:
     key = digest_of([shard.rows.digest_, feature_revision(name), identity])
     return kept / "features" / name / f"{short(key, 32)}.json"
-
-
-def _known(path: Path, store: Store) -> Blob | None:
-    try:
-        blob = Blob.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # a half-written note is no note: it is computed again
-        return None
-    if not store.has(blob.digest_):
-        return None
-    os.utime(path)  # it is cleaned away by its age (tasks.retained)
-    return blob
-
-
-def _note(path: Path, blob: Blob) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".writing")
-    temporary.write_text(blob.model_dump_json())
-    temporary.replace(path)

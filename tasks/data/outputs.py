@@ -1,7 +1,7 @@
 """What comes of a snapshot's rows: pairs to train on, held-out items, the quarantine. A file a shard, written once."""
 
 import json
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,11 @@ from infra.jsonl import dump_lines
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.checks import CHECKS
+from tasks.data.noted import note, noted
 from tasks.data.personal.policy import kinds_with, masked
+from tasks.data.shards import rows_of
+from tasks.data_spec import PersonalSpec
 from tasks.parts import LINES
-from tasks.recipe import PersonalSpec
 
 FORM = 1  # of the lines below: another one writes them anew
 
@@ -30,7 +32,7 @@ def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -
 
     def lines() -> Iterable[dict[str, Any]]:
         columns = ["id", "tenant", "source", "version", "line", "builder", "error", "raw"]
-        rows = _table(shard, store, places, columns).to_pylist()
+        rows = _taken(shard, store, places, columns).to_pylist()
         for row, why in zip(rows, reasons, strict=True):
             yield {name: row[name] for name in ("id", "source", "line")} | {"reasons": why} | row
 
@@ -52,7 +54,7 @@ class Masks(NamedTuple):
         self, number: int, shard: Shard, places: list[int], columns: list[str], store: Store
     ) -> list[dict[str, Any]]:
         """Rows of a shard, masked: ``columns``, and the texts that are masked with them."""
-        rows = _table(shard, store, places, list(dict.fromkeys([*columns, *_MASKED])))
+        rows = _taken(shard, store, places, list(dict.fromkeys([*columns, *_MASKED])))
         marks = pq.read_table(store.open_path(self.found[number].digest_)).take(pa.array(places, pa.int64()))
         return masked(rows, marks, self.spec, self.key).to_pylist()
 
@@ -81,12 +83,20 @@ def house_items(shards: Sequence[Shard], chosen: pa.Table, masks: Masks, store: 
         places = [row["place"] for row in wanted if row["shard"] == number]
         for place, row in zip(places, masks.of(number, shards[number], places, ["source", "line"], store), strict=True):
             found[number, place] = row
-    return [_item(found[row["shard"], row["place"]]) for row in wanted]
+    return _items([found[row["shard"], row["place"]] for row in wanted])
 
 
-def _item(row: dict[str, Any]) -> dict[str, Any]:
+def _items(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An item is called by its source and line; where several rows are (a log with two edits), by its words too."""
+    lines = [f"{row['source']}:{row['line']}" for row in rows]
+    several = {line for line, count in Counter(lines).items() if count > 1}
+    return [_item(row, line, line in several) for row, line in zip(rows, lines, strict=True)]
+
+
+def _item(row: dict[str, Any], line: str, one_of_several: bool) -> dict[str, Any]:
+    words = digest_of([row["prompt"], row["chosen_text"], row["rejected_text"]])
     return {
-        "id": f"{row['source']}:{row['line']}",
+        "id": f"{line}#{short(words, 8)}" if one_of_several else line,
         "topic": row["source"],
         "messages": json.loads(row["prompt"]),
         "choices": [row["chosen_text"], row["rejected_text"]],
@@ -109,25 +119,16 @@ def _short(places: list[int]) -> Digest:
     return digest_bytes(np.array(places, np.int64).tobytes())
 
 
-def _table(shard: Shard, store: Store, places: list[int], names: list[str]) -> pa.Table:
-    table = pq.read_table(store.open_path(shard.rows.digest_), columns=names)
-    return table.take(pa.array(places, pa.int64()))
+def _taken(shard: Shard, store: Store, places: list[int], columns: list[str]) -> pa.Table:
+    return rows_of(shard, store, columns).take(pa.array(places, pa.int64()))
 
 
 def _part(what: str, shard: Shard, decides: Any, lines: Callable[[], bytes], store: Store, kept: Path) -> Blob:
     """The lines' object; found where another night wrote the same ones of this shard."""
     key = short(digest_of([FORM, shard.rows.digest_, decides]), 32)
-    note = kept / "parts" / what / f"{key}.json"
-    try:
-        blob = Blob.model_validate_json(note.read_bytes())
-        if store.has(blob.digest_):
-            os.utime(note)  # it is cleaned away by its age (tasks.retained)
-            return blob
-    except (FileNotFoundError, ValueError):
-        pass
-    blob = store.put_bytes(lines(), LINES)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    temporary = note.with_suffix(".writing")
-    temporary.write_text(blob.model_dump_json())
-    temporary.replace(note)
+    path = kept / "parts" / what / f"{key}.json"
+    blob = noted(path, store)
+    if blob is None:
+        blob = store.put_bytes(lines(), LINES)
+        note(path, blob)
     return blob

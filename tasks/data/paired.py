@@ -1,12 +1,9 @@
 """Labels of a snapshot that become pairs: where one prompt has a good and a bad answer, whoever gave them and when."""
 
 import json
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra.store import Store
 from tasks.contracts import Shard
@@ -14,8 +11,8 @@ from tasks.data.arrow import compute as pc
 from tasks.data.kinds.labels_paired import Paired, pair_labels
 from tasks.data.records import Record
 from tasks.data.rows import Rows
+from tasks.data.shards import rows_of, stored
 
-PARQUET = "application/vnd.apache.parquet"
 _READ = (
     "id", "kind", "error", "prompt", "chosen", "rejected", "weight", "tenant", "annotator", "timestamp",
     "chosen_model", "rejected_model", "source", "version", "line",
@@ -26,13 +23,11 @@ def with_pairs_of_labels(shards: Sequence[Shard], store: Store) -> tuple[Shard, 
     """The shards, with pairs in a last one, and without the labels that they were made of."""
     tables, places = [], []
     for number, shard in enumerate(shards):
-        path = store.open_path(shard.rows.digest_)
-        kinds = pq.read_table(path, columns=["kind", "error"])
+        kinds = rows_of(shard, store, ["kind", "error"])
         label = pc.and_(pc.equal(kinds["kind"], "label"), pc.is_null(kinds["error"]))
         found = [place for place, one in enumerate(label.to_pylist()) if one]
         if found:
-            rows = pq.read_table(path, columns=list(_READ)).take(pa.array(found, pa.int64()))
-            tables.append(rows)
+            tables.append(rows_of(shard, store, list(_READ)).take(pa.array(found, pa.int64())))
             places += [(number, place) for place in found]
     if not tables:
         return tuple(shards)
@@ -45,7 +40,7 @@ def with_pairs_of_labels(shards: Sequence[Shard], store: Store) -> tuple[Shard, 
         for number, place in (places[pair.good], places[pair.bad]):
             used.setdefault(number, set()).add(place)
     kept = [_without(shard, used.get(number, set()), store) for number, shard in enumerate(shards)]
-    return (*(shard for shard in kept if shard.n_rows), _stored(_rows(pairs, labels), store))
+    return (*(shard for shard in kept if shard.n_rows), stored(_rows(pairs, labels), store))
 
 
 def _rows(pairs: Sequence[Paired], labels: pa.Table) -> pa.Table:
@@ -62,13 +57,6 @@ def _rows(pairs: Sequence[Paired], labels: pa.Table) -> pa.Table:
 def _without(shard: Shard, places: set[int], store: Store) -> Shard:
     if not places:
         return shard
-    rows = pq.read_table(store.open_path(shard.rows.digest_))
+    rows = rows_of(shard, store)
     left = [place for place in range(rows.num_rows) if place not in places]
-    return _stored(rows.take(pa.array(left, pa.int64())), store)
-
-
-def _stored(rows: pa.Table, store: Store) -> Shard:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.parquet"
-        pq.write_table(rows, path, compression="zstd", compression_level=1)
-        return Shard(rows=store.put_file(path, PARQUET), n_rows=rows.num_rows)
+    return stored(rows.take(pa.array(left, pa.int64())), store)

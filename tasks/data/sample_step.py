@@ -1,21 +1,16 @@
 """The sample step, between collect and validate. Without a source of documents it passes the snapshot on, on a CPU."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra.live import Live
 from infra.step import CPU, step
 from infra.store import Store
 from tasks import place
-from tasks.contracts import Baselines, Device, Model, Night, Shard, Snapshot
-from tasks.data.paired import PARQUET
+from tasks.contracts import Baselines, Device, Model, Night, Snapshot
 from tasks.data.rows import Built
 from tasks.data.sample import SAMPLING, answer_store, answers, has_documents, outcomes, serving, unasked
 from tasks.data.sample_rows import questions_in, with_pairs
+from tasks.data.shards import rows_of, stored
 from tasks.lm.merged import dtype_of
 from tasks.recipe import Recipe
 
@@ -63,7 +58,7 @@ def sampled(night: Night, recipe: Recipe, snapshot: Snapshot, model: Model) -> S
     for shard, (places, found) in zip(snapshot.shards, asked, strict=True):
         made = pairs[begun : begun + len(found)]
         begun += len(found)
-        shards.append(_written(with_pairs(_rows(shard, store), places, made), store) if found else shard)
+        shards.append(stored(with_pairs(rows_of(shard, store), places, made), store) if found else shard)
     kept = tuple(shard for shard in shards if shard.n_rows)
     return snapshot.model_copy(update={"shards": kept, "n_rows": sum(shard.n_rows for shard in kept)})
 
@@ -72,17 +67,6 @@ def _asked(snapshot: Snapshot, store: Store) -> list[tuple[list[int], list[Built
     """Of each shard the questions and their places."""
     found: list[tuple[list[int], list[Built]]] = []
     for shard in snapshot.shards:
-        kinds = pq.read_table(store.open_path(shard.rows.digest_), columns=["kind"])["kind"].unique().to_pylist()
-        found.append(questions_in(_rows(shard, store)) if "document" in kinds else ([], []))
+        kinds = rows_of(shard, store, ["kind"])["kind"].unique().to_pylist()
+        found.append(questions_in(rows_of(shard, store)) if "document" in kinds else ([], []))
     return found
-
-
-def _rows(shard: Shard, store: Store) -> pa.Table:
-    return pq.read_table(store.open_path(shard.rows.digest_))
-
-
-def _written(rows: pa.Table, store: Store) -> Shard:
-    with tempfile.TemporaryDirectory() as folder:
-        parquet = Path(folder) / "rows.parquet"
-        pq.write_table(rows, parquet, compression="zstd", compression_level=1)
-        return Shard(rows=store.put_file(parquet, PARQUET), n_rows=rows.num_rows)

@@ -19,7 +19,7 @@ from tasks.data.keys import below
 from tasks.data.page_records import SAMPLES, DataReport, DriftAgainst, Flow, Leaked, Reason, Sample, Source
 from tasks.data.session import Session
 from tasks.data.style import BiasFigure, bias
-from tasks.recipe import DataSpec
+from tasks.data_spec import DataSpec
 
 SAMPLED_SHARDS, SAMPLED_ROWS = 10, 20_000
 _LOOKED_AT = ("kind", "source", "prompt_text", "chosen_text", "rejected_text", "chosen_model", "rejected_model")

@@ -24,8 +24,8 @@ from tasks.data.page import data_page
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.session import Session, open_session
 from tasks.data.told import Judged, Looked, look, told
+from tasks.data_spec import DataSpec
 from tasks.parts import LINES, joined
-from tasks.recipe import DataSpec
 
 
 class Where(NamedTuple):
@@ -65,7 +65,8 @@ def make_preferences(
         with open_session(facts, folder, shards, texts, _limits(data), store) as session:
             asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
             items = _items(guarded, session.house(below(data.holdout), max_house))
-            found = find(session, shards, items, below(data.holdout), store, where.kept)
+            near_pairs = where.kept / "near" / where.recipe
+            found = find(session, shards, items, below(data.holdout), store, near_pairs)
             profile = session.flag(found.marks, asked)
             before = baseline(where.kept, where.recipe, snapshot)
             looked = look(session, shards, before, store)

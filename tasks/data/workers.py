@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import TypeVar
 
+MOST = 8  # processes: each has its own copy of the libraries, a quarter of a GB, beside what it works on
+
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
@@ -18,7 +20,7 @@ def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool) -
         heavy: in processes of their own, one a core; else here: a process takes a second to start.
     """
     listed = list(jobs)
-    cores = min(len(os.sched_getaffinity(0)), len(listed))
+    cores = min(len(os.sched_getaffinity(0)), len(listed), MOST)
     if not heavy or cores < 2:
         yield from map(function, listed)
         return

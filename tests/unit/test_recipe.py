@@ -39,6 +39,7 @@ def test_the_demo_is_a_recipe_with_four_suites_and_declares_its_margins() -> Non
         ("holdout = 0.27", "holdout = 1.0", r"data\.holdout"),
         ("seed = 7", "seed = 'x'", r"seed: .*\(got 'x'\)"),
         ("seed = 7", "seed = ", "can't be read"),
+        ('["recipes/demo"]', '[{ path = "x", form = "tlr" }]', r"pairs have no form 'tlr', only auto, trl, hh"),
         ('["recipes/demo"]', '[{ path = "x", kind = "pair" }]', r"sources\.0\.kind: .*\(got 'pair'\)"),
     ],
 )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tasks.data.personal.find import HINTS, find
 from tasks.data.personal.spans import KINDS
-from tasks.recipe import PHONE_REGIONS
+from tasks.data_spec import PHONE_REGIONS
 
 # beside this file what decides the result: its revision is the digest of all of it
 CODE, LIBRARIES = ("tasks/data/personal",), ("detect-secrets", "phonenumbers", "python-stdnum")

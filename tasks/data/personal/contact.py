@@ -7,7 +7,7 @@ from functools import lru_cache
 import phonenumbers
 
 from tasks.data.personal.spans import Span, before
-from tasks.recipe import PHONE_REGIONS
+from tasks.data_spec import PHONE_REGIONS
 
 # ---- e-mail ----------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from tasks.data.personal import contact, numbers, secrets
 from tasks.data.personal.spans import KINDS, PersonalKind, Span, without_overlaps
-from tasks.recipe import PHONE_REGIONS
+from tasks.data_spec import PHONE_REGIONS
 
 # A text with something of a kind matches the kind's pattern; most texts match none. In what RE2 and Python share.
 HINTS: dict[PersonalKind, str] = {

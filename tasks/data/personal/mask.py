@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from tasks.data.personal.contact import parsed
 from tasks.data.personal.find import find
 from tasks.data.personal.spans import Span
+from tasks.data_spec import PHONE_REGIONS
 from tasks.errors import MaskError
-from tasks.recipe import PHONE_REGIONS
 
 _LEAST_KEY = 16
 _HEX = 8

@@ -10,8 +10,8 @@ from infra.files import create_private, private_text
 from tasks.data.personal.find import find
 from tasks.data.personal.mask import mask
 from tasks.data.personal.spans import KINDS, PersonalKind
+from tasks.data_spec import PersonalSpec
 from tasks.errors import MaskError
-from tasks.recipe import PersonalSpec
 
 _PARTS = ("prompt", "chosen", "rejected")
 

@@ -10,8 +10,8 @@ from infra.errors import ObjectError
 from infra.objects import bucket_and_key
 from infra.settings import Settings
 from tasks.data.sources.objects import CODECS, SourceObject, bare_name, endings
+from tasks.data_spec import SourceSpec
 from tasks.errors import SourceError
-from tasks.recipe import SourceSpec
 
 _WILD = re.compile(r"[*?\[]")
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tasks.recipe import Caps
+from tasks.data_spec import Caps
 
 RECORD_FORMS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 DOCUMENT_ENDINGS = (

@@ -18,9 +18,9 @@ from tasks.data.collect import fingerprint
 from tasks.data.forget import ask_to_forget, forgotten_file, read_forgotten
 from tasks.data.lineage import ids_in, origins, reasons_of
 from tasks.data.reading import Group, Read, read_group
+from tasks.data_spec import SourceSpec
 from tasks.errors import SourceError
 from tasks.parts import lines_of
-from tasks.recipe import SourceSpec
 from tests.data_place import place_in, snapshot_of
 
 
@@ -92,7 +92,7 @@ def test_rows_of_objects_that_are_gone_go_too_unless_the_source_is_a_rolling_exp
         (days.exports / "new.jsonl").write_text(pairs("new"))
         assert sorted(days.ids(days.night(keep))) == (["new", "old"] if keep else ["new"])
         (days.exports / "new.jsonl").unlink()
-        batches_file(days.folder / "kept", SourceSpec(path="exports"), "default").unlink()
+        batches_file(days.folder / "kept", SourceSpec(path="exports", keep=keep), "default").unlink()
 
 
 def test_rows_of_a_rolling_export_outlive_a_new_version_of_the_code_that_read_them(
@@ -278,3 +278,58 @@ def test_a_large_file_is_read_in_parts_into_one_batch(days: Days, monkeypatch: p
     assert [(row["id"], row["line"]) for row in days.rows(found)] == [
         (row["id"], row["line"]) for row in days.rows(whole)
     ]
+
+
+def test_of_two_recipes_that_differ_in_keep_alone_neither_drops_what_the_other_keeps(days: Days) -> None:
+    (days.exports / "old.jsonl").write_text(pairs("old"))
+    days.night(keep=True)
+    (days.exports / "old.jsonl").unlink()
+    (days.exports / "new.jsonl").write_text(pairs("new"))
+    assert days.ids(days.night(keep=False)) == ["new"]
+    assert sorted(days.ids(days.night(keep=True))) == ["new", "old"]
+
+
+def test_rows_of_all_sources_come_in_the_order_that_they_were_read_in(days: Days) -> None:
+    other = days.folder / "other"
+    other.mkdir()
+    specs = [SourceSpec(path="exports"), SourceSpec(path="other")]
+    (days.exports / "a.jsonl").write_text(pairs("a1"))
+    (other / "b.jsonl").write_text(pairs("b1"))
+    assert days.ids(snapshot_of(specs, days.folder, days.store)) == ["a1", "b1"]
+    (days.exports / "c.jsonl").write_text(pairs("c1"))
+    assert days.ids(snapshot_of(specs, days.folder, days.store)) == ["a1", "b1", "c1"]
+
+
+def log(id_: str) -> str:
+    """A service log whose two drafts an agent edited: two rows of one record."""
+    turns = [
+        {"role": "user", "content": f"where is {id_}?"},
+        {"role": "agent", "content": "It comes on Monday.", "draft": "No idea."},
+        {"role": "user", "content": "and the bill?"},
+        {"role": "agent", "content": "It is in the box.", "draft": "What bill?"},
+    ]
+    return json.dumps({"id": id_, "messages": turns}) + "\n"
+
+
+def test_a_record_is_forgotten_and_shown_with_every_row_that_it_made(days: Days) -> None:
+    def collected() -> Snapshot:
+        return snapshot_of([SourceSpec(path="exports", kind="conversations")], days.folder, days.store)
+
+    (days.exports / "a.jsonl").write_text(log("one") + log("on") + log("two"))
+    found = collected()
+    of_one = [row.id for row in origins(found.shards, frozenset({"one"}), None, days.store)]
+    assert len(of_one) == 2
+    assert all(id_.startswith("one/") for id_ in of_one)
+    ask_to_forget(days.folder / "kept", "id", "one", "asked", "ann")
+    left = days.ids(collected())
+    assert len(left) == 4
+    assert not [id_ for id_ in left if id_ == "one" or id_.startswith("one/")]
+
+
+def test_a_label_that_became_part_of_a_pair_is_found_in_the_pair_and_in_what_was_trained_on(days: Days) -> None:
+    (days.exports / "a.jsonl").write_text(label("up", "why?", "because", True) + label("down", "why?", "go", False))
+    found = snapshot_of([SourceSpec(path="exports", kind="labels")], days.folder, days.store)
+    assert [row.id for row in origins(found.shards, frozenset({"up"}), None, days.store)] == ["up+down"]
+    unit = {"id": "x y", "labels": [{"id": "x", "label": True}, {"id": "y", "label": False}]}
+    blob = days.store.put_bytes(json.dumps(unit).encode() + b"\n")
+    assert ids_in(blob, frozenset({"y", "z"}), days.store) == {"y"}

@@ -17,8 +17,8 @@ from tasks.data.personal.policy import kinds_with, mask_key, masked
 from tasks.data.personal.spans import KINDS, Span
 from tasks.data.records import Record
 from tasks.data.rows import Rows
+from tasks.data_spec import DataSpec, PersonalSpec
 from tasks.errors import MaskError
-from tasks.recipe import DataSpec, PersonalSpec
 from tests.labelled import labelled
 
 KEY = bytes(range(32))

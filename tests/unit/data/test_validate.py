@@ -11,8 +11,8 @@ from expectations.data import pairs
 from infra.store import Store
 from tasks.contracts import Preferences
 from tasks.data.judge_profile import Finding, judge_profile, stop_on_breach
+from tasks.data_spec import DataSpec
 from tasks.errors import DataBreach, SourceError
-from tasks.recipe import DataSpec
 from tests.conftest import write_pairs
 from tests.data_place import preferences_of, snapshot_of
 
@@ -158,3 +158,36 @@ def test_the_same_bytes_make_the_same_snapshot(tmp_path: Path) -> None:
     two = snapshot_of(("a.jsonl",), tmp_path, Store(tmp_path / "two"))
     assert one.digest == two.digest
     assert one.files[0].rows == one.n_rows == 20
+
+
+WORDS = ["red", "green", "blue", "cat", "dog", "bird", "sun", "moon", "rain", "tea", "milk", "bread", "salt", "pan"]
+
+
+def longer(id_: str, *changes: tuple[int, str]) -> dict[str, Any]:
+    """A pair of many words; two with one or two words changed are near."""
+
+    def text(first: str) -> str:
+        words = [first, *WORDS * 2]
+        for place, word in changes:
+            words[place] = word
+        return " ".join(words)
+
+    return pair(id_, text("why"), text("please"), text("stop"))
+
+
+def test_of_near_duplicates_the_older_stays_in_whichever_night_and_source_they_came(source: Source) -> None:
+    other = source.folder / "other.jsonl"
+    other.write_text(json.dumps(longer("old")) + "\n")
+    specs = (str(source.file), str(other))
+
+    def reasons() -> dict[str, list[str]]:
+        snapshot = snapshot_of(specs, source.folder, source.store)
+        found = preferences_of(snapshot, DATA, source.tokenizer, (), source.folder, source.store)
+        return {row["id"]: row["reasons"] for row in source.lines(found.quarantine)}
+
+    assert reasons() == {}
+    source.add(longer("new", (9, "big")))  # of the first source, and so before the old one by its name
+    for _ in range(2):  # found anew, then as it was kept
+        assert reasons() == {"new": ["near_duplicate"]}
+    other.write_text("")
+    assert reasons() == {}  # who is near to nobody any more comes back

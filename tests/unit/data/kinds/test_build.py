@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from infra.jsonl import load_lines
 from infra.settings import ROOT
+from tasks import data_spec
+from tasks.data.kinds import documents
 from tasks.data.kinds.build import FORMS, build
 from tasks.data.records import Record
 from tasks.data.rows import Built
@@ -148,3 +150,10 @@ def test_a_damaged_record_gives_rows_or_a_reason(
     kind, value = example
     with contextlib.suppress(ValueError):
         check(built(kind, damage(value, where, other)))
+
+
+def test_a_recipe_may_name_the_forms_that_there_are_importers_for() -> None:
+    assert {kind: set(forms) for kind, forms in data_spec.FORMS.items() if kind != "documents"} == {
+        kind: set(forms) for kind, forms in FORMS.items()
+    }
+    assert data_spec.FORMS["documents"] == documents.FORMS

@@ -13,8 +13,8 @@ from tasks.data.sources.listing import list_objects
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.parts import parts_of, read_part
 from tasks.data.sources.reading import read_object
+from tasks.data_spec import SourceSpec
 from tasks.errors import SourceError
-from tasks.recipe import SourceSpec
 
 CAPS = Caps(line_bytes=80)
 

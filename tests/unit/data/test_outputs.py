@@ -1,0 +1,101 @@
+"""What is written of rows: masked where the recipe masks, each item by a name of its own, a part of it once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from infra.store import Blob, Store
+from tasks.contracts import Shard
+from tasks.data.features import personal
+from tasks.data.kinds.build import build
+from tasks.data.outputs import Masks, house_items, train_part
+from tasks.data.records import Record
+from tasks.data.rows import Rows
+from tasks.data.shards import PARQUET, stored
+from tasks.data_spec import PersonalSpec
+from tasks.gate.suites import house_suite
+
+
+class Written:
+    """A shard of some pairs, and what becomes of it."""
+
+    def __init__(
+        self, folder: Path, *records: dict[str, Any], kind: str = "pairs", lines: tuple[int, ...] = ()
+    ) -> None:
+        self.folder, self.store = folder, Store(folder / "store")
+        rows = Rows("default")
+        for number, value in enumerate(records, 1):
+            record = Record(value, json.dumps(value).encode(), lines[number - 1] if lines else number)
+            for built in build(kind, "auto", record):
+                rows.add(built, record, "f.jsonl", "v")
+        table = rows.table()
+        self.shard: Shard = stored(table, self.store)
+        pq.write_table(personal.compute(table), folder / "personal.parquet")
+        self.found: Blob = self.store.put_file(folder / "personal.parquet", PARQUET)
+
+    def train(self, spec: PersonalSpec | None = None, key: bytes = b"k" * 32) -> Blob:
+        places = list(range(self.shard.n_rows))
+        masks = Masks(spec or PersonalSpec(), key, [self.found])
+        return train_part(0, self.shard, places, masks, self.store, self.folder / "kept")
+
+    def house(self, spec: PersonalSpec | None = None) -> list[dict[str, Any]]:
+        count = self.shard.n_rows
+        chosen = pa.table({"shard": pa.array([0] * count), "place": pa.array(range(count))})
+        return house_items([self.shard], chosen, Masks(spec or PersonalSpec(), b"k" * 32, [self.found]), self.store)
+
+
+def pair(number: int, chosen: str = "yes") -> dict[str, Any]:
+    return {"id": f"r{number}", "prompt": f"what of {number}?", "chosen": chosen, "rejected": "no"}
+
+
+def test_what_a_recipe_masks_stands_neither_in_what_is_trained_on_nor_in_what_is_judged_with(tmp_path: Path) -> None:
+    written = Written(tmp_path, pair(1), pair(2, "write to ann@mail.example"))
+    plain, masked = written.train(), written.train(PersonalSpec(email="mask"))
+    assert b"ann@mail.example" in written.store.read_bytes(plain)
+    lines = [json.loads(line) for line in written.store.read_bytes(masked).splitlines()]
+    assert lines[0]["chosen"] == [{"role": "assistant", "content": "yes"}]
+    assert lines[1]["chosen"][0]["content"].startswith("write to [EMAIL_")
+    items = written.house(PersonalSpec(email="mask"))
+    assert "ann@mail.example" not in json.dumps(items)
+    assert items[1]["choices"][0] == lines[1]["chosen"][0]["content"]  # one value has one mask
+    other_key = written.train(PersonalSpec(email="mask"), b"x" * 32)
+    assert other_key != masked  # and is not taken from what another key wrote
+
+
+def test_a_label_is_trained_on_as_one(tmp_path: Path) -> None:
+    record = {"id": "l", "prompt": "why?", "completion": "because", "label": False}
+    written = Written(tmp_path, record, kind="labels")
+    (line,) = written.store.read_bytes(written.train()).splitlines()
+    found = json.loads(line)
+    assert found["completion"] == [{"role": "assistant", "content": "because"}]
+    assert found["label"] is False
+    assert "chosen" not in found
+
+
+def test_two_rows_of_one_line_are_two_items_and_others_are_called_as_ever(tmp_path: Path) -> None:
+    written = Written(tmp_path, pair(1), pair(2), pair(3), lines=(7, 7, 8))
+    items = written.house()
+    names = [item["id"] for item in items]
+    assert len(set(names)) == 3
+    assert names[2] == "f.jsonl:8"
+    assert all(name.startswith("f.jsonl:7#") for name in names[:2])
+    lines = "".join(json.dumps(item) + "\n" for item in items)
+    assert len(house_suite(lines.encode()).items) == 3
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_part_is_written_once_and_again_where_it_is_lost(
+    tmp_path: Path, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Written(tmp_path, pair(1))
+    first = written.train()
+    if lost:
+        written.store.path(first.digest_).unlink()
+    else:
+        monkeypatch.setattr("tasks.data.outputs._trained", lambda row: pytest.fail("it is written again"))
+    assert written.train() == first
+    assert written.store.has(first.digest_)
