@@ -154,6 +154,7 @@ SET_CHECKS: dict[str, SetCheck] = {
     "near_duplicate": lambda t, _: t.near_duplicate,
     "near_contradiction": lambda t, _: t.near_contradiction,
     "gate_overlap": lambda t, _: t.in_gate | t.leaked,
+    "house_overlap": lambda t, _: t.leaked_house,
 }
 
 CHECKS = (*ROW_CHECKS, *FACT_CHECKS, *SET_CHECKS)

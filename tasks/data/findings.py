@@ -23,7 +23,7 @@ from tasks.data.session import Session
 from tasks.data.shards import PARQUET
 
 _REVISION = 1  # of what makes two rows near: another one compares all with all
-MARKS = ("relabelled", "cycle", "near_duplicate", "near_contradiction", "leaked")
+MARKS = ("relabelled", "cycle", "near_duplicate", "near_contradiction", "leaked", "leaked_house")
 _GRAPH = {"relabelled": "relabelled", "contradiction": "cycle", "cycle": "cycle"}
 _NEAR = {"duplicate": "near_duplicate", "contradiction": "near_contradiction"}
 
@@ -84,7 +84,7 @@ def find(
         because[one.row] = one.because
     leaks = leakage.find(session.raw, "grams", "texts", items)
     for row in _leaving(session, leaks.rows, held_below):
-        marks.setdefault(row["row"], set()).add("leaked")
+        marks.setdefault(row["row"], set()).add("leaked_house" if row["suite"] == "house" else "leaked")
         because[row["row"]] = f"{row['suite']} {row['item']} ({row['how']})"
     return Findings(
         marks=_table(marks),

@@ -83,6 +83,11 @@ MEANINGS: dict[str, Meaning] = {
         "The row shares text with an item that the gate asks: the model would be judged by its memory.",
         "Keep the gate's items out of what is logged and labelled.",
     ),
+    "house_overlap": Meaning(
+        "It shares thirteen words or more with the prompt of a held-out pair: another turn of the same talk, or a "
+        "template.",
+        "Nothing to mend where talks have many turns; else see what the prompts have in common.",
+    ),
 }
 _UNKNOWN = Meaning("A check that has no sentence here yet.", "Look it up in `tasks/data/checks.py`.")
 

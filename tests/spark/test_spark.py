@@ -116,7 +116,7 @@ def facts_of(rows: pa.Table) -> pa.Table:
 
 def test_set_checks_flag_the_same_rows_on_both(spark: Any) -> None:
     facts = facts_of(odd_rows())
-    names = ("relabelled", "cycle", "near_duplicate", "near_contradiction", "leaked")
+    names = ("relabelled", "cycle", "near_duplicate", "near_contradiction", "leaked", "leaked_house")
     marks = pa.table(
         {"row": pa.array(range(0, facts.num_rows, 7), pa.int64())}
         | {

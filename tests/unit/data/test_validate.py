@@ -191,3 +191,33 @@ def test_of_near_duplicates_the_older_stays_in_whichever_night_and_source_they_c
         assert reasons() == {"new": ["near_duplicate"]}
     other.write_text("")
     assert reasons() == {}  # who is near to nobody any more comes back
+
+
+def test_data_is_compared_with_the_night_before_and_a_night_that_stops_is_nobody_s_measure(source: Source) -> None:
+    page = source.folder / "data.html"
+    source.validate()
+    assert "drift is measured from the first accepted snapshot" in page.read_text()
+    kept = source.file.read_text()
+    source.file.write_text(json.dumps(pair("a", chosen="please", rejected="please")))
+    with pytest.raises(DataBreach):
+        source.validate()
+    source.file.write_text(kept)
+    source.validate()  # the first night again: it still has nothing to be compared with
+    assert "drift is measured from the first accepted snapshot" in page.read_text()
+    source.add(*(pair(f"n{n}", f"{'where is my order please ' * 9}{word}") for n, word in enumerate(WORDS)))
+    source.validate()
+    assert "drift is measured from the first accepted snapshot" not in page.read_text()
+    assert "population stability" in page.read_text() or "PSI" in page.read_text()
+
+
+def test_what_is_like_a_held_out_prompt_leaves_and_stops_no_night(source: Source) -> None:
+    long = "where is my order please when what how why return help want need buy"
+    source.add(*(pair(f"t{n}", f"{long} {word}") for n, word in enumerate(WORDS)))
+    found = source.validate()
+    left = {row["id"]: row["reasons"] for row in source.lines(found.quarantine)}
+    assert left
+    assert set(map(tuple, left.values())) == {("house_overlap",)}
+    held = {item["messages"][0]["content"] for item in source.lines(found.house)}
+    asked = [f"{long} {word}" for word in WORDS]
+    # whoever is not held out leaves, and no held-out row does
+    assert {f"t{n}" for n, text in enumerate(asked) if text not in held} == set(left)
