@@ -18,10 +18,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from infra.digest import Record
-from tasks.lm.language import language_of
+from tasks.data.arrow import compute as pc
+from tasks.data.style import chosen_rows, language_of
 
 SOME, LARGE = 0.1, 0.25
 _CHANCE = 0.99
@@ -76,14 +77,17 @@ def marginals(rows: pa.Table, seed: int = 0) -> Marginals:
     Args:
         rows: with ``prompt_text`` and, where known, ``source``; empty prompts count for nothing.
     """
-    prompts = [text for text in rows["prompt_text"].to_pylist() if text and text.strip()]
+    there = pc.fill_null(pc.match_substring_regex(rows["prompt_text"], r"\S"), False)
+    asked = rows.filter(there)
+    prompts = asked["prompt_text"].to_pylist()
+    some = asked["prompt_text"].take(pa.array(chosen_rows(asked, _LANGUAGES, seed))).to_pylist()
     sources = rows["source"].to_pylist() if "source" in rows.column_names else []
     return Marginals(
         rows=rows.num_rows,
         source=_counts(map(source_of, filter(None, sources)), at_most=_SOURCES),
         length=_counts(length_bin(text) for text in prompts),
         topic=_counts(topic for text in prompts if (topic := topic_of(text))),
-        language=_counts(found for text in _some(prompts, seed) if (found := language_of(text))),
+        language=_counts(found for text in some if (found := language_of(text))),
     )
 
 
@@ -110,13 +114,6 @@ def topic_of(prompt: str) -> str | None:
         return None
     word = min(words, key=lambda one: (-len(one), one))
     return f"{zlib.crc32(word.encode()) % TOPICS:02d}"
-
-
-def _some(prompts: Sequence[str], seed: int) -> list[str]:
-    if len(prompts) <= _LANGUAGES:
-        return list(prompts)
-    places: list[int] = np.sort(np.random.default_rng(seed).choice(len(prompts), _LANGUAGES, replace=False)).tolist()
-    return [prompts[place] for place in places]
 
 
 def _counts(names: Iterable[str], at_most: int | None = None) -> Counts:
@@ -189,7 +186,7 @@ def by_chance(now: np.ndarray, before: np.ndarray) -> float:
     used = int(((now + before) > 0).sum())
     if used < 2:
         return 0.0
-    return float(chi2.ppf(_CHANCE, used - 1)) * (1 / float(now.sum()) + 1 / float(before.sum()))
+    return float(chdtri(used - 1, 1 - _CHANCE)) * (1 / float(now.sum()) + 1 / float(before.sum()))
 
 
 def level_of(index: float, chance: float) -> Level:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -56,5 +56,5 @@ def mean(values: Sequence[float] | np.ndarray) -> Interval:
     x = np.asarray(values, float)
     if len(x) < 2:
         return Interval(float(x.mean()), -math.inf, math.inf)
-    half = float(t.ppf(0.975, len(x) - 1)) * float(x.std(ddof=1)) / math.sqrt(len(x))
+    half = float(stdtrit(len(x) - 1, 0.975)) * float(x.std(ddof=1)) / math.sqrt(len(x))
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half)

@@ -26,7 +26,16 @@ class Finding(Record):
     error: str | None
 
 
-def judge_profile(profile: dict[str, Any], *, max_quarantined: float, docs: Path) -> list[Finding]:
+def imported() -> None:
+    """Import Great Expectations: some seconds, which a process of its own takes while the checks run."""
+    import great_expectations
+    from great_expectations.checkpoint import actions
+
+    assert great_expectations
+    assert actions
+
+
+def judge_profile(profile: dict[str, Any], max_quarantined: float, docs: Path) -> list[Finding]:
     """Validate the one-row profile and render Data Docs into ``docs``.
 
     Raises:

@@ -21,7 +21,7 @@ from tasks.data.noted import note, noted
 from tasks.data.shards import PARQUET
 from tasks.data.workers import each
 
-_HEAVY_ROWS = 20_000  # fewer are measured here: a process takes a second to start
+_HEAVY = 4_000_000  # microseconds; less is measured here: processes take a second or two to start
 
 _TEXTS = ("prompt_text", "chosen_text", "rejected_text")
 
@@ -32,22 +32,24 @@ class Feature(NamedTuple):
     Attributes:
         compute: from rows, and what else it is given, to as many rows of other columns. Pure.
         columns: of the rows that it reads.
+        micros: what a row takes about, in microseconds (1 KB of texts, a core of a server CPU).
         code: beside its own file what decides its result.
         libraries: the same, of others.
     """
 
     compute: Callable[..., pa.Table]
     columns: tuple[str, ...]
+    micros: int
     code: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
 
 
 FEATURES = {
-    "rows": Feature(row_checks.compute, row_checks.COLUMNS, ("tasks/data/checks.py",)),
-    "tokens": Feature(tokens.compute, ("prompt", "chosen", "rejected", "error"), tokens.CODE, tokens.LIBRARIES),
-    "personal": Feature(personal.compute, _TEXTS, personal.CODE, personal.LIBRARIES),
-    "signatures": Feature(signatures.compute, (*_TEXTS, "error"), ("tasks/data/words.py",), ("rensa",)),
-    "ngrams": Feature(ngrams.compute, (*_TEXTS, "error"), ("tasks/data/words.py",)),
+    "rows": Feature(row_checks.compute, row_checks.COLUMNS, 10, ("tasks/data/checks.py",)),
+    "tokens": Feature(tokens.compute, ("prompt", "chosen", "rejected", "error"), 220, tokens.CODE, tokens.LIBRARIES),
+    "personal": Feature(personal.compute, _TEXTS, 5, personal.CODE, personal.LIBRARIES),
+    "signatures": Feature(signatures.compute, (*_TEXTS, "error"), 25, ("tasks/data/words.py",), ("rensa",)),
+    "ngrams": Feature(ngrams.compute, (*_TEXTS, "error"), 10, ("tasks/data/words.py",)),
 }
 
 
@@ -78,7 +80,7 @@ def measure(
             Measured(name, str(store.open_path(shards[number].rows.digest_)), given, f"{folder}/{number}")
             for number in missing
         ]
-        heavy = sum(shards[number].n_rows for number in missing) > _HEAVY_ROWS
+        heavy = sum(shards[number].n_rows for number in missing) * FEATURES[name].micros > _HEAVY
         for number, path in zip(missing, each(_compute, jobs, heavy=heavy), strict=True):
             blob = store.put_file(Path(path), PARQUET)
             note(index[number], blob)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.digest import Digest, digest_bytes, digest_of, short
-from infra.jsonl import dump_lines
+from infra.jsonl import dump_lines, load_lines
 from infra.store import Blob, Store
 from tasks.contracts import Shard
+from tasks.data.arrow import compute as pc
 from tasks.data.checks import CHECKS
 from tasks.data.noted import note, noted
 from tasks.data.personal.policy import kinds_with, masked
-from tasks.data.shards import rows_of
+from tasks.data.shards import Places, taken
 from tasks.data_spec import PersonalSpec
 from tasks.parts import LINES
 
 FORM = 1  # of the lines below: another one writes them anew
+_OF_ITEMS = ["source", "line", "prompt", "chosen", "rejected", "chosen_text", "rejected_text"]
+_ESCAPED = r'["\\\x00-\x1f]'
 
 
 def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -> Blob:
@@ -32,7 +36,7 @@ def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -
 
     def lines() -> Iterable[dict[str, Any]]:
         columns = ["id", "tenant", "source", "version", "line", "builder", "error", "raw"]
-        rows = _taken(shard, store, places, columns).to_pylist()
+        rows = taken(shard, store, places, columns).to_pylist()
         for row, why in zip(rows, reasons, strict=True):
             yield {name: row[name] for name in ("id", "source", "line")} | {"reasons": why} | row
 
@@ -50,40 +54,74 @@ class Masks(NamedTuple):
     key: bytes
     found: Sequence[Blob]
 
-    def of(
-        self, number: int, shard: Shard, places: list[int], columns: list[str], store: Store
-    ) -> list[dict[str, Any]]:
-        """Rows of a shard, masked: ``columns``, and the texts that are masked with them."""
-        rows = _taken(shard, store, places, list(dict.fromkeys([*columns, *_MASKED])))
-        marks = pq.read_table(store.open_path(self.found[number].digest_)).take(pa.array(places, pa.int64()))
-        return masked(rows, marks, self.spec, self.key).to_pylist()
+    def of(self, number: int, shard: Shard, places: Places, columns: list[str], store: Store) -> pa.Table:
+        """Columns of a shard's rows, masked."""
+        rows = taken(shard, store, places, columns)
+        kinds = kinds_with(self.spec, "mask")
+        if not kinds:
+            return rows
+        found = pq.read_table(store.open_path(self.found[number].digest_), columns=list(kinds))
+        return masked(rows, found.take(pa.array(places, pa.int64())), self.spec, self.key)
 
     def identity(self) -> list[str]:
         return [self.spec.digest, digest_bytes(self.key)] if kinds_with(self.spec, "mask") else []
 
 
-_MASKED = ("prompt", "chosen", "rejected", "prompt_text", "chosen_text", "rejected_text")
-
-
-def train_part(number: int, shard: Shard, places: list[int], masks: Masks, store: Store, kept: Path) -> Blob:
+def train_part(number: int, shard: Shard, places: Places, masks: Masks, store: Store, kept: Path) -> Blob:
     """Pairs (and labels) of these places, in this order: JSON lines in TRL's conversational form."""
 
     def lines() -> bytes:
-        rows = masks.of(number, shard, places, ["id", "kind", "label", "weight"], store)
-        return "".join(_trained(row) for row in rows).encode()
+        columns = ["id", "kind", "label", "weight", "prompt", "chosen", "rejected"]
+        return trained(masks.of(number, shard, places, columns, store))
 
     return _part("train", shard, [_short(places), masks.identity()], lines, store, kept)
 
 
-def house_items(shards: Sequence[Shard], chosen: pa.Table, masks: Masks, store: Store) -> list[dict[str, Any]]:
+def house_items(
+    shards: Sequence[Shard], chosen: pa.Table, masks: Masks, store: Store, kept: Path
+) -> list[dict[str, Any]]:
     """Choice items of held-out pairs (columns ``shard`` and ``place``), in their order."""
-    wanted = chosen.to_pylist()
+
+    def rows(number: int, places: list[int]) -> pa.Table:
+        return masks.of(number, shards[number], places, _OF_ITEMS, store)
+
+    return _items(_of_shards("house", chosen, shards, masks.identity(), rows, store, kept))
+
+
+def held_prompts(shards: Sequence[Shard], chosen: pa.Table, store: Store, kept: Path) -> list[str]:
+    """Prompts of held-out rows (columns ``shard`` and ``place``), in their order."""
+
+    def rows(number: int, places: list[int]) -> pa.Table:
+        return taken(shards[number], store, places, ["prompt_text"])
+
+    return [one["prompt_text"] for one in _of_shards("held", chosen, shards, None, rows, store, kept)]
+
+
+def _of_shards(
+    what: str,
+    chosen: pa.Table,
+    shards: Sequence[Shard],
+    decides: Any,
+    rows: Callable[[int, list[int]], pa.Table],
+    store: Store,
+    kept: Path,
+) -> list[dict[str, Any]]:
+    """A few rows of many shards. Those of a shard are kept: most of tomorrow's are tonight's."""
+    wanted = [(row["shard"], row["place"]) for row in chosen.to_pylist()]
+    places: dict[int, list[int]] = {}
+    for number, place in sorted(wanted):
+        places.setdefault(number, []).append(place)
     found: dict[tuple[int, int], dict[str, Any]] = {}
-    for number in sorted({row["shard"] for row in wanted}):
-        places = [row["place"] for row in wanted if row["shard"] == number]
-        for place, row in zip(places, masks.of(number, shards[number], places, ["source", "line"], store), strict=True):
-            found[number, place] = row
-    return _items([found[row["shard"], row["place"]] for row in wanted])
+    for number, of in places.items():
+        make = partial(_lines, rows, number, of)
+        blob = _part(what, shards[number], [_short(of), decides], make, store, kept)
+        lines = load_lines(store.read_bytes(blob))
+        found |= {(number, place): row for place, row in zip(of, lines, strict=True)}
+    return [found[one] for one in wanted]
+
+
+def _lines(rows: Callable[[int, list[int]], pa.Table], number: int, places: list[int]) -> bytes:
+    return dump_lines(rows(number, places).to_pylist())
 
 
 def _items(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -104,23 +142,44 @@ def _item(row: dict[str, Any], line: str, one_of_several: bool) -> dict[str, Any
     }
 
 
-def _trained(row: dict[str, Any]) -> str:
-    """The messages are JSON already: they aren't read to be written again."""
-    head = f'{{"id": {json.dumps(row["id"], ensure_ascii=False)}, "prompt": {row["prompt"]}'
-    if row["kind"] == "label":
-        answer = row["chosen"] if row["label"] else row["rejected"]
-        weight = "" if row["weight"] == 1.0 else f', "weight": {json.dumps(row["weight"])}'
-        return f'{head}, "completion": {answer}, "label": {json.dumps(row["label"])}{weight}}}\n'
-    return f'{head}, "chosen": {row["chosen"]}, "rejected": {row["rejected"]}}}\n'
+def trained(rows: pa.Table) -> bytes:
+    """A line a row. The messages are JSON already: they aren't read to be written again."""
+    head = ['{"id": ', _as_json(rows["id"]), ', "prompt": ', rows["prompt"]]
+    lines = _joined(*head, ', "chosen": ', rows["chosen"], ', "rejected": ', rows["rejected"], "}\n")
+    is_label = pc.equal(rows["kind"], "label")
+    if pc.any(is_label).as_py():
+        answer = pc.if_else(rows["label"], rows["chosen"], rows["rejected"])
+        label = pc.if_else(rows["label"], "true", "false")
+        weighed = [f', "weight": {json.dumps(one)}' if one != 1.0 else "" for one in rows["weight"].to_pylist()]
+        labels = _joined(*head, ', "completion": ', answer, ', "label": ', label, pa.array(weighed), "}\n")
+        lines = pc.if_else(is_label, labels, lines)
+    assert lines.null_count == 0, "a row that passed has no prompt or no answer"
+    return b"".join(_bytes(chunk) for chunk in lines.chunks)
 
 
-def _short(places: list[int]) -> Digest:
+def _joined(*parts: Any) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(*parts, "")
+
+
+def _as_json(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as JSON strings: nearly all need quotes alone."""
+    if pc.any(pc.match_substring_regex(texts, _ESCAPED)).as_py():
+        return pa.chunked_array([[json.dumps(one, ensure_ascii=False) for one in texts.to_pylist()]], pa.string())
+    return _joined('"', texts, '"')
+
+
+def _bytes(texts: pa.StringArray) -> bytes:
+    """All texts, one behind another, as they lie in memory: none is null."""
+    _, offsets, data = texts.buffers()
+    if data is None:
+        return b""
+    first, last = np.frombuffer(offsets, np.int32)[[texts.offset, texts.offset + len(texts)]]
+    return data.slice(int(first), int(last - first)).to_pybytes()
+
+
+def _short(places: Places) -> Digest:
     """Of thousands of numbers, at a hundredth of the time that they take as text."""
     return digest_bytes(np.array(places, np.int64).tobytes())
-
-
-def _taken(shard: Shard, store: Store, places: list[int], columns: list[str]) -> pa.Table:
-    return rows_of(shard, store, columns).take(pa.array(places, pa.int64()))
 
 
 def _part(what: str, shard: Shard, decides: Any, lines: Callable[[], bytes], store: Store, kept: Path) -> Blob:

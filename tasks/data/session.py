@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 
 from infra.store import Blob, Store
@@ -64,6 +65,21 @@ class Session:
         # not by Ibis: translating the expression takes longer than finding the rows
         return self.raw.sql(f"SELECT {columns} FROM flagged WHERE shard = {number} ORDER BY row").to_arrow_table()
 
+    def places(self, of: str, number: int) -> np.ndarray:
+        """Places of one shard's rows that passed (``flagged``), or that fail no check of their own (``sound``)."""
+        passed = "NOT fails" if of == "flagged" else "true"
+        found = self.raw.execute(f"SELECT place FROM {of} WHERE shard = ? AND {passed} ORDER BY place", [number])
+        return found.fetchnumpy()["place"]
+
+    def to_train(self, number: int, first_key: int) -> np.ndarray:
+        """Places of one shard's rows that passed and are not held out, by their prompts' keys."""
+        found = self.raw.execute(
+            """SELECT place FROM flagged WHERE shard = ? AND NOT fails AND prompt_key >= ? AND kind != 'document'
+            ORDER BY prompt_key, row""",
+            [number, first_key],
+        )
+        return found.fetchnumpy()["place"]
+
     def shard_of(self, row: int) -> tuple[int, int]:
         """A row's shard and its place there."""
         number = bisect_right(self.first, row) - 1
@@ -74,13 +90,13 @@ class Session:
         ((id_, source),) = self.raw.execute("SELECT id, source FROM facts WHERE row = ?", [row]).fetchall()
         return f"{id_} in {source}"
 
-    def house(self, below: int, most: int) -> list[tuple[int, str, str, str]]:
-        """Held-out pairs that pass their own checks, lowest keys first: row and texts."""
-        return self.raw.execute(
-            """SELECT t.* FROM (SELECT row, prompt_key FROM sound WHERE kind = 'pair' AND prompt_key < ?
-            ORDER BY prompt_key, row LIMIT ?) s JOIN texts t USING (row) ORDER BY s.prompt_key, row""",
-            [below, most],
-        ).fetchall()
+    def house(self, below: int, most: int) -> pa.Table:
+        """Held-out pairs that pass their own checks, lowest keys first: row, shard and place."""
+        return self.raw.sql(
+            """SELECT row, shard, place FROM sound WHERE kind = 'pair' AND prompt_key < ?
+            ORDER BY prompt_key, row LIMIT ?""",
+            params=[below, most],
+        ).to_arrow_table()
 
     def add_view(self, name: str, columns: str, files: Sequence[Path], shards: Sequence[int] | None = None) -> None:
         """A view over a file a shard (at least one), with the rows' numbers."""

@@ -4,6 +4,7 @@ Each figure has a 95 % interval and says what it does to a run. A figure warns w
 bound, so a small sample does not.
 """
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from infra.digest import Record
 from tasks.data.intervals import Interval, mean, paired_difference, share
-from tasks.lm.language import language_of
+from tasks.lm import language
 from tasks.lm.refusal import is_refusal
 
 AT_MOST = 2000  # pairs: a share's interval is then ± 2.2 points at most
@@ -85,10 +86,21 @@ def bias(pairs: pa.Table, at_most: int = AT_MOST, seed: int = 0) -> tuple[BiasFi
 
 
 def _sample(pairs: pa.Table, at_most: int, seed: int) -> pa.Table:
-    if pairs.num_rows <= at_most:
-        return pairs
-    places = np.random.default_rng(seed).choice(pairs.num_rows, at_most, replace=False)
-    return pairs.take(pa.array(np.sort(places)))
+    return pairs.take(pa.array(chosen_rows(pairs, at_most, seed)))
+
+
+def chosen_rows(rows: pa.Table, at_most: int, seed: int) -> np.ndarray:
+    """Places of a sample, in order.
+
+    Args:
+        rows: where they have ``drawn``, a random number each, the lowest are taken: less some rows that turn out to
+            leave it is nearly the same sample.
+    """
+    if rows.num_rows <= at_most:
+        return np.arange(rows.num_rows)
+    if "drawn" in rows.column_names:
+        return np.sort(np.argsort(rows["drawn"].to_numpy(), kind="stable")[:at_most])
+    return np.sort(np.random.default_rng(seed).choice(rows.num_rows, at_most, replace=False))
 
 
 # ---- what differs ----------------------------------------------------------------------------------------------------
@@ -107,11 +119,15 @@ def _length(chosen: Sequence[str], rejected: Sequence[str]) -> list[BiasFigure]:
     return figures
 
 
+# some tenths of a millisecond each: of the same text it is asked once
+_refuses = functools.lru_cache(4 * AT_MOST)(is_refusal)
+language_of = functools.lru_cache(4 * AT_MOST)(language.language_of)
+
 _TESTS: dict[str, Callable[[str], bool]] = {
     "lists": lambda text: LIST.search(text) is not None,
     "bold": lambda text: BOLD.search(text) is not None,
     "headings": lambda text: HEADING.search(text) is not None,
-    "refusals": is_refusal,
+    "refusals": _refuses,
     "sycophancy": lambda text: SYCOPHANTIC.match(text) is not None,
 }
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra.store import Store
 from tasks.contracts import Shard, Snapshot
 from tasks.data.accepted import Accepted, object_names
+from tasks.data.arrow import compute as pc
 from tasks.data.checks import CHECKS
 from tasks.data.drift import DriftFigure, Marginals, drift, marginals
 from tasks.data.findings import Findings
@@ -18,6 +18,7 @@ from tasks.data.judge_profile import Finding
 from tasks.data.keys import below
 from tasks.data.page_records import SAMPLES, DataReport, DriftAgainst, Flow, Leaked, Reason, Sample, Source
 from tasks.data.session import Session
+from tasks.data.shards import taken
 from tasks.data.style import BiasFigure, bias
 from tasks.data_spec import DataSpec
 
@@ -67,25 +68,32 @@ def told(
     )
 
 
-def look(session: Session, shards: Sequence[Shard], before: Accepted | None, store: Store) -> Looked:
-    """Bias of the pairs and drift of all rows that passed."""
-    rows = _sample(session, shards, store)
-    pairs = rows.filter(pa.array([kind == "pair" for kind in rows["kind"].to_pylist()], pa.bool_()))
+def look(rows: pa.Table, before: Marginals | None) -> Looked:
+    """Bias of the pairs and drift of all rows that passed.
+
+    Args:
+        rows: see ``sample``.
+        before: of the rows that drift is measured from.
+    """
+    pairs = rows.filter(pc.equal(rows["kind"], "pair"))
     now = marginals(rows)
-    return Looked(bias(pairs), now, drift(now, before.marginals) if before is not None else ())
+    return Looked(bias(pairs), now, drift(now, before) if before is not None else ())
 
 
-def _sample(session: Session, shards: Sequence[Shard], store: Store) -> pa.Table:
+def sample(session: Session, shards: Sequence[Shard], store: Store, *, of: str) -> pa.Table:
+    """Some rows of some shards that are spread over all, with ``drawn``: a random number each, the same every night.
+
+    Args:
+        of: ``flagged``: of the rows that passed; ``sound``: of those that fail no check of their own.
+    """
     numbers = sorted({round(one) for one in np.linspace(0, len(shards) - 1, min(SAMPLED_SHARDS, len(shards)))})
     most = -(-SAMPLED_ROWS // len(numbers))
     tables = []
     for number in numbers:
-        flagged = session.of_shard(number)
-        places = [row for row, fails in enumerate(flagged["fails"].to_pylist()) if not fails]
-        if len(places) > most:
-            places = sorted(np.random.default_rng(number).choice(places, most, replace=False).tolist())
-        rows = pq.read_table(store.open_path(shards[number].rows.digest_), columns=list(_LOOKED_AT))
-        tables.append(rows.take(pa.array(places, pa.int64())))
+        places, drawn = session.places(of, number), np.random.default_rng(number).random(shards[number].n_rows)
+        places = np.sort(places[np.argsort(drawn[places], kind="stable")[:most]])
+        rows = taken(shards[number], store, places, list(_LOOKED_AT))
+        tables.append(rows.append_column("drawn", pa.array(drawn[places])))
     return pa.concat_tables(tables)
 
 
@@ -133,18 +141,37 @@ def reasons(session: Session) -> tuple[Reason, ...]:
 
 def samples(session: Session, shards: Sequence[Shard], found: Findings, store: Store) -> tuple[Sample, ...]:
     """The first few rows of each reason."""
-    told: list[Sample] = []
-    for name in CHECKS:
-        rows = session.raw.execute(f'SELECT row FROM flagged WHERE "{name}" ORDER BY row LIMIT {SAMPLES}').fetchall()
-        told += [_shown(name, row, session, shards, found, store) for (row,) in rows]
-    return tuple(told)
+    first = {
+        name: [
+            row
+            for (row,) in session.raw.execute(
+                f'SELECT row FROM flagged WHERE "{name}" ORDER BY row LIMIT {SAMPLES}'
+            ).fetchall()
+        ]
+        for name in CHECKS
+    }
+    shown = _shown({row for rows in first.values() for row in rows}, session, shards, store)
+    return tuple(
+        Sample(reason=name, because=found.why(row, session), **shown[row])
+        for name, rows in first.items()
+        for row in rows
+    )
 
 
-def _shown(reason: str, row: int, session: Session, shards: Sequence[Shard], found: Findings, store: Store) -> Sample:
-    number, place = session.shard_of(row)
-    table = pq.read_table(store.open_path(shards[number].rows.digest_), columns=list(_SHOWN))
-    (values,) = table.slice(place, 1).to_pylist()
+def _shown(rows: set[int], session: Session, shards: Sequence[Shard], store: Store) -> dict[int, dict[str, Any]]:
+    """What a sample shows of these rows; each shard is read once."""
+    places: dict[int, dict[int, int]] = {}
+    for row in sorted(rows):
+        number, place = session.shard_of(row)
+        places.setdefault(number, {})[place] = row
+    return {
+        of[place]: _values(one)
+        for number, of in places.items()
+        for place, one in zip(of, taken(shards[number], store, list(of), list(_SHOWN)).to_pylist(), strict=True)
+    }
+
+
+def _values(values: dict[str, Any]) -> dict[str, Any]:
     texts = {part: values.pop(f"{part}_text") for part in ("prompt", "chosen", "rejected")}
     error, raw = values.pop("error"), values.pop("raw")
-    unreadable = {"error": error, "raw": raw} if error is not None else {}
-    return Sample(reason=reason, because=found.why(row, session), **values, **texts, **unreadable)
+    return values | texts | ({"error": error, "raw": raw} if error is not None else {})

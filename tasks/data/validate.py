@@ -14,18 +14,21 @@ from infra.store import Blob, Store, Tree
 from tasks.contracts import Preferences, Snapshot
 from tasks.data.accepted import accept, baseline
 from tasks.data.checks import Limits
-from tasks.data.facts import write_facts
+from tasks.data.facts import facts_of
 from tasks.data.findings import Findings, find
-from tasks.data.judge_profile import judge_profile, site_folder, stop_on_breach
+from tasks.data.judge_profile import imported, judge_profile, site_folder, stop_on_breach
 from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
-from tasks.data.outputs import Masks, house_items, quarantine_part, train_part
+from tasks.data.outputs import Masks, held_prompts, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.session import Session, open_session
-from tasks.data.told import Judged, Looked, look, told
+from tasks.data.told import Judged, Looked, look, sample, told
+from tasks.data.workers import aside
 from tasks.data_spec import DataSpec
 from tasks.parts import LINES, joined
+
+_HEAVY_ROWS = 20_000  # fewer are judged in this process: another one takes a second to start, and more to be ready
 
 
 class Where(NamedTuple):
@@ -57,31 +60,37 @@ def make_preferences(
         DataBreach: a critical expectation is breached, or one could not be computed.
     """
     store, shards = where.store, snapshot.shards
-    features = _features(snapshot, data, tokenizer, where)
-    with tempfile.TemporaryDirectory() as name:
+    with aside(imported, heavy=snapshot.n_rows > _HEAVY_ROWS) as later, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        facts = write_facts(shards, {one: features[one] for one in OF_FACTS}, store, folder)
+        features = _features(snapshot, data, tokenizer, where)
+        facts = facts_of(shards, {one: features[one] for one in OF_FACTS}, store, where.kept)
         texts = {one: features[one] for one in OF_TEXTS}
         with open_session(facts, folder, shards, texts, _limits(data), store) as session:
+            before = baseline(where.kept, where.recipe, snapshot)
+            asked_before = before and before.marginals
+            # most of these will pass: who has looked at them knows what the look at those that did will ask
+            later(look, sample(session, shards, store, of="sound"), asked_before)
             asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
-            items = _items(guarded, session.house(below(data.holdout), max_house))
+            held = session.house(below(data.holdout), max_house)
+            items = _items(guarded, held["row"].to_pylist(), held_prompts(shards, held, store, where.kept))
             near_pairs = where.kept / "near" / where.recipe
             found = find(session, shards, items, below(data.holdout), store, near_pairs)
             profile = session.flag(found.marks, asked)
-            before = baseline(where.kept, where.recipe, snapshot)
-            looked = look(session, shards, before, store)
-            figures = profile | _figures(found, looked)
+            look_ = later(look, sample(session, shards, store, of="flagged"), asked_before)
             quarantine = _quarantine(snapshot, session, where)
             masks = Masks(data.personal, mask_key(where.kept), features["personal"])
-            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, store)
-            findings = judge_profile(figures, max_quarantined=data.max_quarantined, docs=folder / "docs")
+            house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, where)
+            looked = look_()
+            figures = profile | _figures(found, looked)
+            findings_ = later(judge_profile, figures, data.max_quarantined, folder / "docs")
+            train, n_train = _train(snapshot, session, data.holdout, masks, where)
+            findings = findings_()
             docs = store.put_tree(site_folder(folder / "docs"))
             judged = Judged(tuple(findings), looked, found, before, n_house)
             report = told(session, snapshot, data, judged, where.night, where.recipe, store)
             page = store.put_bytes(data_page(report).encode(), "text/html")
             leave_for_reading(where.failed, store, docs, quarantine, page)
             warnings = stop_on_breach(findings)
-            train, n_train = _train(snapshot, session, data.holdout, masks, where)
     accept(where.kept, where.recipe, snapshot, looked.marginals)
     return Preferences(
         train=train,
@@ -141,10 +150,11 @@ def _limits(data: DataSpec) -> Limits:
     )
 
 
-def _items(guarded: list[dict[str, Any]], house: list[tuple[int, str, str, str]]) -> pa.Table:
+def _items(guarded: list[dict[str, Any]], rows: list[int], prompts: list[str]) -> pa.Table:
     """Texts of the gate's items, and of those that the house suite will have."""
     # of held-out rows the prompts alone: a canned answer stands in many rows, and gives no item away
-    held = [{"suite": "house", "item": str(row), "text": prompt, "is_prompt": False} for row, prompt, _, _ in house]
+    house = zip(rows, prompts, strict=True)
+    held = [{"suite": "house", "item": str(row), "text": prompt, "is_prompt": False} for row, prompt in house]
     columns = {name: pa.array([one[name] for one in (*guarded, *held)], kind) for name, kind in _ITEMS.items()}
     return pa.table(columns)
 
@@ -180,20 +190,14 @@ def _train(snapshot: Snapshot, session: Session, holdout: float, masks: Masks, w
     """What passed and isn't held out, by the prompts' keys within a shard: no cut takes a source's side."""
     parts, count, first = [], 0, below(holdout)
     for number, shard in enumerate(snapshot.shards):
-        flagged = session.of_shard(number).sort_by([("prompt_key", "ascending"), ("row", "ascending")])
-        columns = [flagged[name].to_pylist() for name in ("place", "fails", "prompt_key", "kind")]
-        places = [
-            place
-            for place, fails, key, kind in zip(*columns, strict=True)
-            if not fails and key >= first and kind != "document"
-        ]
+        places = session.to_train(number, first)
         count += len(places)
         parts.append(train_part(number, shard, places, masks, where.store, where.kept))
     return joined(parts, where.store), count
 
 
 def _house(
-    snapshot: Snapshot, session: Session, holdout: float, max_house: int, masks: Masks, store: Store
+    snapshot: Snapshot, session: Session, holdout: float, max_house: int, masks: Masks, where: Where
 ) -> tuple[Blob, int, int]:
     """Held-out pairs, those with the lowest keys first: a prompt never changes sides, tonight or any other night."""
     flagged: Any = session.flagged
@@ -201,9 +205,9 @@ def _house(
         ~flagged.fails & (flagged.kind == "pair") & (flagged.prompt_key < ibis.literal(below(holdout), "int64"))
     )
     chosen = held.order_by(["prompt_key", "row"]).limit(max_house).select("shard", "place").to_pyarrow()
-    items = house_items(snapshot.shards, chosen, masks, store)
+    items = house_items(snapshot.shards, chosen, masks, where.store, where.kept)
     count = int(held.count().to_pyarrow().as_py())
-    return store.put_bytes(dump_lines(items), LINES), len(items), count
+    return where.store.put_bytes(dump_lines(items), LINES), len(items), count
 
 
 def leave_for_reading(folder: Path, store: Store, docs: Tree, quarantine: Blob, page: Blob) -> None:

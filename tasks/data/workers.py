@@ -4,12 +4,15 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
 MOST = 8  # processes: each has its own copy of the libraries, a quarter of a GB, beside what it works on
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+Later = Callable[..., Callable[[], Any]]  # a function and what it is given, to what gives its result
 
 
 def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool) -> Iterator[Done]:
@@ -38,3 +41,22 @@ def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool) -
         finally:
             for one in waiting:
                 one.cancel()
+
+
+@contextmanager
+def aside(ready: Callable[[], object], *, heavy: bool) -> Iterator[Later]:
+    """A process beside this one, for what nothing waits for yet: one call after another, in order.
+
+    Args:
+        ready: what it does first (imports that take long), while nobody has called it yet.
+        heavy: else all is done here, when its result is asked for.
+    """
+    if not heavy or len(os.sched_getaffinity(0)) < 2:
+        yield partial
+        return
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(ready)
+        try:
+            yield lambda function, *given: pool.submit(function, *given).result
+        finally:
+            pool.shutdown(cancel_futures=True)

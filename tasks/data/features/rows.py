@@ -17,8 +17,7 @@ def compute(rows: pa.Table) -> pa.Table:
     connection = ibis.duckdb.connect()
     try:
         connection.con.execute("SET threads = 1")  # one shard a core
-        # as an expression: ibis 12 can't create a DuckDB table from an Arrow table with the pinned sqlglot
-        source = connection.create_table("shard_rows", ibis.memtable(table))
-        return row_flags(source).order_by("place").to_pyarrow().drop_columns(["place"])
+        connection.con.register("shard_rows", table)  # read where it lies
+        return row_flags(connection.table("shard_rows")).order_by("place").to_pyarrow().drop_columns(["place"])
     finally:
         connection.disconnect()

@@ -27,25 +27,32 @@ def masked(rows: pa.Table, found: pa.Table, spec: PersonalSpec, key: bytes) -> p
     ``raw`` stays as it came: it goes to the quarantine with a row that leaves, never into training.
 
     Args:
-        rows: as tasks/data/rows.py has them.
+        rows: as tasks/data/rows.py has them, or of their columns the messages at least.
         found: the features of the same rows (tasks/data/features/personal.py).
         key: the data set's; the same for every night, or one value has two masks.
     """
     kinds = kinds_with(spec, "mask")
     wanted = [any(row.values()) for row in found.select(list(kinds)).to_pylist()] if kinds else []
     for part in _PARTS if any(wanted) else ():
-        messages, texts = rows[part].to_pylist(), rows[f"{part}_text"].to_pylist()
+        messages = rows[part].to_pylist()
+        text = f"{part}_text"
+        texts = rows[text].to_pylist() if text in rows.column_names else None
         for place, hit in enumerate(wanted):
             if hit:
                 told = json.loads(messages[place])
                 for message in told:
                     message["content"] = _masked_text(message["content"], kinds, spec, key)
                 messages[place] = json.dumps(told, ensure_ascii=False)
-                texts[place] = "\n".join(message["content"] for message in told)
-        for name, values in ((part, messages), (f"{part}_text", texts)):
-            field = rows.schema.field(name)
-            rows = rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
+                if texts is not None:
+                    texts[place] = "\n".join(message["content"] for message in told)
+        rows = _replaced(rows, part, messages)
+        rows = rows if texts is None else _replaced(rows, text, texts)
     return rows
+
+
+def _replaced(rows: pa.Table, name: str, values: list[str | None]) -> pa.Table:
+    field = rows.schema.field(name)
+    return rows.set_column(rows.schema.get_field_index(name), field, pa.array(values, field.type))
 
 
 def _masked_text(text: str, kinds: tuple[PersonalKind, ...], spec: PersonalSpec, key: bytes) -> str:

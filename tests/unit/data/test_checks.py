@@ -15,7 +15,7 @@ from infra.settings import ROOT, load_settings
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.checks import CHECKS, PERSONAL, Limits
-from tasks.data.facts import write_facts
+from tasks.data.facts import facts_of
 from tasks.data.features import ngrams, personal, signatures
 from tasks.data.features import rows as row_checks
 from tasks.data.findings import find
@@ -79,7 +79,7 @@ def flagged(records: Sequence[Given], gate: Sequence[str] = GATE) -> tuple[list[
         shards = [Shard(rows=put(table), n_rows=table.num_rows)]
         of_texts = {"signatures": [put(signatures.compute(table))], "ngrams": [put(ngrams.compute(table))]}
         of_facts = {"rows": row_checks.compute(table), "tokens": tokens, "personal": personal.compute(table)}
-        facts = write_facts(shards, {name: [put(found)] for name, found in of_facts.items()}, store, folder)
+        facts = facts_of(shards, {name: [put(found)] for name, found in of_facts.items()}, store, folder / "kept")
         items = [{"suite": "safety", "item": f"i{n}", "text": one, "is_prompt": True} for n, one in enumerate(gate)]
         with open_session(facts, folder, shards, of_texts, LIMITS, store) as session:
             found = find(session, shards, pa.Table.from_pylist(items, ITEMS), 0, store, folder / "near")

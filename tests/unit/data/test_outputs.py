@@ -7,12 +7,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.features import personal
 from tasks.data.kinds.build import build
-from tasks.data.outputs import Masks, house_items, train_part
+from tasks.data.outputs import Masks, house_items, train_part, trained
 from tasks.data.records import Record
 from tasks.data.rows import Rows
 from tasks.data.shards import PARQUET, stored
@@ -45,7 +47,8 @@ class Written:
     def house(self, spec: PersonalSpec | None = None) -> list[dict[str, Any]]:
         count = self.shard.n_rows
         chosen = pa.table({"shard": pa.array([0] * count), "place": pa.array(range(count))})
-        return house_items([self.shard], chosen, Masks(spec or PersonalSpec(), b"k" * 32, [self.found]), self.store)
+        masks = Masks(spec or PersonalSpec(), b"k" * 32, [self.found])
+        return house_items([self.shard], chosen, masks, self.store, self.folder / "kept")
 
 
 def pair(number: int, chosen: str = "yes") -> dict[str, Any]:
@@ -76,6 +79,39 @@ def test_a_label_is_trained_on_as_one(tmp_path: Path) -> None:
     assert "chosen" not in found
 
 
+ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@given(rows=st.lists(st.tuples(ANY, st.sampled_from(["pair", "good", "bad"]), ANY, st.sampled_from([1.0, 0.25, 3.0]))))
+def test_each_line_is_the_json_of_its_row(rows: list[tuple[str, str, str, float]]) -> None:
+    def said(text: str) -> str:
+        return json.dumps([{"role": "assistant", "content": text}], ensure_ascii=False)
+
+    table = pa.table(
+        {
+            "id": pa.chunked_array([[id_] for id_, *_ in rows], pa.string()),
+            "kind": pa.array(["pair" if kind == "pair" else "label" for _, kind, *_ in rows], pa.string()),
+            "label": pa.array([None if kind == "pair" else kind == "good" for _, kind, *_ in rows], pa.bool_()),
+            "weight": pa.array([weight for *_, weight in rows], pa.float64()),
+            "prompt": pa.array([said(text + "?") for *_, text, _ in rows], pa.string()),
+            # of a label only one side is there
+            "chosen": pa.array([None if kind == "bad" else said(text) for _, kind, text, _ in rows], pa.string()),
+            "rejected": pa.array([None if kind == "good" else said("no") for _, kind, *_ in rows], pa.string()),
+        }
+    )
+    lines = trained(table).splitlines(keepends=True)
+    assert len(lines) == len(rows)
+    for line, (id_, kind, text, weight) in zip(lines, rows, strict=True):
+        row: dict[str, Any] = {"id": id_, "prompt": json.loads(said(text + "?"))}
+        if kind == "pair":
+            row |= {"chosen": json.loads(said(text)), "rejected": json.loads(said("no"))}
+        else:
+            row |= {"completion": json.loads(said(text if kind == "good" else "no")), "label": kind == "good"}
+            row |= {} if weight == 1.0 else {"weight": weight}
+        assert json.loads(line) == row
+        assert line.endswith(b"}\n")
+
+
 def test_two_rows_of_one_line_are_two_items_and_others_are_called_as_ever(tmp_path: Path) -> None:
     written = Written(tmp_path, pair(1), pair(2), pair(3), lines=(7, 7, 8))
     items = written.house()
@@ -96,6 +132,6 @@ def test_a_part_is_written_once_and_again_where_it_is_lost(
     if lost:
         written.store.path(first.digest_).unlink()
     else:
-        monkeypatch.setattr("tasks.data.outputs._trained", lambda row: pytest.fail("it is written again"))
+        monkeypatch.setattr("tasks.data.outputs.trained", lambda row: pytest.fail("it is written again"))
     assert written.train() == first
     assert written.store.has(first.digest_)
