@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -94,7 +94,7 @@ def _methods() -> list[str]:
 def _inner(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     for one in (annotation, *get_args(annotation)):
         if isinstance(one, type) and issubclass(one, BaseModel):
-            return one, one is not annotation
+            return one, get_origin(annotation) is tuple
     return None, False
 
 

@@ -102,6 +102,7 @@ class Snapshot(Record):
     shards: tuple[Shard, ...]
     n_rows: int
     files: tuple[SourceFile, ...]
+    served: Blob | None = None  # JSON: what is asked in service, counted (tasks/data/served.py)
 
 
 class Preferences(Record):

@@ -87,6 +87,15 @@ class Caps(Record):
     document_bytes: int = Field(default=64 << 20, gt=0, description="largest document, unpacked, in bytes")
 
 
+class ServedSpec(Record):
+    """Logs of what is asked in service: tonight's data is compared with them, nothing of them is trained on."""
+
+    path: str = Field(
+        min_length=1, description="a file, a folder, a glob or `s3://bucket/prefix` of records with a prompt or a talk"
+    )
+    prompts: int = Field(default=20_000, gt=0, description="so many are counted, of the newest objects first")
+
+
 class DataSpec(Record):
     """Sources and what a row must live up to."""
 
@@ -107,4 +116,7 @@ class DataSpec(Record):
     caps: Caps = Field(default_factory=Caps, description="how much of a source is read")
     personal: PersonalSpec = Field(
         default_factory=PersonalSpec, description="personal data and secrets: docs/guides/data.md"
+    )
+    served: ServedSpec | None = Field(
+        default=None, description="what is asked in service, which tonight's prompts are compared with"
     )

@@ -64,7 +64,12 @@ def pairs_suite(*, max_quarantined: float) -> Any:
             between(
                 "bias_warnings", "info", "ways in which chosen and rejected differ: see the report", **EXACTLY_NONE
             ),
-            between("drift_large", "info", "what changed much since the last accepted snapshot", **EXACTLY_NONE),
+            between(
+                "drift_large",
+                "info",
+                "what differs much from the last accepted snapshot, or from what is asked in service",
+                **EXACTLY_NONE,
+            ),
             between("share_relabelled", "info", "annotators who changed their minds", max_value=0.05),
             between(
                 "share_personal_data",

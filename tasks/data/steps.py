@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from infra.digest import Digest
+from infra.digest import Digest, digest_of
 from infra.step import step
 from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
 from tasks.data.collect import Place, fingerprint, make_snapshot
 from tasks.data.forget import read_forgotten
+from tasks.data.served import count_served, served_fingerprint
 from tasks.data.validate import Where, make_preferences
 from tasks.lm.base import tokenizer_files
 from tasks.recipe import Recipe
@@ -25,7 +26,9 @@ def _place(recipe: Recipe) -> Place:
 
 def sources_fingerprint(recipe: Recipe) -> Digest:
     """What decides tonight's snapshot."""
-    return fingerprint(recipe.sources, _place(recipe), read_forgotten(_kept()))
+    found = fingerprint(recipe.sources, _place(recipe), read_forgotten(_kept()))
+    served = recipe.data.served
+    return found if served is None else digest_of([found, served_fingerprint(served, _place(recipe))])
 
 
 def _collect_key(night: Night, recipe: Recipe) -> list[Any]:
@@ -35,7 +38,11 @@ def _collect_key(night: Night, recipe: Recipe) -> list[Any]:
 @step(area="data", key=_collect_key)
 def collect(night: Night, recipe: Recipe) -> Snapshot:
     """Read the recipe's sources into an immutable snapshot."""
-    return make_snapshot(recipe.sources, _place(recipe), recipe.data.caps, read_forgotten(_kept()))
+    found = make_snapshot(recipe.sources, _place(recipe), recipe.data.caps, read_forgotten(_kept()))
+    served = recipe.data.served
+    if served is None:
+        return found
+    return found.model_copy(update={"served": count_served(served, _place(recipe), recipe.data.caps)})
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:

@@ -1,6 +1,6 @@
 """What the data's report is made of, read off a night's session."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from tasks.data.findings import Findings
 from tasks.data.judge_profile import Finding
 from tasks.data.keys import below
 from tasks.data.page_records import SAMPLES, DataReport, DriftAgainst, Flow, Leaked, Reason, Sample, Source
+from tasks.data.served import Served
 from tasks.data.session import Session
 from tasks.data.shards import taken
 from tasks.data.style import BiasFigure, bias
@@ -32,7 +33,8 @@ class Looked(NamedTuple):
 
     bias: tuple[BiasFigure, ...]
     marginals: Marginals
-    drift: tuple[DriftFigure, ...]
+    drift: tuple[DriftFigure, ...]  # from the last accepted snapshot
+    from_served: tuple[DriftFigure, ...] = ()  # from what is asked in service
 
 
 class Judged(NamedTuple):
@@ -42,6 +44,7 @@ class Judged(NamedTuple):
     looked: Looked
     found: Findings
     before: Accepted | None
+    served: Served | None
     n_house: int
 
 
@@ -60,7 +63,7 @@ def told(
         samples=samples(session, snapshot.shards, found, store),
         expectations=judged.expectations,
         bias=looked.bias,
-        drift=(DriftAgainst(against="the last accepted snapshot", figures=looked.drift),) if looked.drift else (),
+        drift=tuple(_drifts(judged)),
         agreement=found.agreement if found.agreement.units else None,
         leaked_items=tuple(Leaked(**one) for one in found.leaked_items),
         common=found.common,
@@ -68,16 +71,32 @@ def told(
     )
 
 
-def look(rows: pa.Table, before: Marginals | None) -> Looked:
+def _drifts(judged: Judged) -> Iterator[DriftAgainst]:
+    if judged.looked.drift:
+        yield DriftAgainst(against="the last accepted snapshot", figures=judged.looked.drift)
+    served = judged.served
+    if served is not None:
+        unread = f"; {served.unread:,} records hold none" if served.unread else ""
+        against = f"what is asked in service: {served.marginals.rows:,} prompts of {served.path}{unread}"
+        yield DriftAgainst(against=against, figures=judged.looked.from_served)
+
+
+def look(rows: pa.Table, before: Marginals | None, served: Marginals | None) -> Looked:
     """Bias of the pairs and drift of all rows that passed.
 
     Args:
         rows: see ``sample``.
-        before: of the rows that drift is measured from.
+        before, served: of the last accepted snapshot and of what is asked in service, where drift is measured from
+            them.
     """
     pairs = rows.filter(pc.equal(rows["kind"], "pair"))
     now = marginals(rows)
-    return Looked(bias(pairs), now, drift(now, before) if before is not None else ())
+    return Looked(
+        bias(pairs),
+        now,
+        drift(now, before) if before is not None else (),
+        drift(now, served) if served is not None else (),
+    )
 
 
 def sample(session: Session, shards: Sequence[Shard], store: Store, *, of: str) -> pa.Table:

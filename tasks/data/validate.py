@@ -22,6 +22,7 @@ from tasks.data.measure import measure
 from tasks.data.outputs import Masks, held_prompts, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
 from tasks.data.personal.policy import kinds_with, mask_key
+from tasks.data.served import read_served
 from tasks.data.session import Session, open_session
 from tasks.data.told import Judged, Looked, look, sample, told
 from tasks.data.workers import aside
@@ -67,16 +68,17 @@ def make_preferences(
         texts = {one: features[one] for one in OF_TEXTS}
         with open_session(facts, folder, shards, texts, _limits(data), store) as session:
             before = baseline(where.kept, where.recipe, snapshot)
-            asked_before = before and before.marginals
+            served = None if snapshot.served is None else read_served(snapshot.served, store)
+            against = (before and before.marginals, served and served.marginals)
             # most of these will pass: who has looked at them knows what the look at those that did will ask
-            later(look, sample(session, shards, store, of="sound"), asked_before)
+            later(look, sample(session, shards, store, of="sound"), *against)
             asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
             held = session.house(below(data.holdout), max_house)
             items = _items(guarded, held["row"].to_pylist(), held_prompts(shards, held, store, where.kept))
             near_pairs = where.kept / "near" / where.recipe
             found = find(session, shards, items, below(data.holdout), store, near_pairs)
             profile = session.flag(found.marks, asked)
-            look_ = later(look, sample(session, shards, store, of="flagged"), asked_before)
+            look_ = later(look, sample(session, shards, store, of="flagged"), *against)
             quarantine = _quarantine(snapshot, session, where)
             masks = Masks(data.personal, mask_key(where.kept), features["personal"])
             house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, where)
@@ -86,7 +88,7 @@ def make_preferences(
             train, n_train = _train(snapshot, session, data.holdout, masks, where)
             findings = findings_()
             docs = store.put_tree(site_folder(folder / "docs"))
-            judged = Judged(tuple(findings), looked, found, before, n_house)
+            judged = Judged(tuple(findings), looked, found, before, served, n_house)
             report = told(session, snapshot, data, judged, where.night, where.recipe, store)
             page = store.put_bytes(data_page(report).encode(), "text/html")
             leave_for_reading(where.failed, store, docs, quarantine, page)
@@ -127,6 +129,7 @@ def _told(looked: Looked, found: Findings) -> list[str]:
     """What Great Expectations has no words for."""
     said = [one.says for one in looked.bias if one.warns]
     said += [one.says for one in looked.drift if one.level == "large"]
+    said += [f"Against what is asked in service: {one.says}" for one in looked.from_served if one.level == "large"]
     if found.leaked_items:
         worst = found.leaked_items[0]
         said.append(
@@ -171,7 +174,7 @@ def _figures(found: Findings, looked: Looked) -> dict[str, Any]:
         "leaked_items": len(found.leaked_items),
         "near_comparisons_skipped": found.skipped,
         "bias_warnings": sum(one.warns for one in looked.bias),
-        "drift_large": sum(one.level == "large" for one in looked.drift),
+        "drift_large": sum(one.level == "large" for one in (*looked.drift, *looked.from_served)),
     }
 
 
