@@ -17,6 +17,10 @@ class SourceChanged(SourceError):
     """An object of a source is no more what was listed. What was read of it may be of two states: it has to go."""
 
 
+class WorkerEnded(NightshiftError):
+    """A process that reads or measures data was ended from outside."""
+
+
 class DataBreach(NightshiftError):
     """The data as a whole fails a critical expectation, or an expectation could not be computed."""
 

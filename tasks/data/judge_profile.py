@@ -4,8 +4,10 @@ An expectation that raised is not an expectation that failed: GX marks both ``su
 ``exception_info`` tells them apart, and an errored check stops the night whatever its severity.
 """
 
+import importlib
 import logging
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,13 @@ class Finding(Record):
 
 def imported() -> None:
     """Import Great Expectations: some seconds, which a process of its own takes while the checks run."""
-    import great_expectations
-    from great_expectations.checkpoint import actions
-
-    assert great_expectations
-    assert actions
+    main = sys.modules["__main__"]
+    if not hasattr(main, "__file__"):
+        # Great Expectations imports pyspark where it is installed, and pyspark 4.3 takes a process whose main module
+        # has neither file nor spec (a spawned one) for its own doctests, and ends it
+        main.__file__ = __file__
+    importlib.import_module("great_expectations")
+    importlib.import_module("great_expectations.checkpoint.actions")
 
 
 def judge_profile(profile: dict[str, Any], max_quarantined: float, docs: Path) -> list[Finding]:
@@ -46,7 +50,8 @@ def judge_profile(profile: dict[str, Any], max_quarantined: float, docs: Path) -
         raise DataBreach(
             f"the profile has no figure for {', '.join(missing)}", do="look at the snapshot and tasks/data/checks.py"
         )
-    import great_expectations as gx  # 10 seconds; this step only
+    imported()
+    import great_expectations as gx
     import pandas as pd
     from great_expectations.checkpoint.actions import UpdateDataDocsAction
 

@@ -4,9 +4,12 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
+
+from tasks.errors import WorkerEnded
 
 MOST = 8  # processes: each has its own copy of the libraries, a quarter of a GB, beside what it works on
 
@@ -28,7 +31,7 @@ def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool) -
         yield from map(function, listed)
         return
     # spawned: this process may hold threads (Prefect, DuckDB, Arrow), which a fork would leave locked
-    with ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with _explained(), ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
         waiting: list[Future[Done]] = []
         rest = iter(listed)
         try:
@@ -54,9 +57,22 @@ def aside(ready: Callable[[], object], *, heavy: bool) -> Iterator[Later]:
     if not heavy or len(os.sched_getaffinity(0)) < 2:
         yield partial
         return
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with _explained(), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         pool.submit(ready)
         try:
             yield lambda function, *given: pool.submit(function, *given).result
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise WorkerEnded(
+            "a process that reads or measures the night's data was ended from outside, which is what Linux does where "
+            "the memory is full",
+            do="look for `Out of memory` in the kernel's log; give the machine more memory, or lower "
+            "data.caps.line_bytes, and run the night again: what was measured is kept",
+        ) from error

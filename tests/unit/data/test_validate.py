@@ -1,6 +1,7 @@
 """validate: nothing is lost, a breach stops the night with its figure and bound, what can't be judged never passes."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +222,23 @@ def test_what_is_like_a_held_out_prompt_leaves_and_stops_no_night(source: Source
     asked = [f"{long} {word}" for word in WORDS]
     # whoever is not held out leaves, and no held-out row does
     assert {f"t{n}" for n, text in enumerate(asked) if text not in held} == set(left)
+
+
+@pytest.mark.slow  # another process imports Great Expectations
+@pytest.mark.parametrize("breach", [False, True])
+def test_what_a_process_beside_finds_is_what_is_found_here(
+    source: Source, breach: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if breach:
+        source.add(*(pair(f"c{n}", f"what about {word}", a, b) for n, (word, a, b) in enumerate(_contradictions(8))))
+    found = []
+    for rows in (10**6, 1):
+        monkeypatch.setattr("tasks.data.validate._HEAVY_ROWS", rows)
+        shutil.rmtree(source.folder / "kept", ignore_errors=True)
+        try:
+            one = source.validate()
+            found.append([one.train, one.house, one.quarantine, one.profile, one.warnings])
+        except DataBreach as error:
+            found.append([error.what, error.do])
+    assert found[0] == found[1]
+    assert breach == isinstance(found[0][0], str)

@@ -2,10 +2,12 @@
 
 import math
 import os
+import signal
 
 import pytest
 
-from tasks.data.workers import each
+from tasks.data.workers import aside, each
+from tasks.errors import DataBreach, WorkerEnded
 
 
 @pytest.mark.parametrize("heavy", [False, True])
@@ -24,3 +26,30 @@ def test_heavy_work_is_done_in_processes_of_its_own() -> None:
     # a file of /proc/self is another in every process
     assert os.getpid() not in {int(path) for path in each(os.readlink, ["/proc/self"] * 4, heavy=True)}
     assert {int(path) for path in each(os.readlink, ["/proc/self"], heavy=False)} == {os.getpid()}
+
+
+def test_a_process_that_is_killed_is_said_with_what_to_do() -> None:
+    with pytest.raises(WorkerEnded, match=r"(?s)memory is full.*run the night again"):
+        list(each(_killed, [1, 2], heavy=True))
+    with pytest.raises(WorkerEnded), aside(os.getpid, heavy=True) as later:
+        later(_killed, 1)()
+
+
+def _killed(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("heavy", [False, True])
+def test_what_is_done_aside_gives_its_result_or_its_error_when_it_is_asked_for(heavy: bool) -> None:
+    with aside(os.getpid, heavy=heavy) as later:
+        first, wrong, last = later(math.sqrt, 9.0), later(_breach, "rows"), later(math.sqrt, 16.0)
+        assert (first(), last()) == (3.0, 4.0)
+        with pytest.raises(DataBreach, match="no rows") as raised:
+            wrong()
+        assert raised.value.do == "look"
+        here = later(os.readlink, "/proc/self")
+        assert (int(here()) == os.getpid()) != heavy
+
+
+def _breach(name: str) -> None:
+    raise DataBreach(f"no {name}", do="look")
