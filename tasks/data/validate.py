@@ -21,6 +21,7 @@ from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
 from tasks.data.outputs import Masks, held_prompts, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
+from tasks.data.page_records import DataReport
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.served import read_served
 from tasks.data.session import Session, open_session
@@ -105,7 +106,7 @@ def make_preferences(
         n_house=n_house,
         n_held_out=n_held_out,
         n_quarantined=report.quarantined,
-        warnings=(*warnings, *_told(looked, found)),
+        warnings=(*warnings, *_told(looked, found), *_not_asked(report)),
     )
 
 
@@ -137,6 +138,17 @@ def _told(looked: Looked, found: Findings) -> list[str]:
             f"{worst['suite']} {worst['item']}; their rows are in quarantine"
         )
     return said
+
+
+def _not_asked(report: DataReport) -> list[str]:
+    """Where the step `sample` did not run (a plan): what it would add is in none of the figures."""
+    waiting = sum(flow.rows for flow in report.flows if flow.kind == "document")
+    if not waiting:
+        return []
+    return [
+        f"{waiting} question(s) of documents are not counted: a night asks the serving model first, and those that it "
+        "answers otherwise become pairs"
+    ]
 
 
 def tokenizer_digest(folder: Path) -> Digest:

@@ -1,6 +1,7 @@
 """validate: nothing is lost, a breach stops the night with its figure and bound, what can't be judged never passes."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from expectations.data import pairs
 from infra.store import Store
 from tasks.contracts import Preferences
 from tasks.data.judge_profile import Finding, judge_profile, stop_on_breach
-from tasks.data_spec import DataSpec
+from tasks.data_spec import DataSpec, SourceSpec
 from tasks.errors import DataBreach, SourceError
 from tests.conftest import write_pairs
 from tests.data_place import preferences_of, snapshot_of
@@ -242,3 +243,16 @@ def test_what_a_process_beside_finds_is_what_is_found_here(
             found.append([error.what, error.do])
     assert found[0] == found[1]
     assert breach == isinstance(found[0][0], str)
+
+
+def test_documents_that_nobody_was_asked_about_are_not_counted_and_that_is_said(source: Source) -> None:
+    words = ["red", "green", "blue", "cat", "dog"]
+    text = "".join(f"# What is {word}?\n\nwhat you want is a {word} box and a hot pan.\n\n" for word in words)
+    (source.folder.parent / "policy.md").write_text(text)
+    documents = SourceSpec(path=str(source.folder.parent / "policy.md"), kind="documents", form="titles")
+    snapshot = snapshot_of((str(source.file), documents), source.folder, source.store)
+    found = preferences_of(snapshot, DATA, source.tokenizer, [], source.folder, source.store)
+    assert found.n_train + found.n_held_out == 60
+    (said,) = [one for one in found.warnings if "documents" in one]
+    assert re.match(r"\d question\(s\) of documents are not counted: a night asks the serving model first", said)
+    assert not [one for one in source.validate().warnings if "documents" in one]
