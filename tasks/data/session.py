@@ -88,7 +88,7 @@ class Session:
         at = [(str(files[number].resolve()), self.first[number]) for number in numbers]
         self.raw.execute(f"CREATE OR REPLACE TEMP TABLE {name}_at (filename VARCHAR, first BIGINT)")
         self.raw.executemany(f"INSERT INTO {name}_at VALUES (?, ?)", at)
-        listed = ", ".join(f"'{path}'" for path, _ in at)
+        listed = ", ".join(f"'{path}'" for path in dict.fromkeys(path for path, _ in at))  # shards may share a file
         self.raw.execute(
             f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT a.first + f.file_row_number AS row, {columns} "
             f"FROM read_parquet([{listed}], filename = true, file_row_number = true) f "
