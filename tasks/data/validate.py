@@ -23,6 +23,7 @@ from tasks.data.outputs import Masks, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.session import Session, open_session
+from tasks.data.spark.engine import require
 from tasks.data.told import Judged, Looked, look, told
 from tasks.data_spec import DataSpec
 from tasks.parts import LINES, joined
@@ -34,6 +35,7 @@ class Where(NamedTuple):
     Attributes:
         kept: folder of what earlier nights computed.
         failed: folder where quarantine, report and Data Docs are left when the night stops here.
+        spark: master of the Spark that set checks and near-duplicates run on; None: DuckDB in this process.
     """
 
     store: Store
@@ -41,6 +43,7 @@ class Where(NamedTuple):
     failed: Path
     night: str
     recipe: str
+    spark: str | None = None
 
 
 def make_preferences(
@@ -55,14 +58,17 @@ def make_preferences(
 
     Raises:
         DataBreach: a critical expectation is breached, or one could not be computed.
+        EngineError: Spark is asked for, and is missing, doesn't start or fails.
     """
+    require(where.spark)
     store, shards = where.store, snapshot.shards
     features = _features(snapshot, data, tokenizer, where)
-    with tempfile.TemporaryDirectory() as name:
+    # a cluster's machines share HOME, and not this one's /tmp
+    with tempfile.TemporaryDirectory(dir=where.kept if where.spark else None) as name:
         folder = Path(name)
         facts = write_facts(shards, {one: features[one] for one in OF_FACTS}, store, folder)
         texts = {one: features[one] for one in OF_TEXTS}
-        with open_session(facts, folder, shards, texts, _limits(data), store) as session:
+        with open_session(facts, folder, shards, texts, _limits(data), store, where.spark) as session:
             asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
             items = _items(guarded, session.house(below(data.holdout), max_house))
             near_pairs = where.kept / "near" / where.recipe
