@@ -43,7 +43,7 @@ class Session:
         spark: Engine | None,
     ) -> None:
         self._connection, self._files, self._features, self._limits = connection, facts, features, limits
-        self._spark = spark
+        self._shards, self._spark = shards, spark
         self.facts: Table = connection.read_parquet([str(path) for path in facts], table_name="facts")
         self.raw: Any = connection.con
         self.first: list[int] = list(accumulate((shard.n_rows for shard in shards), initial=0))[:-1]
@@ -76,9 +76,11 @@ class Session:
         if self._spark is not None:
             signatures, rows = self._features["signatures"], self._features["rows"]
             known = {number: False for number in old} | {number: True for number in new}
-            return self._spark.near(
-                [Part(signatures[at], rows[at], self.first[at], is_new) for at, is_new in sorted(known.items())]
-            )
+            parts = [
+                Part(signatures[at], rows[at], self.first[at], self._shards[at].n_rows, is_new)
+                for at, is_new in sorted(known.items())
+            ]
+            return self._spark.near(parts)
         with self.parts("signatures", new, old) as (new_name, old_name):
             return find(self.raw, new_name, "texts", old=old_name)
 

@@ -63,8 +63,8 @@ def make_preferences(
     require(where.spark)
     store, shards = where.store, snapshot.shards
     features = _features(snapshot, data, tokenizer, where)
-    # a cluster's machines share HOME, and not this one's /tmp
-    with tempfile.TemporaryDirectory(dir=where.kept if where.spark else None) as name:
+    # a cluster's machines share HOME and not this one's /tmp; a killed night's goes when its folder does
+    with tempfile.TemporaryDirectory(dir=where.failed if where.spark else None) as name:
         folder = Path(name)
         facts = write_facts(shards, {one: features[one] for one in OF_FACTS}, store, folder)
         texts = {one: features[one] for one in OF_TEXTS}

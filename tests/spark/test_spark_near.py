@@ -53,7 +53,7 @@ def both(
         paths = folder / f"signatures-{first}", folder / f"rows-{first}"
         pq.write_table(signed.slice(first, end - first), paths[0], compression="lz4")
         pq.write_table(whole.slice(first, end - first), paths[1], compression="zstd")
-        parts.append(Part(*paths, first, first >= n_old))
+        parts.append(Part(*paths, first, end - first, first >= n_old))
     signed = signed.append_column("row", pa.array(range(len(rows)), pa.int64()))
     texts = whole.append_column("row", pa.array(range(len(rows)), pa.int64()))
     with duckdb.connect() as connection:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ibis
 import pyarrow as pa
@@ -66,7 +67,9 @@ class Engine:
 
     def near(self, parts: Sequence[Part]) -> Found:
         """Near pairs with at least one new row."""
-        return near.find(self.spark, parts, self.folder)
+        folder = self.folder / f"near-{uuid4().hex[:8]}"
+        folder.mkdir()
+        return near.find(self.spark, parts, folder)
 
 
 def require(master: str | None) -> None:

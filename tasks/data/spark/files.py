@@ -12,12 +12,14 @@ class Part(NamedTuple):
         signatures: file of ``features.signatures``.
         rows: file of the rows themselves.
         first: number of its first row.
+        n_rows: how many it has.
         is_new: whether its rows are to be compared; two rows of other shards are not.
     """
 
     signatures: Path
     rows: Path
     first: int
+    n_rows: int
     is_new: bool
 
 

@@ -17,6 +17,7 @@ from tasks.data.spark.files import Part, numbered, read
 from tasks.data.spark.on_executors import PROVEN, SHINGLED, prove, shingle
 from tasks.data.words import TEXTS
 
+ROWS_HASHED = 5_000  # by one task: some seconds, as hashing is most of the work
 PLACES = 1 << 30  # shingles are hashed to so many; below MinHashLSH's prime, 2,038,074,743
 
 
@@ -39,7 +40,8 @@ def find(
     texts = numbered(spark, [(part.rows, part.first, part.is_new) for part in parts], *TEXTS).drop("is_new")
     texts.createOrReplaceTempView("near_texts")
     _collapse(spark)
-    _kept(spark, _members(_hashed(spark)), "near_members", folder)
+    tasks = 1 + sum(part.n_rows for part in parts) // ROWS_HASHED
+    _kept(spark, _members(_hashed(spark, tasks)), "near_members", folder)
     _kept(spark, spark.sql(_met(threshold, most_compared)), "near_candidates", folder)
     proven = spark.sql(_TEXTS_OF_CANDIDATES).mapInArrow(functools.partial(prove, threshold=threshold), PROVEN)
     _kept(spark, proven, "near_pairs", folder)
@@ -72,12 +74,12 @@ def _collapse(spark: Any) -> None:
     ).createOrReplaceTempView("near_rows")
 
 
-def _hashed(spark: Any) -> Any:
+def _hashed(spark: Any, tasks: int) -> Any:
     """Each row of ``near_rows`` and its bands: one line a band."""
     from pyspark.ml.feature import HashingTF, MinHashLSH  # pyright: ignore[reportMissingImports]  an extra
 
     frame = spark.sql(f"SELECT r.*, {', '.join(TEXTS)} FROM near_rows r JOIN near_texts USING (row)")
-    frame = frame.mapInArrow(shingle, SHINGLED)
+    frame = frame.repartition(tasks).mapInArrow(shingle, SHINGLED)
     for number, part in enumerate(("prompt", "answers")):
         # each shingle a place: only whether it is there counts
         folded = HashingTF(inputCol=part, outputCol=f"{part}_set", numFeatures=PLACES, binary=True).transform(frame)
