@@ -7,6 +7,7 @@ Settings say where things are, never what to train: they are not part of any dig
 import ipaddress
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,6 +68,12 @@ class Settings(BaseSettings):
     s3_endpoint: str | None = Field(
         None,
         description="S3 server of `s3://` places, e.g. `https://host:8333`; unset: Amazon's. Keys: as boto3 finds them",
+    )
+    spark_master: str | None = Field(
+        None,
+        pattern=r"^(local|spark://|yarn|k8s://)",
+        description="Spark that the data's set checks and near-duplicates run on, e.g. `local[*]` or "
+        "`spark://host:7077`; unset: DuckDB in this process ([when to switch](guides/spark.md))",
     )
     keep_nights_days: int = Field(
         400,
@@ -184,6 +191,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PYTHONUNBUFFERED": "1",
+        # Spark's executors would take the first `python3` of their PATH
+        "PYSPARK_PYTHON": os.environ.get("PYSPARK_PYTHON", sys.executable),
     }
     if api := prefect_api_url(settings):
         variables["PREFECT_API_URL"] = api

@@ -25,6 +25,10 @@ class DataBreach(NightshiftError):
     """The data as a whole fails a critical expectation, or an expectation could not be computed."""
 
 
+class EngineError(NightshiftError):
+    """What the data's checks are to run on is missing, doesn't start or fails."""
+
+
 class MaskError(NightshiftError):
     """Personal data can't be masked as asked."""
 

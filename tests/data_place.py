@@ -24,13 +24,18 @@ def snapshot_of(sources: Iterable[str | SourceSpec], folder: Path, store: Store)
 
 
 def preferences_of(
-    snapshot: Snapshot, data: DataSpec, tokenizer: Path, gate: Iterable[str], folder: Path, store: Store
+    snapshot: Snapshot,
+    data: DataSpec,
+    tokenizer: Path,
+    gate: Iterable[str],
+    folder: Path,
+    store: Store,
+    spark: str | None = None,
 ) -> Preferences:
-    """Validate; ``gate``: prompts of the gate's items. ``folder`` is the night's, too."""
+    """Validate; ``gate``: prompts of the gate's items. ``folder`` is the night's, too. ``spark``: a Spark master."""
     guarded = [{"suite": "safety", "item": f"item-{n}", "text": text, "is_prompt": True} for n, text in enumerate(gate)]
-    return make_preferences(
-        snapshot, data, tokenizer, guarded, 1000, Where(store, folder / "kept", folder, "a-night", "shop")
-    )
+    where = Where(store, folder / "kept", folder, "a-night", "shop", spark)
+    return make_preferences(snapshot, data, tokenizer, guarded, 1000, where)
 
 
 __all__ = ["Forgotten", "place_in", "preferences_of", "snapshot_of"]

@@ -37,6 +37,8 @@ HOMES = {
     "ibis": ("tasks/data/",),
     "duckdb": ("tasks/data/",),
     "pandas": ("tasks/data/",),
+    "pyspark": ("tasks/data/spark/",),
+    "py4j": ("tasks/data/spark/",),
     "pyarrow": ("tasks/data/",),
     "tokenizers": ("tasks/data/",),
     "lxml": ("tasks/data/documents/",),

@@ -144,6 +144,16 @@ SET_CHECKS: dict[str, SetCheck] = {
 CHECKS = (*ROW_CHECKS, *FACT_CHECKS, *SET_CHECKS)
 
 
+def with_marks(facts: Table, marks: Table, gate_keys: Table) -> Table:
+    """Facts, with what was found of rows in the light of all others."""
+    names = [name for name in marks.columns if name != "row"]
+    joined = facts.left_join(marks, "row")
+    joined = joined.mutate(**{name: joined[name].fill_null(False) for name in names}).drop("row_right")
+    known = gate_keys.distinct().mutate(in_gate=True)
+    joined = joined.left_join(known, "prompt_key")
+    return joined.mutate(in_gate=joined.in_gate.fill_null(False)).drop("prompt_key_right")
+
+
 def sound(t: Table, limits: Limits) -> Table:
     """Facts of the rows that fail no check of their own: who leaves anyhow turns nobody else out."""
     fails: Column = functools.reduce(operator.or_, (t[name] for name in ROW_CHECKS))
@@ -215,7 +225,7 @@ def profile(flagged: Table) -> Table:
     """One row of figures: what Great Expectations judges."""
     passed = ~flagged.fails
     pairs = passed & (flagged.kind == "pair")
-    longer = (flagged.chosen_length > flagged.rejected_length).ifelse(1.0, 0.0)
+    longer: Column = flagged.chosen_length > flagged.rejected_length  # not 1.0 or 0.0: Spark's are decimals of a digit
     personal: Column = functools.reduce(operator.or_, (flagged[f"has_{name}"] for name in PERSONAL))
     answer_tokens: Column = ibis.greatest(flagged.chosen_tokens, flagged.rejected_tokens)
     return flagged.aggregate(

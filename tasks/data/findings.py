@@ -152,8 +152,7 @@ def _near_pairs(session: Session, shards: Sequence[Shard], store: Store, kept: P
     new = [number for number in range(len(digests)) if number not in set(old)]
     pairs, skipped = near.PAIRS.empty_table(), 0
     if new:
-        with session.parts("signatures", new, old) as (new_name, old_name):
-            found = near.find(session.raw, new_name, "texts", old=old_name)
+        found = session.near(new, old)
         pairs, skipped = found.pairs, found.skipped
     if known is not None:
         pairs = pa.concat_tables([_numbered(known, digests, session, store).cast(near.PAIRS), pairs])

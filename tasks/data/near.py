@@ -82,7 +82,7 @@ def find(
         hot, skipped = _meet(connection, old is not None, most_compared, threshold)
         near = list(_verify(connection, texts, threshold))
         connection.register("near_pairs", pa.concat_tables([PAIRS.empty_table(), *near]))
-        pairs = connection.sql(_WITH_COPIES).to_arrow_table().cast(PAIRS)
+        pairs = connection.sql(WITH_COPIES).to_arrow_table().cast(PAIRS)
         return Found(pairs, _number(connection, "SELECT count(*) FROM near_candidates"), hot, skipped)
     finally:
         connection.unregister("near_pairs")
@@ -217,8 +217,9 @@ def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     return connection.execute(query).fetchall()[0][0]  # all: a result left half read blocks its connection
 
 
-# a copy is near to what its first is near to, the other way round if it is swapped; two old rows are no finding
-_WITH_COPIES = """
+# in DuckDB and in Spark: a copy is near to what its first is near to, the other way round if it is swapped; two old
+# rows are no finding
+WITH_COPIES = """
     WITH firsts AS (SELECT a, b, relation = 'duplicate' AS straight, similarity FROM near_pairs),
     found AS (
         SELECT a, b, straight, similarity FROM firsts

@@ -1,8 +1,8 @@
-"""One DuckDB for a night's set checks, on disk: what doesn't fit its memory is spilled."""
+"""One DuckDB for a night's set checks, on disk: what doesn't fit its memory is spilled. Or Spark for the largest."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ import pyarrow as pa
 
 from infra.store import Blob, Store
 from tasks.contracts import Shard
-from tasks.data.checks import CHECKS, Limits, flags, profile, sound
+from tasks.data.checks import CHECKS, Limits, flags, profile, sound, with_marks
+from tasks.data.near import Found, find
+from tasks.data.spark.engine import Engine, open_spark
+from tasks.data.spark.files import Part
 
 MEMORY = "1GB"
 
@@ -34,12 +37,15 @@ class Session:
     def __init__(
         self,
         connection: Any,
-        facts: Table,
+        facts: Sequence[Path],
         shards: Sequence[Shard],
         features: dict[str, list[Path]],
         limits: Limits,
+        spark: Engine | None,
     ) -> None:
-        self._connection, self.facts, self._features, self._limits = connection, facts, features, limits
+        self._connection, self._files, self._features, self._limits = connection, facts, features, limits
+        self._shards, self._spark = shards, spark
+        self.facts: Table = connection.read_parquet([str(path) for path in facts], table_name="facts")
         self.raw: Any = connection.con
         self.first: list[int] = list(accumulate((shard.n_rows for shard in shards), initial=0))[:-1]
         self.flagged: Table = None
@@ -51,13 +57,33 @@ class Session:
             marks: ``row`` and one boolean column for each finding (``tasks.data.findings``).
             gate_keys: keys of the prompts of the gate's items.
         """
-        marks_ = self._connection.create_table("marks", ibis.memtable(marks))
         keys = pa.table({"prompt_key": pa.array(sorted(set(gate_keys)), pa.int64())})
+        if self._spark is not None:
+            files, figures = self._spark.flag(self._files, marks, keys, self._flags)
+            self.flagged = self._connection.read_parquet([str(path) for path in files], table_name="flagged")
+            return figures
+        marks_ = self._connection.create_table("marks", ibis.memtable(marks))
         known = self._connection.create_table("gate_keys", ibis.memtable(keys))
-        found = with_marks(self.facts, marks_, known)
         # in the rows' order, so that one shard's flags lie together
-        self.flagged = self._connection.create_table("flagged", flags(found, self._limits).order_by("row"))
+        found = self._flags(self.facts, marks_, known).order_by("row")
+        self.flagged = self._connection.create_table("flagged", found)
         return profile(self.flagged).to_pyarrow().to_pylist()[0]
+
+    def _flags(self, facts: Table, marks: Table, gate_keys: Table) -> Table:
+        return flags(with_marks(facts, marks, gate_keys), self._limits)
+
+    def near(self, new: Sequence[int], old: Sequence[int]) -> Found:
+        """Near pairs with at least one row of the new shards."""
+        if self._spark is not None:
+            signatures, rows = self._features["signatures"], self._features["rows"]
+            known = {number: False for number in old} | {number: True for number in new}
+            parts = [
+                Part(signatures[at], rows[at], self.first[at], self._shards[at].n_rows, is_new)
+                for at, is_new in sorted(known.items())
+            ]
+            return self._spark.near(parts)
+        with self.parts("signatures", new, old) as (new_name, old_name):
+            return find(self.raw, new_name, "texts", old=old_name)
 
     def of_shard(self, number: int) -> pa.Table:
         """Flags of one shard's rows, in their order."""
@@ -104,7 +130,7 @@ class Session:
         at = [(str(files[number].resolve()), self.first[number]) for number in numbers]
         self.raw.execute(f"CREATE OR REPLACE TEMP TABLE {name}_at (filename VARCHAR, first BIGINT)")
         self.raw.executemany(f"INSERT INTO {name}_at VALUES (?, ?)", at)
-        listed = ", ".join(f"'{path}'" for path, _ in at)
+        listed = ", ".join(f"'{path}'" for path in dict.fromkeys(path for path, _ in at))  # shards may share a file
         self.raw.execute(
             f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT a.first + f.file_row_number AS row, {columns} "
             f"FROM read_parquet([{listed}], filename = true, file_row_number = true) f "
@@ -121,16 +147,6 @@ class Session:
         yield f"{name}_new", f"{name}_old" if old else None
 
 
-def with_marks(facts: Table, marks: Table, gate_keys: Table) -> Table:
-    """Facts, with what was found of rows in the light of all others."""
-    names = [name for name in marks.columns if name != "row"]
-    joined = facts.left_join(marks, "row")
-    joined = joined.mutate(**{name: joined[name].fill_null(False) for name in names}).drop("row_right")
-    known = gate_keys.distinct().mutate(in_gate=True)
-    joined = joined.left_join(known, "prompt_key")
-    return joined.mutate(in_gate=joined.in_gate.fill_null(False)).drop("prompt_key_right")
-
-
 @contextmanager
 def open_session(
     facts: Sequence[Path],
@@ -139,25 +155,26 @@ def open_session(
     features: dict[str, list[Blob]],
     limits: Limits,
     store: Store,
+    spark: str | None = None,
 ) -> Iterator[Session]:
     """A session over the facts' files, with its database in ``folder``.
 
     Args:
         features: for each feature that isn't among the facts, a file a shard.
+        spark: master of the Spark that flags rows and looks for near ones; None: DuckDB does.
     """
     connection = ibis.duckdb.connect(folder / "night.duckdb")
-    try:
+    with ExitStack() as ending:
+        ending.callback(connection.disconnect)
         raw = connection.con
         raw.execute(f"SET memory_limit = '{MEMORY}'")
         raw.execute(f"SET temp_directory = '{folder / 'spilled'}'")
         raw.execute("SET preserve_insertion_order = false")
-        table = connection.read_parquet([str(path) for path in facts], table_name="facts")
         paths = {name: [store.path(blob.digest_) for blob in blobs] for name, blobs in features.items()}
-        session = Session(connection, table, shards, paths, limits)
-        connection.create_view("sound", sound(table, limits))
-        rows = [store.path(shard.rows.digest_) for shard in shards]
-        session.add_view("texts", "f.prompt_text, f.chosen_text, f.rejected_text", rows)
+        paths["rows"] = [store.path(shard.rows.digest_) for shard in shards]
+        engine = ending.enter_context(open_spark(spark, folder)) if spark else None
+        session = Session(connection, facts, shards, paths, limits, engine)
+        connection.create_view("sound", sound(session.facts, limits))
+        session.add_view("texts", "f.prompt_text, f.chosen_text, f.rejected_text", paths["rows"])
         session.add_view("grams", "f.grams, f.prompt", paths["ngrams"])
         yield session
-    finally:
-        connection.disconnect()

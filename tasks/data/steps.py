@@ -54,6 +54,6 @@ def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suit
     """Quarantine bad rows, judge the whole, split pairs and house items; a critical breach stops the night."""
     store = place.store()
     guarded = json.loads(store.read_bytes(suites.guarded))
-    where = Where(store, _kept(), Path(night.folder), night.name, recipe.name)
+    where = Where(store, _kept(), Path(night.folder), night.name, recipe.name, place.settings().spark_master)
     with tokenizer_files(base.base, store) as tokenizer:
         return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)

@@ -25,6 +25,7 @@ from tasks.data.page_records import DataReport
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.served import read_served
 from tasks.data.session import Session, open_session
+from tasks.data.spark.engine import require
 from tasks.data.told import Judged, Looked, look, sample, told
 from tasks.data.workers import aside
 from tasks.data_spec import DataSpec
@@ -39,6 +40,7 @@ class Where(NamedTuple):
     Attributes:
         kept: folder of what earlier nights computed.
         failed: folder where quarantine, report and Data Docs are left when the night stops here.
+        spark: master of the Spark that set checks and near-duplicates run on; None: DuckDB in this process.
     """
 
     store: Store
@@ -46,6 +48,7 @@ class Where(NamedTuple):
     failed: Path
     night: str
     recipe: str
+    spark: str | None = None
 
 
 def make_preferences(
@@ -60,25 +63,25 @@ def make_preferences(
 
     Raises:
         DataBreach: a critical expectation is breached, or one could not be computed.
+        EngineError: Spark is asked for, and is missing, doesn't start or fails.
     """
+    require(where.spark)
     store, shards = where.store, snapshot.shards
-    with aside(imported, heavy=snapshot.n_rows > _HEAVY_ROWS) as later, tempfile.TemporaryDirectory() as name:
+    # a cluster's machines share HOME and not this one's /tmp; a killed night's goes when its folder does
+    place = where.failed if where.spark else None
+    with aside(imported, heavy=snapshot.n_rows > _HEAVY_ROWS) as later, tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         features = _features(snapshot, data, tokenizer, where)
         facts = facts_of(shards, {one: features[one] for one in OF_FACTS}, store, where.kept)
         texts = {one: features[one] for one in OF_TEXTS}
-        with open_session(facts, folder, shards, texts, _limits(data), store) as session:
+        with open_session(facts, folder, shards, texts, _limits(data), store, where.spark) as session:
             before = baseline(where.kept, where.recipe, snapshot)
             served = None if snapshot.served is None else read_served(snapshot.served, store)
             against = (before and before.marginals, served and served.marginals)
             # most of these will pass: who has looked at them knows what the look at those that did will ask
             later(look, sample(session, shards, store, of="sound"), *against)
-            asked = [prompt_key(one["text"]) for one in guarded if one["is_prompt"]]
-            held = session.house(below(data.holdout), max_house)
-            items = _items(guarded, held["row"].to_pylist(), held_prompts(shards, held, store, where.kept))
-            near_pairs = where.kept / "near" / where.recipe
-            found = find(session, shards, items, below(data.holdout), store, near_pairs)
-            profile = session.flag(found.marks, asked)
+            found = _found(session, snapshot, data, guarded, max_house, where)
+            profile = session.flag(found.marks, [prompt_key(one["text"]) for one in guarded if one["is_prompt"]])
             look_ = later(look, sample(session, shards, store, of="flagged"), *against)
             quarantine = _quarantine(snapshot, session, where)
             masks = Masks(data.personal, mask_key(where.kept), features["personal"])
@@ -91,9 +94,9 @@ def make_preferences(
             docs = store.put_tree(site_folder(folder / "docs"))
             judged = Judged(tuple(findings), looked, found, before, served, n_house)
             report = told(session, snapshot, data, judged, where.night, where.recipe, store)
-            page = store.put_bytes(data_page(report).encode(), "text/html")
-            leave_for_reading(where.failed, store, docs, quarantine, page)
-            warnings = stop_on_breach(findings)
+    page = store.put_bytes(data_page(report).encode(), "text/html")
+    leave_for_reading(where.failed, store, docs, quarantine, page)
+    warnings = stop_on_breach(findings)
     accept(where.kept, where.recipe, snapshot, looked.marginals)
     return Preferences(
         train=train,
@@ -124,6 +127,17 @@ def _features(snapshot: Snapshot, data: DataSpec, tokenizer: Path, where: Where)
         name: measure(name, snapshot.shards, *given.get(name, ((), None)), where.store, where.kept)
         for name in (*OF_FACTS, *OF_TEXTS)
     }
+
+
+def _found(
+    session: Session, snapshot: Snapshot, data: DataSpec, guarded: list[dict[str, Any]], max_house: int, where: Where
+) -> Findings:
+    """What rows are in the light of each other, of the gate's items and of those that the house suite will have."""
+    held = session.house(below(data.holdout), max_house)
+    prompts = held_prompts(snapshot.shards, held, where.store, where.kept)
+    items = _items(guarded, held["row"].to_pylist(), prompts)
+    near_pairs = where.kept / "near" / where.recipe
+    return find(session, snapshot.shards, items, below(data.holdout), where.store, near_pairs)
 
 
 def _told(looked: Looked, found: Findings) -> list[str]:

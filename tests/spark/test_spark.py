@@ -10,12 +10,21 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from tasks.data.checks import CHECKS, FACT_CHECKS, PERSONAL, ROW_CHECKS, SET_CHECKS, Limits, flags, row_flags
+from tasks.data.checks import (
+    CHECKS,
+    FACT_CHECKS,
+    PERSONAL,
+    ROW_CHECKS,
+    SET_CHECKS,
+    Limits,
+    flags,
+    row_flags,
+    with_marks,
+)
 from tasks.data.features.rows import COLUMNS as READ
 from tasks.data.kinds.build import build
 from tasks.data.records import Broken, Record
 from tasks.data.rows import Rows
-from tasks.data.session import with_marks
 
 pytestmark = pytest.mark.spark
 

@@ -195,6 +195,16 @@ def test_of_near_duplicates_the_older_stays_in_whichever_night_and_source_they_c
     assert reasons() == {}  # who is near to nobody any more comes back
 
 
+def test_of_two_sources_that_say_the_same_the_first_one_s_rows_stay(source: Source) -> None:
+    """Their shards share one file of signatures: no row may be near to itself."""
+    copy = source.folder / "z-copy.jsonl"
+    copy.write_text(source.file.read_text().replace("pair-", "copy-"))
+    snapshot = snapshot_of((str(source.file), str(copy)), source.folder, source.store)
+    found = preferences_of(snapshot, DATA, source.tokenizer, (), source.folder, source.store)
+    left = {(row["id"], *row["reasons"]) for row in source.lines(found.quarantine)}
+    assert left == {(f"copy-{number}", "duplicate_pair") for number in range(60)}
+
+
 def test_data_is_compared_with_the_night_before_and_a_night_that_stops_is_nobody_s_measure(source: Source) -> None:
     page = source.folder / "data.html"
     source.validate()
