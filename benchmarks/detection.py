@@ -2,6 +2,7 @@
 
     python benchmarks/detection.py              # about 50,000 rows
     python benchmarks/detection.py --seed 7 --rows 10000
+    python benchmarks/detection.py --spark local[2]     # near-duplicates by Spark's MinHashLSH instead
 
 The texts are random words; a third of the answers has canned text around it. Planted among them:
 
@@ -22,6 +23,7 @@ import itertools
 import json
 import random
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,9 +34,13 @@ sys.path.insert(0, str(ROOT))
 import duckdb  # noqa: E402
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
 
+from infra.settings import Settings, apply_environment  # noqa: E402
 from tasks.data import graph, leakage, near  # noqa: E402
 from tasks.data.features import ngrams, signatures  # noqa: E402
+from tasks.data.spark.engine import open_spark  # noqa: E402
+from tasks.data.spark.files import Part  # noqa: E402
 from tasks.data.words import TEXTS, hash_sequences, parts, spell, words_of  # noqa: E402
 
 Row = tuple[str, str, str]
@@ -175,6 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=20261126)
+    parser.add_argument("--spark", help="the Spark master that looks for near-duplicates")
     arguments = parser.parse_args()
     planted = plant(Writer(arguments.seed), arguments.rows)
     columns = {name: pa.array([row[at] for row in planted.rows]) for at, name in enumerate(TEXTS)}
@@ -186,13 +193,30 @@ def main() -> None:
     with duckdb.connect() as connection:
         for name, table in (("texts", texts), ("signed", signed), ("prints", prints)):
             connection.register(name, table)
-        found = _timed(speeds, "near", n, lambda: near.find(connection, "signed", "texts"))
+        if arguments.spark:
+            found = _on_spark(arguments.spark, signed.drop_columns("row"), texts)
+        else:
+            found = _timed(speeds, "near", n, lambda: near.find(connection, "signed", "texts"))
         leaks = leakage.find(connection, "prints", "texts", pa.Table.from_pylist(planted.items))
     cycles = graph.judge(_edges(texts)).leaving
     counts = {kind: len(pairs) for kind, pairs in planted.pairs.items()}
     counts |= {"copies": len(planted.copies), "cyclic": len(planted.cyclic), "leaked": len(planted.leaked)}
     result = {"rows": n, "seed": arguments.seed, "planted": counts} | _judged(planted, found, leaks, cycles)
     print(json.dumps(result | {"candidates": found.candidates, "skipped": found.skipped, "rows_per_s": speeds}))
+
+
+def _on_spark(master: str, signed: pa.Table, texts: pa.Table) -> near.Found:
+    """Near-duplicates on Spark, of the same rows in shards of 10,000."""
+    with tempfile.TemporaryDirectory() as name:
+        apply_environment(Settings(home=Path(name) / "home"))  # pyright: ignore[reportCallIssue]
+        shards = []
+        for first in range(0, len(texts), 10_000):
+            files = [Path(name) / f"{kind}-{first}" for kind in ("signatures", "rows")]
+            for file, table in zip(files, (signed, texts), strict=True):
+                pq.write_table(table.slice(first, 10_000), file)
+            shards.append(Part(files[0], files[1], first, min(10_000, len(texts) - first), True))
+        with open_spark(master, Path(name)) as engine:
+            return engine.near(shards)
 
 
 def _edges(texts: pa.Table) -> pa.Table:

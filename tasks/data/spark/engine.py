@@ -113,8 +113,9 @@ def open_spark(master: str, folder: Path) -> Iterator[Engine]:
         yield Engine(spark, work)
     except (PySparkException, Py4JError) as error:
         doing = "start" if spark is None else "do what it was asked"
+        said = " ".join(str(error).split("\n")[:2])  # of Java's errors the second line has the cause
         raise EngineError(
-            f"Spark ({SETTING}={master!r}) could not {doing}: {str(error).strip().splitlines()[0]:.500}",
+            f"Spark ({SETTING}={master!r}) could not {doing}: {said:.500}",
             do="look at Spark's own lines above (it needs Java 17; its machines this checkout, its packages and HOME), "
             f"or unset {SETTING} to check in DuckDB",
         ) from error

@@ -17,7 +17,7 @@ from tasks.data.spark.files import Part, numbered, read
 from tasks.data.spark.on_executors import PROVEN, SHINGLED, prove, shingle
 from tasks.data.words import TEXTS
 
-ROWS_HASHED = 5_000  # by one task: some seconds, as hashing is most of the work
+ROWS_HASHED = 5_000  # by one task: a second or two, so that few rows keep many cores busy
 PLACES = 1 << 30  # shingles are hashed to so many; below MinHashLSH's prime, 2,038,074,743
 
 
