@@ -91,7 +91,7 @@ def checked(folder: str, shards: int, master: str | None) -> Figures:
     from infra.store import Blob, Store
     from tasks.contracts import Snapshot
     from tasks.data.checks import CHECKS, PERSONAL, Limits
-    from tasks.data.facts import write_facts
+    from tasks.data.facts import facts_of
     from tasks.data.near import leaving
     from tasks.data.session import open_session
     from tasks.data.validate import OF_FACTS, OF_TEXTS
@@ -109,7 +109,7 @@ def checked(folder: str, shards: int, master: str | None) -> Figures:
     )
     store = Store(root / "store")
     with tempfile.TemporaryDirectory(dir=root) as name:
-        facts = write_facts(some, {one: features[one] for one in OF_FACTS}, store, Path(name))
+        facts = facts_of(some, {one: features[one] for one in OF_FACTS}, store, Path(name))
         clock = _Clock()
         texts = {one: features[one] for one in OF_TEXTS}
         with open_session(facts, Path(name), some, texts, limits, store, master) as session:

@@ -109,6 +109,7 @@ def facts_of(rows: pa.Table) -> pa.Table:
         name: rows[name] for name in ("id", "kind", "label", "prompt_key", "chosen_key", "rejected_key")
     }
     columns |= {"row": pa.array(range(count), pa.int64()), "at": pa.nulls(count, pa.timestamp("us"))}
+    columns |= {"shard": pa.array([0] * count, pa.int32()), "place": pa.array(range(count), pa.int32())}
     columns |= {
         f"{part}_tokens": pa.array([pick.randrange(25) for _ in range(count)], pa.int64())
         for part in ("prompt", "chosen", "rejected")
