@@ -9,10 +9,10 @@ it is named, and no row leaves for it.
 from collections import Counter
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
+from tasks.data.connection import Connection
 from tasks.data.features.ngrams import RUN, winnowed
 from tasks.data.words import (
     TEXTS,
@@ -83,9 +83,7 @@ class _Index(NamedTuple):
     items: Places
 
 
-def find(
-    connection: duckdb.DuckDBPyConnection, rows: str, texts: str, items: pa.Table, *, common: int = COMMON
-) -> Leaks:
+def find(connection: Connection, rows: str, texts: str, items: pa.Table, *, common: int = COMMON) -> Leaks:
     """Rows that share text with items.
 
     Args:
@@ -134,7 +132,7 @@ def _index(portions: list[Words], owners: Places) -> _Index:
 
 
 def _runs(
-    connection: duckdb.DuckDBPyConnection, rows: str, texts: str, prints: list[Hashes], index: _Index, common: int
+    connection: Connection, rows: str, texts: str, prints: list[Hashes], index: _Index, common: int
 ) -> tuple[Places, Places, int]:
     """Pairs (row, item) that share a run, pairs (row, run) of common runs, and how many rows were looked at."""
     grams = np.unique(np.concatenate(prints or [np.zeros(0, np.uint64)])).view(np.int64)
@@ -174,7 +172,7 @@ def _looked_up(part: pa.Table, index: _Index, common: int) -> tuple[Places, Plac
     return np.unique(found, axis=0), np.stack((row[~told], run[~told]), axis=1)
 
 
-def _prompts(connection: duckdb.DuckDBPyConnection, rows: str, keys: Hashes, owners: Places, asked: Flags) -> Places:
+def _prompts(connection: Connection, rows: str, keys: Hashes, owners: Places, asked: Flags) -> Places:
     """Pairs (row, item) of one prompt."""
     connection.register("leak_prompts", pa.table({"prompt": keys[asked].view(np.int64), "item": owners[asked]}))
     try:

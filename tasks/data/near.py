@@ -8,10 +8,10 @@ name, so that what doesn't fit into memory lies in its temporary folder; texts a
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
+from tasks.data.connection import Connection
 from tasks.data.features.signatures import BANDS
 from tasks.data.jaccard import Sets, relations
 from tasks.data.words import TEXTS
@@ -61,7 +61,7 @@ class Left(NamedTuple):
 
 
 def find(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     new: str,
     texts: str,
     *,
@@ -119,7 +119,7 @@ def leaving(pairs: pa.Table) -> list[Left]:
     return [left[row] for row in sorted(left)]
 
 
-def _collapse(connection: duckdb.DuckDBPyConnection, new: str, old: str | None) -> None:
+def _collapse(connection: Connection, new: str, old: str | None) -> None:
     """Rows of equal words are one: ``near_rows`` has the first of each, ``near_copies`` the others."""
     sources = f"SELECT *, true AS is_new FROM {new}" + (f" UNION ALL SELECT *, false FROM {old}" if old else "")
     connection.execute(
@@ -144,7 +144,7 @@ def _collapse(connection: duckdb.DuckDBPyConnection, new: str, old: str | None) 
     )
 
 
-def _meet(connection: duckdb.DuckDBPyConnection, has_old: bool, most: int, threshold: float) -> tuple[int, int]:
+def _meet(connection: Connection, has_old: bool, most: int, threshold: float) -> tuple[int, int]:
     """Fill ``near_candidates`` with the pairs that share a band and have sizes that may be alike; say what was
     skipped.
     """
@@ -187,7 +187,7 @@ def _members(band: str, has_old: bool) -> str:
         FROM near_rows WHERE {band} IN (SELECT {band} FROM near_rows {shared})"""
 
 
-def _verify(connection: duckdb.DuckDBPyConnection, texts: str, threshold: float) -> Iterator[pa.Table]:
+def _verify(connection: Connection, texts: str, threshold: float) -> Iterator[pa.Table]:
     """The candidates that are near indeed, portion by portion."""
     portions = connection.execute("SELECT DISTINCT portion FROM near_candidates ORDER BY portion").fetchall()
     for (portion,) in portions:
@@ -213,7 +213,7 @@ def _noting(rows: pa.RecordBatchReader, names: list[pa.ChunkedArray | pa.Array])
         yield pa.Table.from_batches([batch])
 
 
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+def _number(connection: Connection, query: str) -> int:
     return connection.execute(query).fetchall()[0][0]  # all: a result left half read blocks its connection
 
 

@@ -1,6 +1,7 @@
 """Near-duplicates and contradictions against all pairs compared one by one."""
 
 import functools
+import importlib
 import itertools
 import random
 from fractions import Fraction
@@ -269,3 +270,11 @@ def test_of_a_chain_the_direct_duplicates_of_a_kept_row_leave_and_no_others() ->
 def test_all_sides_of_a_contradiction_leave_and_what_says_the_same_as_a_side() -> None:
     pairs = pairs_of((1, 5, "duplicate"), (5, 7, "contradiction"), (1, 9, "duplicate"))
     assert leaving(pairs) == [Left(1, "contradiction", 5), Left(5, "contradiction", 7), Left(7, "contradiction", 5)]
+
+
+@pytest.mark.parametrize("module", ["near", "leakage", "session", "facts", "outputs", "told", "validate"])
+def test_no_signature_holds_a_type_of_duckdb(module: str) -> None:
+    """Or nanobind writes its leaks on the terminal, behind the night's summary."""
+    for function in vars(importlib.import_module(f"tasks.data.{module}")).values():
+        held = getattr(function, "__annotations__", {}) if callable(function) else {}
+        assert not [one for one in held.values() if "duckdb" in getattr(one, "__module__", "")], function
