@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from infra.digest import Record
+from infra.number_words import signed
 from tasks.data.intervals import Interval, mean, paired_difference, share
 from tasks.lm import language
 from tasks.lm.refusal import is_refusal
@@ -225,7 +226,8 @@ def _told(name: str, i: Interval) -> str:
         return f"the chosen answer is the longer one in {percent} of pairs that differ in length"
     if name in {"models", "languages"}:
         return f"chosen and rejected are of different {name} in {percent} of pairs where both are known"
-    points = f"{100 * i.value:+.1f} points (95 %: {100 * i.lower:+.1f} to {100 * i.upper:+.1f})"
+    value, lower, upper = (signed(100 * one, 1) for one in i)
+    points = f"{value} points (95 %: {lower} to {upper})"
     return f"{_CALLED[name]} in chosen against rejected answers: {points}"
 
 
