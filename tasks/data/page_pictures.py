@@ -171,7 +171,7 @@ def _drift_row(one: DriftFigure, across: Scale) -> str:
             line("chance", across.at(one.chance), MIDDLE + 6, across.at(one.chance), ROW - 2, value=one.chance)
         )
     said = f"{one.name}: PSI {one.psi:.3f}, by chance up to {one.chance:.3f}; {state.word}"
-    what = f"{one.n_now:,} tonight, {one.n_before:,} to compare with"
+    what = f"{one.n_now:,} tonight, {one.n_before:,} there"
     return _row(state.look, one.name, what, f"{state.mark} {state.word}", picture("forest-plot", ROW, said, *parts))
 
 
