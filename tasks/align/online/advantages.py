@@ -89,16 +89,9 @@ def value_loss(
     return Loss(_sum(loss, mask) / total, _sum((held_error > plain_error).float(), mask) / total)
 
 
-def kl_plain(logps: torch.Tensor, ref_logps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """log π − log ρ of each drawn token, nats: without bias an estimate of KL(π ‖ ρ), and the price of the token."""
+def kl_tokens(logps: torch.Tensor, ref_logps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """log π − log ρ of each drawn token, nats: without bias an estimate of KL(π ‖ ρ), and what the token pays for."""
     return _behind(logps - ref_logps, mask)
-
-
-def kl_positive(logps: torch.Tensor, ref_logps: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """ρ/π − 1 − log ρ/π of each drawn token, nats: without bias too, never negative, and of less variance
-    (Schulman 2020, "Approximating KL divergence", k3)."""
-    gap = _behind(ref_logps - logps, mask)
-    return gap.expm1() - gap
 
 
 def token_rewards(scores: torch.Tensor, kl: torch.Tensor, coefficient: float, mask: torch.Tensor) -> torch.Tensor:
@@ -127,6 +120,12 @@ def next_coefficient(coefficient: float, kl: float, target: float) -> float:
 def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over the answers' tokens."""
     return _sum(values, mask) / mask.sum().clamp_min(1)
+
+
+def explained(values: torch.Tensor, returns: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The share of the returns' variance that the values foresaw: 1 all of it, below 0 less than their mean would."""
+    spread = masked_mean((returns - masked_mean(returns, mask)) ** 2, mask)
+    return 1 - masked_mean((returns - values) ** 2, mask) / spread.clamp_min(_TINY)
 
 
 def _behind(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

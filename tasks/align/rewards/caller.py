@@ -115,11 +115,16 @@ class Worker:
 
 
 def verifiable(name: str, worker: Worker) -> Scored:
-    """A reward of the table, as TRL calls it; the rows' column ``truth`` where it needs one."""
+    """A reward of the table, as TRL calls it.
+
+    It reads the rows' column ``truth``: JSON text, because a column of a data set holds one type only.
+    """
     needs_truth = VERIFIERS[name].truth
 
-    def scored(prompts: list[Any], completions: list[Any], truth: list[Any] | None = None, **_: Any) -> list[float]:
-        truths = truth or [None] * len(prompts)
+    def scored(
+        prompts: list[Any], completions: list[Any], truth: list[str | None] | None = None, **_: Any
+    ) -> list[float]:
+        truths = [None if one is None else json.loads(one) for one in truth or [None] * len(prompts)]
         if needs_truth:
             _refuse_missing(name, prompts, truths)
         rows = zip(prompts, completions, truths, strict=True)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.align.online.advantages import (
+    explained,
     gae,
-    kl_plain,
-    kl_positive,
+    kl_tokens,
     masked_mean,
     next_coefficient,
     policy_loss,
@@ -122,22 +122,17 @@ def test_the_value_loss_is_the_larger_of_both_errors(columns: list[Rows], clip: 
 def test_the_divergence_a_token_is_that_of_its_log_probabilities(columns: list[Rows]) -> None:
     policy, reference = columns
     mask = mask_of(policy, 7)
-    plain = kl_plain(padded(policy, 7, 2.0), padded(reference, 7, -3.0), mask)
-    positive = kl_positive(padded(policy, 7, 2.0), padded(reference, 7, -3.0), mask)
-    pairs = list(zip(flat(policy), flat(reference), strict=True))
-    assert plain[mask == 1].tolist() == pytest.approx([p - q for p, q in pairs], abs=1e-5)
-    true = [math.exp(q) / math.exp(p) - 1 - math.log(math.exp(q) / math.exp(p)) for p, q in pairs]
-    assert positive[mask == 1].tolist() == pytest.approx(true, rel=1e-5, abs=1e-5)
-    assert float(plain[mask == 0].abs().sum() + positive[mask == 0].abs().sum()) == 0.0
+    found = kl_tokens(padded(policy, 7, 2.0), padded(reference, 7, -3.0), mask)
+    true = [math.log(math.exp(p) / math.exp(q)) for p, q in zip(flat(policy), flat(reference), strict=True)]
+    assert found[mask == 1].tolist() == pytest.approx(true, abs=1e-5)
+    assert float(found[mask == 0].abs().sum()) == 0.0
 
 
-def test_both_estimates_of_the_divergence_have_its_true_mean() -> None:
-    policy, reference = torch.tensor([0.5, 0.3, 0.2]).log(), torch.tensor([0.2, 0.3, 0.5]).log()
-    true = float((policy.exp() * (policy - reference)).sum())
-    one = torch.ones(1, 3)
-    for estimate in (kl_plain, kl_positive):
-        tokens = estimate(policy[None], reference[None], one)
-        assert float((tokens * policy.exp()).sum()) == pytest.approx(true, abs=1e-6)
+def test_what_the_values_foresaw_is_one_for_true_ones_and_nothing_for_their_mean() -> None:
+    returns, mask = torch.tensor([[1.0, 2.0, 99.0], [3.0, 4.0, 5.0]]), torch.tensor([[1, 1, 0], [1, 1, 1]])
+    assert float(explained(returns, returns, mask)) == 1.0
+    assert float(explained(torch.full((2, 3), 3.0), returns, mask)) == pytest.approx(0.0, abs=1e-6)
+    assert float(explained(-returns, returns, mask)) < 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -217,7 +212,7 @@ def test_padding_changes_nothing_however_much_of_it_and_whatever_it_is(
         advantages, returns = gae(c, d, mask, 0.9, 0.8)
         results.append(
             [
-                *(one[mask == 1].tolist() for one in (advantages, returns, whiten(c, mask), kl_positive(a, b, mask))),
+                *(one[mask == 1].tolist() for one in (advantages, returns, whiten(c, mask), kl_tokens(a, b, mask))),
                 float(policy_loss(a, b, c, mask, 0.2, mask.sum()).value),
                 float(value_loss(a, b, c, mask, 0.2, mask.sum()).value),
                 float(masked_mean(a, mask)),

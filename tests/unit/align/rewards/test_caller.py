@@ -1,5 +1,6 @@
 """Rewards as a trainer asks for them: one finite number an answer, or an error that names reward and prompt."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,11 @@ PROMPTS = [[{"role": "user", "content": "How much is 40 and 2?"}], [{"role": "us
 ANSWERS = [[{"role": "assistant", "content": "42"}], [{"role": "assistant", "content": "3"}]]
 # a pattern whose search takes 2^n steps: a real verifier that hangs, on one unlucky answer
 HANGS = {"type": "string", "pattern": "^(a+)+$"}
+
+
+def texts(*truths: Any) -> list[str]:
+    """A column of truths."""
+    return [json.dumps(truth) for truth in truths]
 
 
 @pytest.fixture
@@ -37,41 +43,41 @@ class Model:
 
 def test_a_batch_earns_a_number_each_and_its_name_is_the_rewards(worker: Worker) -> None:
     reward = verifiable("exact_number", worker)
-    assert reward(prompts=PROMPTS, completions=ANSWERS, truth=[42, 2], id=["a", "b"]) == [1.0, 0.0]
+    assert reward(prompts=PROMPTS, completions=ANSWERS, truth=texts(42, 2), id=["a", "b"]) == [1.0, 0.0]
     assert reward.__name__ == "exact_number"
     assert verifiable("length_penalty", worker)(prompts=PROMPTS, completions=["42", "3"]) == [0.0, 0.0]
 
 
 def test_code_is_tested_from_the_worker_too(worker: Worker) -> None:
     reward = verifiable("unit_tests", worker)
-    assert reward(prompts=["Add."], completions=["def add(a, b): return a + b"], truth=[["assert add(1, 1) == 2"]]) == [
-        1
-    ]
+    assert reward(
+        prompts=["Add."], completions=["def add(a, b): return a + b"], truth=texts(["assert add(1, 1) == 2"])
+    ) == [1]
 
 
 def test_a_verifier_that_hangs_is_killed_and_named_and_the_next_call_is_answered(worker: Worker) -> None:
     reward = verifiable("json_schema", worker)
-    assert reward(prompts=["Say a."], completions=['"aaa"'], truth=[HANGS]) == [1.0]
+    assert reward(prompts=["Say a."], completions=['"aaa"'], truth=texts(HANGS)) == [1.0]
     process = worker._process
     assert process is not None
     began = time.monotonic()
     with pytest.raises(RewardError, match=r"'json_schema'.*'Say a\.'.*longer than 2 s") as stopped:
-        reward(prompts=["Say a."], completions=['"' + "a" * 60 + '!"'], truth=[HANGS])
+        reward(prompts=["Say a."], completions=['"' + "a" * 60 + '!"'], truth=texts(HANGS))
     assert 1.9 < time.monotonic() - began < 10
     assert "goes on" in stopped.value.do
     assert not psutil.pid_exists(process.pid)
-    assert reward(prompts=["Say a."], completions=['"aaa"'], truth=[HANGS]) == [1.0]
+    assert reward(prompts=["Say a."], completions=['"aaa"'], truth=texts(HANGS)) == [1.0]
 
 
 def test_a_reward_that_raises_names_itself_the_prompt_and_the_cause(worker: Worker) -> None:
     with pytest.raises(RewardError, match=r"'exact_number'.*'And 1 and 1\?'.*the truth 'many' is no number") as stopped:
-        verifiable("exact_number", worker)(prompts=PROMPTS, completions=ANSWERS, truth=[42, "many"])
+        verifiable("exact_number", worker)(prompts=PROMPTS, completions=ANSWERS, truth=texts(42, "many"))
     assert "run again" in stopped.value.do
     # the worker lives on
-    assert verifiable("exact_number", worker)(prompts=PROMPTS, completions=ANSWERS, truth=[42, 3]) == [1.0, 1.0]
+    assert verifiable("exact_number", worker)(prompts=PROMPTS, completions=ANSWERS, truth=texts(42, 3)) == [1.0, 1.0]
 
 
-@pytest.mark.parametrize("truth", [None, [42, None]])
+@pytest.mark.parametrize("truth", [None, ["42", None], ["42", "null"]])
 def test_a_row_without_the_truth_that_a_reward_needs_is_refused(truth: Any, worker: Worker) -> None:
     with pytest.raises(RewardError, match="the row has none") as refused:
         verifiable("exact_number", worker)(prompts=PROMPTS, completions=ANSWERS, truth=truth)
