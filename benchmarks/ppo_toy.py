@@ -82,17 +82,20 @@ def dealt_at_random(seed: int) -> Any:
 
 
 def make_trainer(start: Path, out: Path, seed: int, steps: int = STEPS, *, blind: bool = False, **changes: Any) -> Any:
-    """A training from the fixed start; ``changes`` are GRPOConfig's, or ``ppo``."""
+    """A training from the fixed start; ``changes`` are of GRPOConfig, or the trainer's own."""
     torch.set_num_threads(1)  # on tensors this small, several wait for each other
     ppo = changes.pop("ppo", SETTINGS)
     callbacks = changes.pop("callbacks", [])
+    adapter = changes.pop("peft_config", None)
     reward = changes.pop("reward", dealt_at_random(seed) if blind else share_right)
     arguments = {
         "output_dir": str(out), "max_steps": steps, "seed": seed, "learning_rate": 3e-3, "lr_scheduler_type": "linear",
         "per_device_train_batch_size": 32, "steps_per_generation": 2, "num_iterations": 4, "num_generations": 8,
         "max_completion_length": LENGTH, "beta": ppo.kl_start, "use_cpu": True, "bf16": False, "logging_steps": 1,
         "report_to": "none", "disable_tqdm": True, "save_strategy": "no", "gradient_checkpointing": False,
-        "disable_dropout": True, "max_grad_norm": 1.0, "logging_nan_inf_filter": False,
+        "disable_dropout": True,
+        "shuffle_dataset": False,  # TRL's shuffle isn't taken up again by a resume beyond the first epoch
+        "max_grad_norm": 1.0, "logging_nan_inf_filter": False,
     } | changes  # fmt: skip
     rows = [{"prompt": [{"role": "user", "content": symbol}]} for symbol in SYMBOLS]
     trainer = PPOTrainer(
@@ -100,7 +103,8 @@ def make_trainer(start: Path, out: Path, seed: int, steps: int = STEPS, *, blind
         processing_class=PreTrainedTokenizerFast.from_pretrained(start),
         args=GRPOConfig(**arguments),
         train_dataset=Dataset.from_list(rows),
-        reward_funcs=[reward],
+        reward_funcs=reward if isinstance(reward, list) else [reward],
+        peft_config=adapter,
         callbacks=callbacks,
         ppo=ppo,
     )

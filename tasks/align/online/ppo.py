@@ -30,7 +30,7 @@ from tasks.align.online.advantages import (
 )
 from tasks.align.online.rollout import draw_answers
 from tasks.align.rewards.caller import finite
-from tasks.errors import ModelError
+from tasks.errors import ModelError, RewardError
 from tasks.lm.packed import causal_lm
 
 _PARTS = ("rollout", "reward", "values", "update")  # of a step, as its seconds are told
@@ -80,6 +80,7 @@ class PPOTrainer(GRPOTrainer):
         self.ppo, self.coefficient = ppo, ppo.kl_start
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._sums: defaultdict[str, float] = defaultdict(float)
+        self._random: torch.Tensor | None = None  # the random numbers as they were after the last step
         if self.accelerator.num_processes > 1:
             raise ModelError(
                 f"PPO trains in one process, and here are {self.accelerator.num_processes}",
@@ -215,7 +216,13 @@ class PPOTrainer(GRPOTrainer):
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, torch.Tensor]:
         """TRL's: the part of the rollout whose turn it is; and the tokens of the step that it is a part of."""
-        inputs: Any = super()._prepare_inputs(generation_batch)
+        try:
+            inputs: Any = super()._prepare_inputs(generation_batch)
+        except RewardError:
+            # the loop may have drawn for the next epoch: a checkpoint made now is to be the last whole step's
+            if self._random is not None:
+                torch.set_rng_state(self._random)
+            raise
         parts: Any = self._buffered_inputs
         size = self.args.gradient_accumulation_steps
         first = self._step % self.args.steps_per_generation // size * size
@@ -227,6 +234,7 @@ class PPOTrainer(GRPOTrainer):
         loss = super().training_step(model, inputs, num_items_in_batch)
         others = sum(self._seconds.values()) - before
         self._seconds["update"] += time.perf_counter() - began - others
+        self._random = torch.get_rng_state()
         return loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
