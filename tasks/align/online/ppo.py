@@ -6,17 +6,14 @@ and the loop; a rollout (``_generate_and_score_completions``) and the loss are o
 """
 
 import contextlib
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from trl import GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-from tasks.align.online import kept
 from tasks.align.online.advantages import (
     explained,
     gae,
@@ -28,12 +25,9 @@ from tasks.align.online.advantages import (
     value_loss,
     whiten,
 )
-from tasks.align.online.rollout import draw_answers
-from tasks.align.rewards.caller import finite
-from tasks.errors import ModelError, RewardError
+from tasks.align.online.base import Online
 from tasks.lm.packed import causal_lm
 
-_PARTS = ("rollout", "reward", "values", "update")  # of a step, as its seconds are told
 _HEAD = "value_head"
 
 
@@ -66,52 +60,23 @@ class ValueHead(torch.nn.Linear):
         return super().forward(input.float())[..., 0]
 
 
-class PPOTrainer(GRPOTrainer):
-    """Takes what GRPOTrainer takes, and ``ppo``.
-
-    Raises:
-        ModelError: several processes, or steps that don't divide the rollout.
-    """
-
-    args: Any  # GRPOConfig
+class PPOTrainer(Online, GRPOTrainer):
+    """Takes what GRPOTrainer takes, and ``ppo``; ``args.beta`` has to be above 0, or TRL makes no reference."""
 
     def __init__(self, *args: Any, ppo: PPO, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ppo, self.coefficient = ppo, ppo.kl_start
-        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._sums: defaultdict[str, float] = defaultdict(float)
-        self._random: torch.Tensor | None = None  # the random numbers as they were after the last step
-        if self.accelerator.num_processes > 1:
-            raise ModelError(
-                f"PPO trains in one process, and here are {self.accelerator.num_processes}",
-                do="take one process in the pool's block, or method grpo or rloo",
-            )
-        if self.args.steps_per_generation % self.args.gradient_accumulation_steps:
-            raise ModelError(
-                f"a rollout of {self.args.steps_per_generation} parts isn't made of steps of "
-                f"{self.args.gradient_accumulation_steps}",
-                do="make the rollout a multiple of the step",
-            )
         # a part of the model, so that the optimizer, the gradient's norm and zero_grad see it; never saved with it
         model: Any = self.model
         model.value_head = ValueHead(model.config.get_text_config().hidden_size, self.accelerator.device)
 
     # ---- a rollout ----------------------------------------------------------------------------------------------
 
-    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
-        """TRL's hook for answers: ours reads each prompt once, and an answer that ended makes room for another."""
-        number = self._step // (self.args.steps_per_generation * self.num_iterations)
-        model = self.accelerator.unwrap_model(self.model)
-        seed = (self.args.seed << 32) + number
-        group, most = self.args.num_generations, self.args.max_completion_length
-        return draw_answers(model, prompt_ids, group, most, self.args.temperature, seed), None
-
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         prompts = [row["prompt"] for row in inputs]
-        with self._timed("rollout"):
-            prompt_ids, answer_ids, _, answers, *_ = self._generate(prompts)
-        with self._timed("reward"):
-            scores = self._scores(inputs, prompts, answers, answer_ids)
+        prompt_ids, answer_ids, _, answers, *_ = self._generate(prompts)
+        scores = self._scores(inputs, prompts, answers, answer_ids)
         with self._timed("values"), torch.no_grad():
             drawn = self._padded(prompt_ids, answer_ids)
             logps, _, values = self._look(self.model, drawn)
@@ -125,21 +90,15 @@ class PPOTrainer(GRPOTrainer):
         return {**drawn, "old_logps": logps, "old_values": values, "advantages": advantages, "returns": returns}
 
     def _scores(self, inputs: Any, prompts: list[Any], answers: list[Any], answer_ids: Any) -> torch.Tensor:
-        """(answers,): the weighted sum of the rewards.
-
-        Raises:
-            RewardError: one is no finite number.
-        """
-        found = self._calculate_rewards(inputs, prompts, answers, answer_ids)  # (answers, rewards)
+        """(answers,): the weighted sum of the rewards. What is told has TRL's names."""
+        found = self._calculate_rewards(inputs, prompts, answers, answer_ids)
         for column, name in enumerate(self.reward_func_names):
-            for prompt, score in zip(prompts, found[:, column].tolist(), strict=True):
-                finite(name, prompt, score)
-            self._tell(f"rewards/{name}", found[:, column].mean().item())
+            self._tell(f"rewards/{name}/mean", found[:, column].mean().item())
         scores = (found * self.reward_weights.to(found.device)).sum(1)
         groups = scores.view(-1, self.num_generations)
         self._tell("reward", scores.mean().item())
         self._tell("reward_std", scores.std().item())
-        self._tell("groups_without_signal", (groups == groups[:, :1]).all(1).float().mean().item())
+        self._tell("frac_reward_zero_std", (groups == groups[:, :1]).all(1).float().mean().item())
         return scores
 
     def _advantages(
@@ -216,26 +175,12 @@ class PPOTrainer(GRPOTrainer):
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, torch.Tensor]:
         """TRL's: the part of the rollout whose turn it is; and the tokens of the step that it is a part of."""
-        try:
-            inputs: Any = super()._prepare_inputs(generation_batch)
-        except RewardError:
-            # the loop may have drawn for the next epoch: a checkpoint made now is to be the last whole step's
-            if self._random is not None:
-                torch.set_rng_state(self._random)
-            raise
+        inputs: Any = super()._prepare_inputs(generation_batch)
         parts: Any = self._buffered_inputs
         size = self.args.gradient_accumulation_steps
         first = self._step % self.args.steps_per_generation // size * size
         total = torch.stack([part["completion_mask"].sum() for part in parts[first : first + size]]).sum()
         return {**inputs, "step_tokens": total}
-
-    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        before, began = sum(self._seconds.values()), time.perf_counter()
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        others = sum(self._seconds.values()) - before
-        self._seconds["update"] += time.perf_counter() - began - others
-        self._random = torch.get_rng_state()
-        return loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         logps, entropies, values = self._look(model, inputs)
@@ -254,21 +199,13 @@ class PPOTrainer(GRPOTrainer):
 
     # ---- what is told, and what is kept -------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._seconds[part] += time.perf_counter() - began
-
     def _tell(self, name: str, number: float) -> None:
         self._metrics["train"][name].append(number)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs:  # of steps; the last log is of the whole training
-            self._metrics["train"].pop("step_time", None)  # the parts' seconds say it
-            logs |= self._sums | {f"seconds/{part}": self._seconds[part] for part in _PARTS}
+        if "loss" in logs:  # of a step; the last log is of the whole training
+            logs |= self._sums
             self._sums.clear()
-            self._seconds.clear()
         super().log(logs, start_time)
 
     def _save(self, output_dir: Any = None, state_dict: Any = None) -> None:
@@ -277,15 +214,10 @@ class PPOTrainer(GRPOTrainer):
         policy = {name: tensor for name, tensor in states.items() if not name.startswith(f"{_HEAD}.")}
         super()._save(output_dir, state_dict=policy)
 
-    def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
-        super()._save_checkpoint(model, trial)
+    def _own(self) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
         head: ValueHead = self.accelerator.unwrap_model(self.model).value_head
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        rollout: Any = self._buffered_inputs or []
-        kept.write(folder, kept.Kept(head.state_dict(), rollout, self._step, self.coefficient))
+        return head.state_dict(), {"coefficient": self.coefficient}
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
-        found = kept.read(Path(resume_from_checkpoint), self.accelerator.device)
-        self.accelerator.unwrap_model(self.model).value_head.load_state_dict(found.head)
-        self._buffered_inputs, self._step, self.coefficient = found.rollout or None, found.done, found.coefficient
+    def _take_own(self, tensors: dict[str, torch.Tensor], numbers: dict[str, float]) -> None:
+        self.accelerator.unwrap_model(self.model).value_head.load_state_dict(tensors)
+        self.coefficient = numbers["coefficient"]

@@ -192,7 +192,7 @@ def test_rewards_of_several_kinds_add_up_by_their_weights(start: Path, tmp_path:
     scores = made._scores([{"prompt": prompt} for prompt in prompts], prompts, answers, [[1]] * 8)
     worker.close()
     assert scores.tolist() == [2.0 - 0.5 * count for count in range(8)]
-    assert made._metrics["train"]["rewards/house"] == [3.5]
+    assert made._metrics["train"]["rewards/house/mean"] == [3.5]
 
 
 # ---- resume ----------------------------------------------------------------------------------------------------------
@@ -230,13 +230,14 @@ def test_the_value_head_is_in_the_checkpoint_and_never_in_the_model(start: Path,
     made.save_model(str(tmp_path / "out"))
     for folder in (checkpoint, tmp_path / "out"):
         assert not [name for name in load_file(folder / "model.safetensors") if "value" in name]
-        model, report = LlamaForCausalLM.from_pretrained(folder, output_loading_info=True)
+        loaded: Any = LlamaForCausalLM.from_pretrained(folder, output_loading_info=True)
+        model, report = loaded
         assert not report["missing_keys"]
         assert not report["unexpected_keys"]
         assert torch.equal(model.lm_head.weight, made.model.lm_head.weight)
     found = kept.read(checkpoint, "cpu")
-    assert torch.equal(found.head["weight"], made.model.value_head.weight)
-    assert float(found.head["weight"].abs().sum()) > 0
+    assert torch.equal(found.tensors["weight"], made.model.value_head.weight)
+    assert float(found.tensors["weight"].abs().sum()) > 0
     assert (found.done, len(found.rollout)) == (3, 2)
 
 
@@ -244,7 +245,7 @@ def test_a_checkpoint_of_another_method_is_refused(start: Path, tmp_path: Path) 
     made = make_trainer(start, tmp_path / "run", 0, 3, callbacks=[StopAt(3)])
     made.train()
     (tmp_path / "run" / "checkpoint-3" / kept.NUMBERS).unlink()
-    with pytest.raises(ModelError, match=r"has no ppo\.json") as refused:
+    with pytest.raises(ModelError, match=r"has no online\.json") as refused:
         make_trainer(start, tmp_path / "run", 0, 6).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
     assert "--fresh" in refused.value.do
 
@@ -263,16 +264,16 @@ def test_rewards_that_are_all_equal_move_the_policy_nowhere(start: Path, tmp_pat
     after = made.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     # and it is told
-    told = [log["groups_without_signal"] for log in remember.logs if "groups_without_signal" in log]
+    told = [log["frac_reward_zero_std"] for log in remember.logs if "frac_reward_zero_std" in log]
     assert told == [1.0, 1.0]
 
 
-def test_groups_without_signal_are_counted_beside_those_that_have_one(start: Path, tmp_path: Path) -> None:
+def test_frac_reward_zero_std_are_counted_beside_those_that_have_one(start: Path, tmp_path: Path) -> None:
     made = make_trainer(start, tmp_path, 0, reward=lambda prompts, **_: [])
     made._calculate_rewards = lambda *_: torch.tensor([[1.0]] * 8 + [[0.0]] * 7 + [[1.0]])
     prompts = ["a"] * 16
     made._scores([{}] * 16, prompts, prompts, prompts)
-    assert made._metrics["train"]["groups_without_signal"] == [0.5]
+    assert made._metrics["train"]["frac_reward_zero_std"] == [0.5]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), None])
