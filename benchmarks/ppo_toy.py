@@ -29,14 +29,14 @@ from tasks.lm.generate import generate
 SYMBOLS = "abcdefgh"
 LENGTH = 3
 OPTIMUM = 1.0
-STEPS = 960
+STEPS = 1600
 ANSWERS = 64  # a prompt, for the mean reward that is told
 SETTINGS = PPO(kl_target=2.3)  # nats a token: one that is sure of its answer is log 11 = 2.4 away from any
 
 
-def make_model(folder: Path) -> Path:
+def make_model(folder: Path, symbols: str = SYMBOLS) -> Path:
     """The fixed start: a Llama of some thousand random parameters and its tokenizer, saved."""
-    names = ["<unk>", "<s>", "</s>", *SYMBOLS]
+    names = ["<unk>", "<s>", "</s>", *symbols]
     tokenizer = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(
@@ -89,8 +89,8 @@ def make_trainer(start: Path, out: Path, seed: int, steps: int = STEPS, *, blind
     adapter = changes.pop("peft_config", None)
     reward = changes.pop("reward", dealt_at_random(seed) if blind else share_right)
     arguments = {
-        "output_dir": str(out), "max_steps": steps, "seed": seed, "learning_rate": 3e-3, "lr_scheduler_type": "linear",
-        "per_device_train_batch_size": 32, "steps_per_generation": 2, "num_iterations": 4, "num_generations": 8,
+        "output_dir": str(out), "max_steps": steps, "seed": seed, "learning_rate": 2e-3, "lr_scheduler_type": "linear",
+        "per_device_train_batch_size": 32, "steps_per_generation": 4, "num_iterations": 4, "num_generations": 16,
         "max_completion_length": LENGTH, "beta": ppo.kl_start, "use_cpu": True, "bf16": False, "logging_steps": 1,
         "report_to": "none", "disable_tqdm": True, "save_strategy": "no", "gradient_checkpointing": False,
         "disable_dropout": True,

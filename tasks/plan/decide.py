@@ -3,6 +3,7 @@
 from infra.price_book import PriceBook
 from tasks.contracts import Plan
 from tasks.errors import PlanError, PoolDown
+from tasks.phases import Phase
 from tasks.plan.effort import money
 from tasks.plan.forecast import (
     Facts,
@@ -29,10 +30,10 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     cost = money(prices, facts.device, held.seconds / 3600, devices, facts.hardware)
     plan = Plan(
         train=True,
-        reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs",
+        reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs{_again(phase)}",
         new_pairs=facts.new_pairs,
         earlier=facts.earlier,
-        pairs=steps * phase.batch_size,
+        pairs=phase.pairs_of(steps),
         steps=steps,
         memory_bytes=held.memory.total,
         seconds=held.seconds,
@@ -45,6 +46,10 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
         return plan.model_copy(update={"train": False, "reason": too_little, "pairs": 0, "steps": 0})
     refuse_misfit(recipe, plan, held, facts)
     return plan
+
+
+def _again(phase: Phase) -> str:
+    return f", {phase.epochs} steps on the same" if phase.epochs > 1 else ""
 
 
 def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:

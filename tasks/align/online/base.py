@@ -81,10 +81,13 @@ class Online(_Trainer):
     # ---- a step -------------------------------------------------------------------------------------------------
 
     def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        seen = self.state.num_input_tokens_seen
         try:
             return super()._prepare_inputs(generation_batch)
         except RewardError:
-            # the loop may have drawn for the next epoch: a checkpoint made now is to be the last whole step's
+            # a checkpoint made now is to be the last whole step's: these answers will be drawn again, and the loop may
+            # have taken random numbers for the next epoch
+            self.state.num_input_tokens_seen = seen
             if self._random is not None:
                 torch.set_rng_state(self._random)
             raise
