@@ -1,6 +1,7 @@
 """How fast answers are drawn to many prompts together, against one prompt and one answer at a time, in one run.
 
     python benchmarks/rollout.py [--model MODEL] [--prompts 12] [--group 4] [--tokens 32] [--rounds 2]
+        [--threads 2]
 
 Each round draws the same number of answers of the same length in each way, one way after the other, so that what else
 the machine does hits them alike; no answer ends early. The last line is one JSON object.
@@ -66,8 +67,9 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL)
     for name, value in (("prompts", 12), ("group", 4), ("tokens", 32), ("rounds", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--threads", type=int, default=None)
     asked = parser.parse_args()
-    threads = use_threads(None) or torch.get_num_threads()
+    use_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
         source, base = find_source(asked.model, ROOT), Path(folder)
         if source.is_file():
@@ -90,7 +92,7 @@ def main() -> None:
         if name != "together"
     }
     told = {name: round(value, 2) for name, value in middle.items()}
-    print(json.dumps({"threads": threads, **vars(asked), "tokens_per_second": told, "ratios": ratios}))
+    print(json.dumps({**vars(asked), "threads": torch.get_num_threads(), "tokens_per_second": told, "ratios": ratios}))
 
 
 if __name__ == "__main__":

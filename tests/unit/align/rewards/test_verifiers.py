@@ -60,6 +60,12 @@ def test_json_earns_one_only_where_the_schema_accepts_it(answer: str, reward: fl
     assert json_schema(answer, SCHEMA) == json_schema(answer, json.dumps(SCHEMA)) == reward
 
 
+@pytest.mark.parametrize("answer", ["NaN", "[Infinity]", '{"a": -Infinity}'])
+def test_what_only_python_takes_for_json_is_none(answer: str) -> None:
+    assert json_schema(answer, True) == 0.0
+    assert json_schema("1.5", True) == 1.0
+
+
 @pytest.mark.parametrize("truth", [3, None, {"type": "no such type"}, "[1]"])
 def test_a_truth_that_is_no_schema_is_an_error_not_a_zero(truth: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
