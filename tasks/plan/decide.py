@@ -9,6 +9,7 @@ from tasks.plan.forecast import (
     Facts,
     Held,
     amount_in_words,
+    cannot_draw,
     cannot_run,
     gigabytes,
     memory_misfit,
@@ -78,6 +79,9 @@ def refuse_misfit(recipe: Recipe, plan: Plan, held: Held, facts: Facts) -> None:
         what, do = problem
         if facts.pool_problems:
             raise PoolDown(f"the pool {recipe.pool} can't run: {what}", do=do)
+        raise PlanError(what, do=do)
+    if problem := cannot_draw(recipe, facts):
+        what, do = problem
         raise PlanError(what, do=do)
     if not plan.memory_bytes <= facts.memory_bytes:
         what, do = memory_misfit(recipe, facts, held)

@@ -174,7 +174,7 @@ def forecast(name: str, recipe: Recipe, facts: Facts, prices: PriceBook, way: Wa
     # of what doesn't run, the nearest: what fits and is fastest, else what needs least
     shown = chosen or (fitting[-1] if fitting else min(all_, key=lambda one: one.memory.total))
     why, do = _misfit(recipe, facts, shown, way) if not chosen else ("", "")
-    why, do = cannot_run(facts) or (why, do)
+    why, do = cannot_run(facts) or (cannot_draw(recipe, facts) if way is None else None) or (why, do)
     values = {
         "name": name,
         "device": facts.device.kind,
@@ -206,6 +206,25 @@ def cannot_run(facts: Facts) -> tuple[str, str] | None:
             f"the longest pair has {facts.max_sequence_tokens} tokens of prompt and answer, "
             f"the model was made for {facts.context}",
             "lower data.max_prompt_tokens or data.max_answer_tokens, or take a model with a longer context",
+        )
+    return None
+
+
+def cannot_draw(recipe: Recipe, facts: Facts) -> tuple[str, str] | None:
+    """What keeps the recipe's method from learning from its own answers on this pool."""
+    phase, longest = recipe.phase[0], facts.max_prompt_tokens + recipe.phase[0].max_new_tokens
+    if not METHODS[phase.method].online:
+        return None
+    if facts.device.accelerator and facts.device.count > 1:
+        return (
+            f"method {phase.method} trains in one process, the pool has {facts.device.count}",
+            "take one process in the pool's block, or a method that trains on pairs",
+        )
+    if not longest <= facts.context:
+        return (
+            f"the longest prompt and an answer of phase.max_new_tokens = {phase.max_new_tokens} have {longest} tokens, "
+            f"the model was made for {facts.context}",
+            "lower phase.max_new_tokens or data.max_prompt_tokens, or take a model with a longer context",
         )
     return None
 
