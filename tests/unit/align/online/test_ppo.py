@@ -10,7 +10,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM, TrainerCallback
 
-from benchmarks.ppo_toy import OPTIMUM, SYMBOLS, make_model, make_trainer, mean_reward, share_right
+from benchmarks.ppo_toy import OPTIMUM, STEPS, SYMBOLS, make_model, make_trainer, mean_reward, share_right
 from tasks.align.online import kept
 from tasks.align.online.ppo import PPO
 from tasks.align.online.rollout import draw_answers, refuse_long_prompts
@@ -26,6 +26,12 @@ LORA = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("toy"))
+
+
+def small(start: Path, out: Path, seed: int, steps: int = STEPS, **changes: Any) -> Any:
+    """The toy's trainer with small rollouts: eight answers a prompt, two parts, four times each."""
+    sizes = {"num_generations": 8, "steps_per_generation": 2, "num_iterations": 4, "learning_rate": 3e-3}
+    return make_trainer(start, out, seed, steps, **(sizes | changes))
 
 
 class StopAt(TrainerCallback):
@@ -64,7 +70,7 @@ def plain_logps(model: Any, rows: list[list[int]], first: int) -> list[list[floa
 
 def test_a_rollout_and_its_loss_are_those_of_the_equations(start: Path, tmp_path: Path) -> None:
     settings = PPO(kl_start=0.3, kl_target=0.5, gamma=0.9, lam=0.8, whiten_rewards=False, value_coefficient=0.7)
-    made = make_trainer(start, tmp_path, 0, ppo=settings)
+    made = small(start, tmp_path, 0, ppo=settings)
     torch.manual_seed(1)
     with torch.no_grad():  # a policy away from its reference, and values away from 0
         for parameter in made.model.parameters():
@@ -127,7 +133,7 @@ def test_a_rollout_and_its_loss_are_those_of_the_equations(start: Path, tmp_path
 def test_a_step_in_parts_is_the_step_in_one(start: Path, tmp_path: Path) -> None:
     weights = []
     for parts, size in ((1, 64), (4, 16)):
-        made = make_trainer(
+        made = small(
             start, tmp_path, 0, 4, per_device_train_batch_size=size, gradient_accumulation_steps=parts,
             steps_per_generation=parts, num_iterations=2,
         )  # fmt: skip
@@ -137,7 +143,7 @@ def test_a_step_in_parts_is_the_step_in_one(start: Path, tmp_path: Path) -> None
 
 
 def test_the_reference_of_an_adapter_is_the_base_without_it(start: Path, tmp_path: Path) -> None:
-    made = make_trainer(start, tmp_path, 0, 16, peft_config=LORA, learning_rate=2e-2)
+    made = small(start, tmp_path, 0, 16, peft_config=LORA, learning_rate=2e-2)
     assert made.ref_model is None
     made.train()
     base = LlamaForCausalLM.from_pretrained(start)
@@ -153,10 +159,10 @@ def test_the_reference_of_an_adapter_is_the_base_without_it(start: Path, tmp_pat
 
 
 def test_ppo_finds_the_optimum_and_a_policy_that_cant_see_its_rewards_does_not(start: Path, tmp_path: Path) -> None:
-    seeing = make_trainer(start, tmp_path / "seeing", 0, 480)
+    seeing = small(start, tmp_path / "seeing", 0, 480)
     before = mean_reward(seeing)
     seeing.train()
-    blind = make_trainer(start, tmp_path / "blind", 0, 240, blind=True)
+    blind = small(start, tmp_path / "blind", 0, 240, blind=True)
     blind.train()
     assert before < 0.15 * OPTIMUM
     assert mean_reward(seeing) > 0.85 * OPTIMUM  # benchmarks/ppo_toy.py goes on to 95 %
@@ -165,7 +171,7 @@ def test_ppo_finds_the_optimum_and_a_policy_that_cant_see_its_rewards_does_not(s
 
 def test_the_seconds_of_a_step_are_told_by_part(start: Path, tmp_path: Path) -> None:
     remember = Remember()
-    made = make_trainer(start, tmp_path, 0, 9, callbacks=[remember])
+    made = small(start, tmp_path, 0, 9, callbacks=[remember])
     made.train()
     steps = [log for log in remember.logs if "loss" in log]
     assert len(steps) == 9
@@ -183,7 +189,7 @@ def test_rewards_of_several_kinds_add_up_by_their_weights(start: Path, tmp_path:
             return [float(len(answer)) for answer in answers]
 
     worker = Worker()
-    made = make_trainer(
+    made = small(
         start, tmp_path, 0, reward=[verifiable("not_refused", worker), modelled("house", Model())],
         reward_weights=[2.0, -0.5],
     )  # fmt: skip
@@ -204,12 +210,12 @@ def test_a_training_ended_within_a_rollout_goes_on_to_the_same_bytes(
 ) -> None:
     changes: Any = {"peft_config": LORA} if kind == "adapter" else {}
     whole_log, first_log, second_log = Remember(), Remember(), Remember()
-    whole = make_trainer(start, tmp_path / "whole", 0, 24, callbacks=[whole_log], **changes)
+    whole = small(start, tmp_path / "whole", 0, 24, callbacks=[whole_log], **changes)
     whole.train()
-    cut = make_trainer(start, tmp_path / "cut", 0, 24, callbacks=[first_log, StopAt(step)], **changes)
+    cut = small(start, tmp_path / "cut", 0, 24, callbacks=[first_log, StopAt(step)], **changes)
     cut.train()
     torch.manual_seed(99)  # another process begins with other numbers
-    again = make_trainer(start, tmp_path / "cut", 0, 24, callbacks=[second_log], **changes)
+    again = small(start, tmp_path / "cut", 0, 24, callbacks=[second_log], **changes)
     again.train(resume_from_checkpoint=str(tmp_path / "cut" / f"checkpoint-{step}"))
     assert again.coefficient == whole.coefficient
     one, other = whole.model.state_dict(), again.model.state_dict()
@@ -224,7 +230,7 @@ def untimed(logs: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def test_the_value_head_is_in_the_checkpoint_and_never_in_the_model(start: Path, tmp_path: Path) -> None:
-    made = make_trainer(start, tmp_path / "run", 0, 3, callbacks=[StopAt(3)])
+    made = small(start, tmp_path / "run", 0, 3, callbacks=[StopAt(3)])
     made.train()
     checkpoint = tmp_path / "run" / "checkpoint-3"
     made.save_model(str(tmp_path / "out"))
@@ -242,11 +248,11 @@ def test_the_value_head_is_in_the_checkpoint_and_never_in_the_model(start: Path,
 
 
 def test_a_checkpoint_of_another_method_is_refused(start: Path, tmp_path: Path) -> None:
-    made = make_trainer(start, tmp_path / "run", 0, 3, callbacks=[StopAt(3)])
+    made = small(start, tmp_path / "run", 0, 3, callbacks=[StopAt(3)])
     made.train()
     (tmp_path / "run" / "checkpoint-3" / kept.NUMBERS).unlink()
     with pytest.raises(ModelError, match=r"has no online\.json") as refused:
-        make_trainer(start, tmp_path / "run", 0, 6).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
+        small(start, tmp_path / "run", 0, 6).train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-3"))
     assert "--fresh" in refused.value.do
 
 
@@ -258,7 +264,7 @@ def test_rewards_that_are_all_equal_move_the_policy_nowhere(start: Path, tmp_pat
         return [0.7] * len(prompts)
 
     remember = Remember()
-    made = make_trainer(start, tmp_path, 0, 16, reward=equal, callbacks=[remember], ppo=PPO(value_coefficient=0.0))
+    made = small(start, tmp_path, 0, 16, reward=equal, callbacks=[remember], ppo=PPO(value_coefficient=0.0))
     made.train()
     before = LlamaForCausalLM.from_pretrained(start).state_dict()
     after = made.model.state_dict()
@@ -268,8 +274,8 @@ def test_rewards_that_are_all_equal_move_the_policy_nowhere(start: Path, tmp_pat
     assert told == [1.0, 1.0]
 
 
-def test_frac_reward_zero_std_are_counted_beside_those_that_have_one(start: Path, tmp_path: Path) -> None:
-    made = make_trainer(start, tmp_path, 0, reward=lambda prompts, **_: [])
+def test_groups_without_signal_are_counted_beside_those_that_have_one(start: Path, tmp_path: Path) -> None:
+    made = small(start, tmp_path, 0, reward=lambda prompts, **_: [])
     made._calculate_rewards = lambda *_: torch.tensor([[1.0]] * 8 + [[0.0]] * 7 + [[1.0]])
     prompts = ["a"] * 16
     made._scores([{}] * 16, prompts, prompts, prompts)
@@ -286,9 +292,9 @@ def test_a_reward_that_is_no_number_ends_the_training_and_loses_nothing(odd: Any
         return [odd, *found[1:]] if len(calls) == 2 and mended == 0 else found
 
     mended = 0
-    whole = make_trainer(start, tmp_path / "whole", 0, 24)
+    whole = small(start, tmp_path / "whole", 0, 24)
     whole.train()
-    made = make_trainer(start, tmp_path / "run", 0, 24, reward=sometimes)
+    made = small(start, tmp_path / "run", 0, 24, reward=sometimes)
     with pytest.raises(RewardError, match=r"'sometimes'.*no finite number") as stopped:
         made.train()
     assert "run again" in stopped.value.do
@@ -296,7 +302,7 @@ def test_a_reward_that_is_no_number_ends_the_training_and_loses_nothing(odd: Any
     # the policy is as it was after the last whole step: kept there, it goes on to the same bytes
     made._save_checkpoint(made.model_wrapped, trial=None)
     mended = 1
-    again = make_trainer(start, tmp_path / "run", 0, 24, reward=sometimes)
+    again = small(start, tmp_path / "run", 0, 24, reward=sometimes)
     again.train(resume_from_checkpoint=str(tmp_path / "run" / "checkpoint-8"))
     one, other = whole.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -330,7 +336,7 @@ def test_answers_come_with_the_probability_the_model_gives_them(start: Path) -> 
 
 
 def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused_by_name(start: Path, tmp_path: Path) -> None:
-    tokenizer = make_trainer(start, tmp_path, 0).processing_class
+    tokenizer = small(start, tmp_path, 0).processing_class
     rows = [
         {"id": f"row-{number}", "prompt": [{"role": "user", "content": " ".join(SYMBOLS[:number])}]}
         for number in range(1, 9)
@@ -344,4 +350,4 @@ def test_a_prompt_that_leaves_no_room_for_its_answer_is_refused_by_name(start: P
 
 def test_a_rollout_that_steps_dont_divide_is_refused(start: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="a rollout of 3 parts isn't made of steps of 2"):
-        make_trainer(start, tmp_path, 0, steps_per_generation=3, gradient_accumulation_steps=2, num_generations=2)
+        small(start, tmp_path, 0, steps_per_generation=3, gradient_accumulation_steps=2, num_generations=2)
