@@ -45,6 +45,10 @@ class ModelError(NightshiftError):
     """A model folder is missing, incomplete, or of another kind than the recipe says."""
 
 
+class RewardError(NightshiftError):
+    """An answer can't be rewarded: the reward raised, hung, or gave no finite number."""
+
+
 class Unhealthy(NightshiftError):
     """A training was stopped by a health condition; its last good checkpoint is kept.
 

@@ -6,7 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from infra.digest import Record
 
-MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo"]
+MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo"]
+RewardName = Literal["exact_number", "json_schema", "unit_tests", "safety", "not_refused", "length_penalty"]
 Loss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
     "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
@@ -31,7 +32,12 @@ class Method(NamedTuple):
     packed: bool = False
     labels: Literal["all", "good", "none"] = "none"  # unpaired ones it learns from (tasks/trainable.py)
     fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
+    online: bool = False  # it draws answers to the pairs' prompts and learns from their rewards
 
+
+_ONLINE = frozenset(
+    {"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "clip", "epochs", "max_tokens"}
+)
 
 METHODS: dict[str, Method] = {
     "dpo": Method(
@@ -66,6 +72,30 @@ METHODS: dict[str, Method] = {
         reference=False,
     ),
     "simpo": Method("SimPO (arXiv 2405.14734)", (), frozenset({"beta", "simpo_gamma"}), reference=False),
+    "ppo": Method(
+        "proximal policy optimisation (arXiv 1707.06347) on its own answers: value head, GAE, adaptive divergence",
+        (),
+        _ONLINE | {"kl_target", "gae_lambda"},
+        reference=True,
+        fused=True,
+        online=True,
+    ),
+    "grpo": Method(
+        "group relative policy optimisation (arXiv 2402.03300) on its own answers",
+        (),
+        _ONLINE,
+        reference=True,
+        fused=True,
+        online=True,
+    ),
+    "rloo": Method(
+        "REINFORCE leave-one-out (arXiv 2402.14740) on its own answers",
+        (),
+        _ONLINE,
+        reference=True,
+        fused=True,
+        online=True,
+    ),
 }
 # what only some methods or losses take; every other field is for all
 _SPECIAL = frozenset().union(*(method.fields for method in METHODS.values()), {"loss"})
@@ -99,6 +129,9 @@ class HealthLimits(Record):
     spike_factor_alone: float = Field(default=100.0, gt=1, description="over the usual one; a single such is a fault")
     spike_window: int = Field(default=5, ge=2, description="newest steps that two spikes must lie in")
     spike_min_steps: int = Field(default=10, ge=2, description="steps after warm-up that make a usual gradient norm")
+    no_signal_window: int = Field(
+        default=25, ge=2, description="rollouts in a row in which all answers to a prompt earn the same, at most"
+    )
     not_moving_window: int = Field(default=100, ge=5, description="steps compared with the start and with no margin")
     not_moving_min_steps: int = Field(default=200, ge=10, description="steps after warm-up a run is given to move")
     not_moving_errors: float = Field(default=2.0, gt=0, description="standard errors within which nothing has moved")
@@ -121,12 +154,27 @@ class Phase(Record):
     undesirable_weight: float = Field(default=1.0, gt=0, description="KTO: weight of bad answers")
     cpo_alpha: float = Field(default=1.0, ge=0, description="CPO: weight of its SFT term")
     simpo_gamma: float = Field(default=0.5, ge=0, description="SimPO: the margin that is asked for")
+    reward: tuple[RewardName, ...] = Field(
+        default=(), description="PPO, GRPO, RLOO: what an answer earns, one or a list (docs/design/online.md)"
+    )
+    reward_weights: tuple[float, ...] = Field(default=(), description="one a reward; else all 1")
+    group_size: int = Field(default=4, ge=2, description="answers drawn to a prompt")
+    max_new_tokens: int = Field(default=64, gt=0, description="most tokens of an answer that is drawn")
+    temperature: float = Field(default=1.0, gt=0, description="that answers are drawn with, and scored")
+    clip: float = Field(default=0.2, gt=0, lt=1, description="how far a ratio to the drawing policy counts")
+    epochs: int = Field(default=1, gt=0, description="steps that the same answers serve")
+    kl_target: float = Field(
+        default=0.1,
+        gt=0,
+        description="PPO: nats a token from the reference, which beta is moved to hold; it begins there",
+    )
+    gae_lambda: float = Field(default=0.95, ge=0, le=1, description="PPO: lambda of generalised advantages")
     adapter: Adapter = Field(
         default="lora", description="what is trained: a LoRA, DoRA, rsLoRA or QLoRA adapter, or the `full` model"
     )
     lora: LoraSpec = Field(default_factory=LoraSpec, description="the adapter; nothing for `full`")
     learning_rate: float = Field(default=1e-4, gt=0, description="peak; falls linearly")
-    batch_size: int = Field(default=4, gt=0, description="pairs a step and process")
+    batch_size: int = Field(default=4, gt=0, description="pairs a step; prompts, of a method that draws answers")
     max_steps: int = Field(gt=0, description="most steps; fewer where the pairs don't fill them")
     warmup_steps: int = Field(default=0, ge=0, description="steps until the peak")
     max_grad_norm: float = Field(default=1.0, gt=0, description="longer gradients are cut to this norm")
@@ -156,7 +204,7 @@ class Phase(Record):
         how = {"max_tokens", "packing", "gradient_checkpointing", "compile", "checkpoint_every"}
         return {name: value for name, value in super().identity().items() if name not in how}
 
-    @field_validator("loss", mode="before")
+    @field_validator("loss", "reward", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -169,11 +217,33 @@ class Phase(Record):
             takers = [other for other, one in METHODS.items() if name in one.fields]
             raise ValueError(f"method {self.method!r} ignores {name}, which is for {', '.join(takers)}: take it out")
         self._check_losses(method)
+        self._check_online(method)
         if self.adapter == "full" and "lora" in given:
             raise ValueError('adapter "full" ignores lora: take the table out, or choose an adapter')
         if "probe_every" in given and self.probe_every == 0 and given & {"probe_prompts", "probe_tokens"}:
             raise ValueError("probe_every = 0 ignores probe_prompts and probe_tokens: take them out")
         return self
+
+    def pairs_of(self, steps: int) -> int:
+        """Pairs that so many steps take: answers that serve several steps are to the same prompts."""
+        return -(-steps // self.epochs) * self.batch_size
+
+    def steps_of(self, pairs: int) -> int:
+        """Steps that so many pairs fill, whole batches only; not more than the recipe wants."""
+        return min(self.max_steps, pairs // self.batch_size * self.epochs)
+
+    def _check_online(self, method: Method) -> None:
+        if method.online and not self.reward:
+            raise ValueError(f'method {self.method!r} learns from rewards: set reward, as in reward = ["not_refused"]')
+        if len(set(self.reward)) < len(self.reward):
+            raise ValueError(f"reward names one twice: {', '.join(self.reward)}")
+        if self.reward_weights and len(self.reward_weights) != len(self.reward):
+            raise ValueError(f"{len(self.reward_weights)} reward_weights for {len(self.reward)} rewards: one each")
+        if method.online and self.lora.dropout:
+            raise ValueError(
+                f"method {self.method!r} compares the policy with itself, token by token, which lora.dropout = "
+                f"{self.lora.dropout:g} would blur: take it out"
+            )
 
     def tokens_at_once(self, *, accelerator: bool) -> int:
         """``max_tokens``, or what suits the device: a CPU is as fast in small parts, which take less memory."""

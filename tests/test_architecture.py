@@ -72,7 +72,7 @@ HOMES = {
     "kubernetes_asyncio": ("infra/kubernetes/",),
     "prefect_kubernetes": ("infra/kubernetes/",),
     "aiohttp": ("infra/kubernetes/",),
-    "jsonschema": ("infra/kubernetes/validate.py",),
+    "jsonschema": ("infra/kubernetes/validate.py", "tasks/align/rewards/verifiers.py"),
     "httpx": ("infra/", "tasks/gate/judge_model.py"),
 }
 
@@ -80,6 +80,7 @@ HOMES = {
 PROGRAMS = (
     "infra/job_program.py",
     "tasks/align/program.py",
+    "tasks/align/rewards/worker.py",
     "tasks/gate/foreign/program.py",
     "tasks/gate/scoring_program.py",
     "tasks/lm/answer_program.py",

@@ -20,8 +20,12 @@ Condition = Literal[
     "likelihood_displacement",
     "accuracy_saturated",
     "loss_not_moving",
+    "no_signal",
 ]
 History = list[dict[str, float]]
+
+# TRL's name: the share of a rollout's prompts whose answers all earned the same
+_NO_SIGNAL = "frac_reward_zero_std"
 
 # steps whose mean is the loss a run began with
 _START = 5
@@ -76,6 +80,10 @@ def _gradient_spike(history: History, limits: HealthLimits, beta: float) -> _Fau
 
     TRL logs the norm before it is clipped, and one odd batch, clipped, does no harm; hence twice.
     """
+    # a policy's gradient follows its rewards: next to none while all answers earn the same, many times that once one
+    # doesn't
+    if _NO_SIGNAL in history[0]:
+        return None
     norms = [step["grad_norm"] for step in _after_warmup(_carrying(history, "grad_norm"))]
     earlier = norms[:-1]
     if len(earlier) < limits.spike_min_steps:
@@ -204,6 +212,20 @@ def _loss_not_moving(history: History, limits: HealthLimits, beta: float) -> _Fa
     )
 
 
+def _no_signal(history: History, limits: HealthLimits, beta: float) -> _Fault | None:
+    """All answers to a prompt earn the same, for all prompts, for long: there is nothing to learn from, or no more."""
+    window = limits.no_signal_window
+    rollouts = _carrying(history, _NO_SIGNAL, "reward")[-window:]
+    if len(rollouts) < window or any(step[_NO_SIGNAL] < 1 for step in rollouts):
+        return None
+    return _Fault(
+        f"in the last {window} rollouts (limit {window}) all answers to a prompt earned the same,"
+        f" {rollouts[-1]['reward']:.3g} on average: nothing tells better ones from worse",
+        "choose a phase.reward that tells this model's answers apart, or raise phase.temperature or phase.group_size;"
+        f" where they all earn the most, lower phase.max_steps to about {max(_step(history) - window, 1)}",
+    )
+
+
 # in order: causes before their consequences, so that a person reads of the cause
 _CHECKS: dict[Condition, _Check] = {
     "not_finite": _not_finite,
@@ -213,6 +235,7 @@ _CHECKS: dict[Condition, _Check] = {
     "likelihood_displacement": _likelihood_displacement,
     "accuracy_saturated": _accuracy_saturated,
     "loss_not_moving": _loss_not_moving,
+    "no_signal": _no_signal,
 }
 
 

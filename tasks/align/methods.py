@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tasks.align.labels import labels_of
+from tasks.align.online import build as online
+from tasks.align.online.rollout import refuse_long_prompts
 from tasks.align.pairs import pair_tokens, refuse_too_long
 from tasks.align.trainer import NightTrainer
 from tasks.errors import ModelError
 from tasks.lm.reference_cache import ReferenceCache
-from tasks.phases import Phase
+from tasks.phases import METHODS, Phase
 
 
 class Setting(NamedTuple):
@@ -30,9 +32,13 @@ def build(phase: Phase, setting: Setting) -> Any:
 
     Raises:
         ModelError: the phase can't be trained with this model or on this machine.
+        RewardError: a row lacks the truth that a reward of the phase compares with.
     """
     context = getattr(setting.model.config.get_text_config(), "max_position_embeddings", None)
-    refuse_too_long(setting.pairs, setting.tokenizer, context)
+    if METHODS[phase.method].online:
+        refuse_long_prompts(setting.tokenizer, online.rows_of(setting.pairs), phase.max_new_tokens, context)
+    else:
+        refuse_too_long(setting.pairs, setting.tokenizer, context)
     return _BUILDERS[phase.method](phase, setting)
 
 
@@ -172,6 +178,14 @@ def _cpo(phase: Phase, setting: Setting) -> Any:
     return CPOTrainer(**_common(phase, setting, config, setting.pairs))
 
 
+def _online(phase: Phase, setting: Setting) -> Any:
+    rows = online.rows_of(setting.pairs)
+    online.refuse_missing_truth(rows, phase)
+    longest = online.longest_of(setting.tokenizer, rows, phase)
+    arguments = online.arguments_of(phase, setting.arguments, longest, setting.max_tokens)
+    return online.make_trainer(phase, rows, arguments, lambda config, rows: _common(phase, setting, config, rows))
+
+
 _BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
     "dpo": _dpo,
     "kto": _kto,
@@ -179,6 +193,9 @@ _BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
     "orpo": _orpo,
     "cpo": _cpo,
     "simpo": _cpo,
+    "ppo": _online,
+    "grpo": _online,
+    "rloo": _online,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
+from tasks.phases import Phase
 from tasks.trainable import is_plain, trainable
 
 Lines = Callable[[], Iterable[bytes]]
@@ -72,31 +73,31 @@ def _short(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=8).digest()
 
 
-def whole_steps(asked: int, count: int, batch_size: int, quarantine: Path) -> int:
+def whole_steps(asked: int, count: int, phase: Phase, quarantine: Path) -> int:
     """Steps that ``count`` pairs fill, at most as many as asked.
 
     Raises:
         ModelError: not even one, once those in quarantine are left out.
     """
-    steps = min(asked, count // batch_size)
+    steps = min(asked, phase.steps_of(count))
     if steps < 1:
         raise ModelError(
-            f"{count} training pairs are left beside those in quarantine, fewer than one batch of {batch_size} "
+            f"{count} training pairs are left beside those in quarantine, fewer than one batch of {phase.batch_size} "
             "(phase.batch_size)",
             do=f"bring more pairs, lower phase.batch_size, or take lines out of {quarantine}",
         )
     return steps
 
 
-def refuse_too_few(count: int, steps: int, batch_size: int) -> None:
+def refuse_too_few(count: int, steps: int, phase: Phase) -> None:
     """Fewer pairs than the steps take would be gone through twice; TRL takes no step for three times all pairs.
 
     Raises:
         ModelError: there are too few, or no step at all.
     """
-    if steps < 1 or count < steps * batch_size:
+    if steps < 1 or count < phase.pairs_of(steps):
         raise ModelError(
-            f"{count} training pairs for {steps} step(s) of {batch_size} (phase.batch_size)",
+            f"{count} training pairs for {steps} step(s) of {phase.batch_size} (phase.batch_size)",
             do="bring more pairs, or lower phase.batch_size or phase.max_steps",
         )
 

@@ -31,7 +31,7 @@ from tasks.align.probe import Probe
 from tasks.align.signals import Asked, EndRequests
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
 from tasks.align.watch import Unhealthy, Watch
-from tasks.errors import ModelError, NightshiftError
+from tasks.errors import ModelError, NightshiftError, RewardError
 from tasks.lm.flops import Work, matmul_rate, model_sizes, training_flops, work_of
 from tasks.lm.layout import Document
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
@@ -79,7 +79,7 @@ class Run:
         self.pairs = load_lines(Path(spec["pairs"]).read_bytes())
         self.folder = Path(spec["checkpoints"])
         self.last: int = spec.get("first", spec["steps"])
-        refuse_too_few(len(self.pairs), self.last, self.phase.batch_size)
+        refuse_too_few(len(self.pairs), self.last, self.phase)
         self.found = checkpoints.newest(self.folder, spec["context"])
         refuse_unwritable(self.folder)
         history = [dict(step) for step in self.found.history] if self.found else []
@@ -111,7 +111,7 @@ class Run:
         self._prepare_watch()
         try:
             self.trainer.train(resume_from_checkpoint=self.found.path if self.found else None)
-        except Interrupted:
+        except (Interrupted, RewardError):  # no reward, no step: the model is as the last whole one left it
             self._keep_checkpoint()
             raise
         if self.requests() and self.trainer.state.global_step < self.last:

@@ -65,9 +65,9 @@ def train_first(night: Night, recipe: Recipe, preferences: Preferences, base: Mo
 def whole(recipe: Recipe, preferences: Preferences) -> Plan:
     """The training whose first steps these are: as a night plans it that has enough to learn."""
     phase = recipe.phase[0]
-    steps = min(phase.max_steps, preferences.n_train // phase.batch_size)
+    steps = phase.steps_of(preferences.n_train)
     return Plan(
-        train=True, reason="the first steps, for a receipt", new_pairs=0, pairs=steps * phase.batch_size, steps=steps,
+        train=True, reason="the first steps, for a receipt", new_pairs=0, pairs=phase.pairs_of(steps), steps=steps,
         memory_bytes=0, seconds=0.0, amount=0.0, currency="",
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def first_spec(spec: dict[str, Any], phase: Phase, steps: int) -> dict[str, Any]
             do="take --steps 2 or more, and bring pairs for them",
         )
     pairs = load_lines(Path(spec["pairs"]).read_bytes())
-    Path(spec["pairs"]).write_bytes(dump_lines(pairs[: first * phase.batch_size]))
+    Path(spec["pairs"]).write_bytes(dump_lines(pairs[: phase.pairs_of(first)]))
     told = {name: value for name, value in spec["phase"].items() if not name.startswith("probe_")}
     return spec | {
         "first": first,

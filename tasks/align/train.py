@@ -74,7 +74,8 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
             raise
         model = store_model(recipe, work / "out", base, store)
         device = pool.device()
-        remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
+        if not METHODS[recipe.phase[0].method].online:  # drawing answers waits for memory: that is no rate of training
+            remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
         clear(checkpoints)
     return Candidate(
         model=model,
@@ -104,9 +105,9 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     train = partial(lines_of, preferences.train, store)
     pairs = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method, replay)
     said = said_of_labels(train(), pairs, phase)
-    steps = whole_steps(plan.steps, len(pairs), phase.batch_size, quarantine_file(home))
+    steps = whole_steps(plan.steps, len(pairs), phase, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
-    (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: steps * phase.batch_size]))
+    (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: phase.pairs_of(steps)]))
     folder, _ = checkout(base, home, store)
     return {
         **({"said": said} if said else {}),
@@ -158,7 +159,8 @@ def run_training(
 
 def phase_is_cut(phase: Phase) -> bool:
     """Whether its steps go through the model in parts of ``max_tokens``."""
-    return METHODS[phase.method].packed and not COUPLED.intersection(phase.losses)
+    method = METHODS[phase.method]
+    return method.online or (method.packed and not COUPLED.intersection(phase.losses))
 
 
 def _run_once(

@@ -81,8 +81,9 @@ class Watch(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
-        values = {"step": state.global_step, **_plain(logs)}
-        speed = self._speed(state.global_step, time.monotonic() - self._begun)
+        timed, told = _timed(_plain(logs))
+        values = {"step": state.global_step, **told}
+        speed = self._speed(state.global_step, time.monotonic() - self._begun) | timed
         if self.probe is not None and self._due(state.global_step):
             values |= self.probe.look()
         stop = judge_health([*self.history, values], self.phase.health, self.phase.beta)
@@ -128,6 +129,12 @@ class Watch(TrainerCallback):
 
 def _plain(logs: dict[str, Any]) -> dict[str, float]:
     return {key.replace("/", "_"): float(value) for key, value in logs.items() if isinstance(value, (int, float, str))}
+
+
+def _timed(values: dict[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """What a clock said, and the rest: the history of a training that was killed is that of one that wasn't."""
+    timed = {key: value for key, value in values.items() if key.startswith("seconds_")}
+    return timed, {key: value for key, value in values.items() if key not in timed}
 
 
 def _memory() -> int:

@@ -56,7 +56,7 @@ def compare(
     steps = steps_of(recipe, some) if some else 0
     return Comparison(
         recipe=recipe.name,
-        pairs=steps * recipe.phase[0].batch_size,
+        pairs=recipe.phase[0].pairs_of(steps),
         steps=steps,
         deadline_hours=recipe.budget.max_hours,
         idle=(nothing_to_learn(recipe, some, steps) or "") if some else "",

@@ -3,11 +3,13 @@
 from infra.price_book import PriceBook
 from tasks.contracts import Plan
 from tasks.errors import PlanError, PoolDown
+from tasks.phases import Phase
 from tasks.plan.effort import money
 from tasks.plan.forecast import (
     Facts,
     Held,
     amount_in_words,
+    cannot_draw,
     cannot_run,
     gigabytes,
     memory_misfit,
@@ -29,10 +31,10 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
     cost = money(prices, facts.device, held.seconds / 3600, devices, facts.hardware)
     plan = Plan(
         train=True,
-        reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs",
+        reason=f"{facts.new_pairs} new pairs; {steps} steps of {phase.batch_size} pairs{_again(phase)}",
         new_pairs=facts.new_pairs,
         earlier=facts.earlier,
-        pairs=steps * phase.batch_size,
+        pairs=phase.pairs_of(steps),
         steps=steps,
         memory_bytes=held.memory.total,
         seconds=held.seconds,
@@ -45,6 +47,10 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
         return plan.model_copy(update={"train": False, "reason": too_little, "pairs": 0, "steps": 0})
     refuse_misfit(recipe, plan, held, facts)
     return plan
+
+
+def _again(phase: Phase) -> str:
+    return f", {phase.epochs} steps on the same" if phase.epochs > 1 else ""
 
 
 def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
@@ -73,6 +79,9 @@ def refuse_misfit(recipe: Recipe, plan: Plan, held: Held, facts: Facts) -> None:
         what, do = problem
         if facts.pool_problems:
             raise PoolDown(f"the pool {recipe.pool} can't run: {what}", do=do)
+        raise PlanError(what, do=do)
+    if problem := cannot_draw(recipe, facts):
+        what, do = problem
         raise PlanError(what, do=do)
     if not plan.memory_bytes <= facts.memory_bytes:
         what, do = memory_misfit(recipe, facts, held)

@@ -76,6 +76,22 @@ def online_effort(
     return Effort(work.tokens, training + 4 * _forward(shape, work), _forward(shape, Work(scored, 0, scored)), sampling)
 
 
+def drawing_effort(
+    shape: Shape, phase: Phase, prompts: int, lengths: Lengths, scored: float, rate: Rate, hardware: Hardware | None
+) -> Effort:
+    """Our PPO, GRPO or RLOO: ``group_size`` answers a prompt, drawn, scored by policy and reference, trained on.
+
+    Args:
+        lengths: an answer's is the longest that may be drawn, for how long they will be nobody knows.
+    """
+    prompt, answer = lengths
+    length, answers = prompt + answer, prompts * phase.group_size
+    work = _times(Work(length, length * length / 2, answer), answers)
+    training = phase.epochs * _training(shape, phase, work)
+    sampling = sampling_seconds(shape, phase, answers, lengths, rate, hardware)
+    return Effort(work.tokens, training + 2 * _forward(shape, work), _forward(shape, Work(scored, 0, scored)), sampling)
+
+
 def sampling_seconds(
     shape: Shape, phase: Phase, prompts: int, lengths: Lengths, rate: Rate, hardware: Hardware | None
 ) -> float:
@@ -83,7 +99,7 @@ def sampling_seconds(
     by_arithmetic = prompts * lengths.answer * 2 * shape.parameters / rate.flops
     if hardware is None:
         return by_arithmetic
-    at_once = min(phase.batch_size, prompts)
+    at_once = min(phase.batch_size * (phase.group_size if METHODS[phase.method].online else 1), prompts)
     kv = at_once * (lengths.prompt + lengths.answer / 2) * 4 * shape.layers * shape.key_width  # bf16, keys and values
     read = 2 * shape.parameters + kv
     steps = prompts / max(at_once, 1) * lengths.answer

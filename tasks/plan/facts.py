@@ -53,6 +53,7 @@ def gather(
         mean_item_tokens=2 * figures["mean_prompt_tokens"] + answers,
         mean_prompt_tokens=figures["mean_prompt_tokens"],
         mean_answer_tokens=answers / 2,
+        max_prompt_tokens=figures["max_prompt_tokens"],
         max_pair_tokens=prompts * figures["max_prompt_tokens"] + 2 * figures["max_answer_tokens"] + TEMPLATE_TOKENS,
         max_sequence_tokens=figures["max_prompt_tokens"] + figures["max_answer_tokens"] + TEMPLATE_TOKENS,
         memory_bytes=pool.memory_bytes(),

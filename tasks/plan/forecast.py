@@ -10,10 +10,10 @@ from infra.hardware import Hardware
 from infra.price_book import PriceBook
 from infra.store import Blob
 from tasks.lm.speed import Rate
-from tasks.phases import Phase
+from tasks.phases import METHODS, Phase
 from tasks.plan.changes import changes_that_fit
-from tasks.plan.effort import Effort, Lengths, money, offline_effort, online_effort
-from tasks.plan.memory import ROOM, Memory, Models, Place, Shape, models_of, peak
+from tasks.plan.effort import Effort, Lengths, drawing_effort, money, offline_effort, online_effort
+from tasks.plan.memory import ROOM, TEMPLATE_TOKENS, Memory, Models, Place, Shape, models_of, peak
 from tasks.recipe import Recipe
 
 
@@ -29,6 +29,7 @@ class Facts(Record):
     mean_item_tokens: float  # of a gate item, about
     mean_prompt_tokens: float
     mean_answer_tokens: float
+    max_prompt_tokens: int = 0
     max_pair_tokens: int  # prompt, chosen and rejected, as they go through the model
     max_sequence_tokens: int  # prompt and the longer answer
     memory_bytes: int
@@ -95,13 +96,13 @@ class Forecast(Record):
 
 def steps_of(recipe: Recipe, facts: Facts) -> int:
     """Whole batches that the pairs fill, as many as the recipe wants."""
-    phase = recipe.phase[0]
-    return min(phase.max_steps, facts.train_pairs // phase.batch_size)
+    return recipe.phase[0].steps_of(facts.train_pairs)
 
 
 def tonight(recipe: Recipe) -> Way:
     """The recipe's own way."""
-    return Way(recipe.phase[0], models_of(recipe.phase[0]))
+    phase = recipe.phase[0]
+    return Way(phase, models_of(phase), METHODS[phase.method].online)
 
 
 def place_of(facts: Facts, devices: int) -> Place:
@@ -123,10 +124,17 @@ def whole_step(phase: Phase, facts: Facts, devices: int) -> int:
 def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = None) -> Held:
     """Memory of one device and time of all, for the steps that the pairs fill."""
     way = way or tonight(recipe)
-    phase, pairs = way.phase, steps_of(recipe, facts) * recipe.phase[0].batch_size
+    phase, pairs = way.phase, recipe.phase[0].pairs_of(steps_of(recipe, facts))
     lengths = Lengths(facts.mean_prompt_tokens, facts.mean_answer_tokens)
     scored = facts.gate_items * facts.mean_item_tokens
-    if way.online:
+    if METHODS[phase.method].online:
+        longest = facts.max_prompt_tokens + TEMPLATE_TOKENS + phase.max_new_tokens
+        step = phase.batch_size * phase.group_size * longest
+        models = way.models._replace(sampled=max(longest, min(ROOM, step)))
+        memory = peak(facts.shape, phase, step, longest, place_of(facts, devices), models)
+        drawn = Lengths(facts.mean_prompt_tokens, phase.max_new_tokens)
+        effort = drawing_effort(facts.shape, phase, pairs, drawn, scored, facts.rate, facts.hardware)
+    elif way.online:
         longest, step = facts.max_sequence_tokens, whole_step(phase, facts, devices) // facts.max_pair_tokens
         memory = peak(
             facts.shape, phase, step * longest, longest, place_of(facts, devices), sampling_models(step, longest)
@@ -166,7 +174,7 @@ def forecast(name: str, recipe: Recipe, facts: Facts, prices: PriceBook, way: Wa
     # of what doesn't run, the nearest: what fits and is fastest, else what needs least
     shown = chosen or (fitting[-1] if fitting else min(all_, key=lambda one: one.memory.total))
     why, do = _misfit(recipe, facts, shown, way) if not chosen else ("", "")
-    why, do = cannot_run(facts) or (why, do)
+    why, do = cannot_run(facts) or (cannot_draw(recipe, facts) if way is None else None) or (why, do)
     values = {
         "name": name,
         "device": facts.device.kind,
@@ -198,6 +206,25 @@ def cannot_run(facts: Facts) -> tuple[str, str] | None:
             f"the longest pair has {facts.max_sequence_tokens} tokens of prompt and answer, "
             f"the model was made for {facts.context}",
             "lower data.max_prompt_tokens or data.max_answer_tokens, or take a model with a longer context",
+        )
+    return None
+
+
+def cannot_draw(recipe: Recipe, facts: Facts) -> tuple[str, str] | None:
+    """What keeps the recipe's method from learning from its own answers on this pool."""
+    phase, longest = recipe.phase[0], facts.max_prompt_tokens + recipe.phase[0].max_new_tokens
+    if not METHODS[phase.method].online:
+        return None
+    if facts.device.accelerator and facts.device.count > 1:
+        return (
+            f"method {phase.method} trains in one process, the pool has {facts.device.count}",
+            "take one process in the pool's block, or a method that trains on pairs",
+        )
+    if not longest <= facts.context:
+        return (
+            f"the longest prompt and an answer of phase.max_new_tokens = {phase.max_new_tokens} have {longest} tokens, "
+            f"the model was made for {facts.context}",
+            "lower phase.max_new_tokens or data.max_prompt_tokens, or take a model with a longer context",
         )
     return None
 
@@ -238,6 +265,11 @@ def memory_misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None = N
         shared = _shared_weights(recipe, facts, way)
         return what, f"set {shared}" if shared else "take more or larger devices, or a method that needs less"
     phase, place = recipe.phase[0], place_of(facts, shown.devices)
+    if METHODS[phase.method].online:
+        return what, (
+            "lower phase.max_tokens, phase.max_new_tokens or data.max_prompt_tokens, set "
+            "phase.gradient_checkpointing = true, or choose another pool"
+        )
     ways = changes_that_fit(
         facts.shape,
         phase,

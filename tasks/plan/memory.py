@@ -108,8 +108,10 @@ class Models(NamedTuple):
 
 
 def models_of(phase: Phase) -> Models:
-    """What the recipe's methods hold: TRL's KTO loads a reference unless it has an adapter to switch off."""
-    return Models(reference=phase.method == "kto" and phase.adapter == "full")
+    """What the recipe's methods hold: TRL's KTO, GRPO and RLOO load a reference unless there is an adapter to switch
+    off; PPO's values are a linear map on the policy itself."""
+    beside = phase.method == "kto" or METHODS[phase.method].online
+    return Models(reference=beside and phase.adapter == "full")
 
 
 class Kept(NamedTuple):
@@ -243,6 +245,9 @@ def peak(
         step: tokens of a process's whole step, at most.
         longest_pair: tokens; one that is longer than a part is recomputed rather than kept.
     """
+    if METHODS[phase.method].online:  # parts of whole answers, one at least
+        part = max(longest_pair, min(phase.tokens_at_once(accelerator=place.accelerator), step))
+        return training_memory(shape, phase, part, place, models, cut=step > part)
     if not METHODS[phase.method].packed:
         return training_memory(shape, phase, step, place, models, cut=False)
     part = min(phase.tokens_at_once(accelerator=place.accelerator), step)

@@ -153,6 +153,7 @@ KEYS = {
     "likelihood_displacement": ("rewards_chosen", "rewards_rejected"),
     "accuracy_saturated": ("rewards_accuracies", "loss"),
     "loss_not_moving": ("rewards_margins", "loss"),
+    "no_signal": ("frac_reward_zero_std", "reward"),
 }
 
 
@@ -179,7 +180,17 @@ def faulty(name: str, seed: int = 0) -> History:
                 {"step": i + 1, "loss": softplus(-margin), "rewards_margins": margin}
                 for i, margin in enumerate(margins)
             ]
+        case "no_signal":
+            return drawing([0.5] * 195 + [1.0] * 25)
     raise AssertionError(name)
+
+
+def drawing(equal: list[float]) -> History:
+    """A training on its own answers, whose share of prompts without signal is this, step by step."""
+    return [
+        {"step": i + 1, "loss": 0.1, "grad_norm": 1.0 - 0.99 * share, "reward": 0.3, "frac_reward_zero_std": share}
+        for i, share in enumerate(equal)
+    ]
 
 
 def test_every_condition_is_checked_and_has_a_fault_here() -> None:
@@ -465,6 +476,27 @@ def test_the_cause_is_named_before_its_consequence() -> None:
     assert_tells(judge_health(run, LIMITS, BETA), "gradient_spike", 220)
     run[-1]["loss"] = math.nan
     assert_tells(judge_health(run, LIMITS, BETA), "not_finite", 220)
+
+
+def test_one_prompt_whose_answers_differ_is_signal_enough() -> None:
+    window = LIMITS.no_signal_window
+    assert first_stop(drawing([1.0] * (window - 1) + [0.75] + [1.0] * (window - 1))) is None
+    assert_tells(first_stop(drawing([0.75] + [1.0] * window)), "no_signal", window + 1)
+
+
+def test_steps_that_draw_nothing_are_no_rollouts_without_signal() -> None:
+    window = LIMITS.no_signal_window
+    between: History = [{"loss": 0.1, "grad_norm": 1.0} for _ in range(3)]
+    run = [{**step, "step": i + 1} for i, step in enumerate(s for r in drawing([1.0] * window) for s in (r, *between))]
+    assert first_stop(run[: 4 * (window - 1)]) is None
+    assert_tells(first_stop(run), "no_signal", 4 * window - 3)
+
+
+def test_gradients_that_come_with_the_first_signal_are_no_spike() -> None:
+    run = [{**step, "learning_rate": 1e-4} for step in drawing([1.0] * 20 + [0.5] * 3)]
+    assert first_stop(run) is None
+    without = [{key: value for key, value in step.items() if key != "frac_reward_zero_std"} for step in run]
+    assert first_stop(without) is not None  # of a training on pairs they would be
 
 
 # --- limits

@@ -285,6 +285,9 @@ def test_every_dpo_loss_trains(loss: str, spec: Any) -> None:
         {"method": "orpo"},
         {"method": "cpo", "loss": "hinge"},
         {"method": "simpo", "simpo_gamma": 1.0},
+        {"method": "ppo", "reward": "not_refused", "group_size": 2, "max_new_tokens": 6, "epochs": 2},
+        {"method": "grpo", "reward": ["not_refused", "length_penalty"], "group_size": 2, "max_new_tokens": 6},
+        {"method": "rloo", "reward": "not_refused", "group_size": 2, "max_new_tokens": 6, "adapter": "full"},
     ],
     ids=str,
 )

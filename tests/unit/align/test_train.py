@@ -25,6 +25,7 @@ from tasks.align.quarantine import quarantine_file, send_to_quarantine
 from tasks.contracts import Candidate, Model, Plan, Preferences
 from tasks.cost.meter_live import Limit, LiveMeter, Watch
 from tasks.errors import Interrupted, ModelError, OverBudget, PastDeadline, Unhealthy
+from tasks.phases import Phase
 from tasks.recipe import load_recipe
 
 
@@ -233,7 +234,11 @@ def test_a_quarantine_that_leaves_less_than_a_batch_is_said_before_a_program_sta
 
 
 def test_a_phase_takes_the_whole_steps_that_its_pairs_fill(tmp_path: Path) -> None:
-    assert [whole_steps(3, count, 8, tmp_path) for count in (8, 15, 16, 100)] == [1, 1, 2, 3]
+    phase = Phase(max_steps=3, batch_size=8)
+    assert [whole_steps(3, count, phase, tmp_path) for count in (8, 15, 16, 100)] == [1, 1, 2, 3]
+    again = Phase(method="ppo", reward=("not_refused",), max_steps=9, batch_size=8, epochs=4)
+    assert [whole_steps(9, count, again, tmp_path) for count in (8, 15, 16, 100)] == [4, 4, 8, 9]
+    assert [again.pairs_of(steps) for steps in (1, 4, 5, 9)] == [8, 8, 16, 24]
 
 
 # ---- budget ----------------------------------------------------------------------------------------------------------

@@ -128,7 +128,9 @@ def test_a_head_that_is_fused_keeps_no_logits_and_the_methods_table_knows_which_
 
     homes = {"dpo": "trl.trainer.dpo_trainer", "kto": "trl.trainer.kto_trainer", "sft": "trl.trainer.sft_trainer",
              "orpo": "trl.experimental.orpo.orpo_trainer", "cpo": "trl.experimental.cpo.cpo_trainer",
-             "simpo": "trl.experimental.cpo.cpo_trainer"}  # fmt: skip
+             "simpo": "trl.experimental.cpo.cpo_trainer", "ppo": "trl.trainer.grpo_trainer",
+             "grpo": "trl.trainer.grpo_trainer", "rloo": "trl.trainer.rloo_trainer"}  # fmt: skip
+    assert set(homes) == set(METHODS)
     for name, home in homes.items():
         fused = "fused_lm_head" in inspect.getsource(importlib.import_module(home))
         assert METHODS[name].fused == fused, name
