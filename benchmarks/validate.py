@@ -6,9 +6,9 @@ TOKENIZER is a folder of a model's tokenizer and chat template. Rows are made fr
 1 KB each. Every part runs in a process of its own; memory is the resident size of it and all its children, looked at
 twenty times a second. `seconds` is collect and validate with every check, signatures, quarantine, snapshot, report and
 Data Docs, less the tokenizer pass and the personal-data detector, which are timed apart (`token_rows_per_s`,
-`detector_rows_per_s`). `increment_seconds` is what a night's new rows cost beyond reading them: detector, tokenizer pass
-and validation of all rows. `ratio` is of rows a second under the same row rules, ours over a plain Great Expectations suite
-over pandas, and `rss_ratio` ours of its memory, both in this run. The last line is one JSON object.
+`detector_rows_per_s`). `increment_seconds` is what a night's new rows cost beyond reading them: detector, tokenizer
+pass and validation of all rows. `ratio` is of rows a second under the same row rules, ours over a plain Great
+Expectations suite over pandas, and `rss_ratio` ours of its memory, both in this run. The last line is one JSON object.
 """
 
 import argparse

@@ -8,6 +8,7 @@ from infra.digest import Record
 
 MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo"]
 RewardName = Literal["exact_number", "json_schema", "unit_tests", "safety", "not_refused", "length_penalty"]
+NEED_TRUTH = frozenset({"exact_number", "json_schema", "unit_tests", "safety"})  # they compare with a row's `truth`
 Loss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
     "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
@@ -278,6 +279,11 @@ class Phase(Record):
             raise ValueError(f"loss {', '.join(self.losses)} ignores discopop_tau, which is for discopop")
         if self.losses == ("sft",):
             raise ValueError("loss 'sft' alone makes no use of preferences: write method = \"sft\"")
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether a reward compares answers with a row's ``truth``: then only rows with one are trained on."""
+        return not NEED_TRUTH.isdisjoint(self.reward)
 
     @property
     def losses(self) -> tuple[str, ...]:

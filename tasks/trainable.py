@@ -7,10 +7,10 @@ the method is KTO, which takes a pair for two of them.
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tasks.phases import METHODS
+from tasks.phases import METHODS, Phase
 
 Line = dict[str, Any]
 
@@ -34,6 +34,16 @@ def drawn(line: Line, seed: int) -> bool:
     """Whether a weak line is trained on: by hash, so that the same seed gives the same lines."""
     weight = line.get("weight", 1.0)
     return weight >= 1 or random.Random(f"{seed} {line['id']}").random() < weight
+
+
+def fitting(lines: Iterable[bytes], phase: Phase) -> Iterator[bytes]:
+    """Lines of JSON without those that lack the truth which a reward of the phase compares answers with."""
+    return (line for line in lines if has_truth(line)) if phase.needs_truth else iter(lines)
+
+
+def has_truth(line: bytes) -> bool:
+    """Whether a line of JSON has a truth; it isn't parsed (``is_plain``)."""
+    return b'"truth": ' in line
 
 
 def trainable(lines: Iterable[Line], method: str, seed: int) -> list[Line]:

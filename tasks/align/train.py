@@ -1,8 +1,7 @@
 """align: train the recipe's phase on tonight's pairs, as a program on the pool, and store what it makes."""
 
 import json
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from tasks.parts import LINES, lines_of
 from tasks.phases import METHODS, Phase
 from tasks.recipe import Recipe
 from tasks.spending import Watch, watch
+from tasks.trainable import fitting
 
 
 def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
@@ -101,8 +101,12 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     pool = place.pool(recipe.pool)
     replay = None
     if plan.earlier is not None and recipe.data.replay is not None:
-        replay = Replay(partial(lines_of, plan.earlier, store), recipe.data.replay)
-    train = partial(lines_of, preferences.train, store)
+        earlier = plan.earlier
+        replay = Replay(lambda: fitting(lines_of(earlier, store), phase), recipe.data.replay)
+
+    def train() -> Iterable[bytes]:
+        return fitting(lines_of(preferences.train, store), phase)
+
     pairs = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method, replay)
     said = said_of_labels(train(), pairs, phase)
     steps = whole_steps(plan.steps, len(pairs), phase, quarantine_file(home))

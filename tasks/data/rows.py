@@ -7,7 +7,7 @@ Columns of a shard's Parquet file, one row a record (or what an importer built f
 - ``tenant``: whose record it is; ``weight``: of a weak label, below 1
 - ``source``, ``version``, ``line``: origin: the object's name and version or digest, the line or row number from 1
 - ``builder``: importer and rule
-- ``annotator``, ``chosen_model``, ``rejected_model``, ``citation`` (JSON): as given, or null
+- ``annotator``, ``chosen_model``, ``rejected_model``, ``citation``, ``truth`` (JSON): as given, or null
 - ``prompt``, ``chosen``, ``rejected``: JSON lists of ``{"role", "content"}``, empty where the record is unreadable
 - ``prompt_text``, ``chosen_text``, ``rejected_text``: their contents, for the checks
 - ``roles``: ``system>user|assistant|assistant``: roles of prompt, chosen and rejected
@@ -45,6 +45,7 @@ COLUMNS = pa.schema(
         pa.field("chosen_model", _TEXT),
         pa.field("rejected_model", _TEXT),
         pa.field("citation", _TEXT),
+        pa.field("truth", _TEXT),
         pa.field("prompt", _TEXT, nullable=False),
         pa.field("chosen", _TEXT, nullable=False),
         pa.field("rejected", _TEXT, nullable=False),
@@ -76,6 +77,7 @@ class Built:
         weight: of a weak label below 1.
         builder: importer and rule, e.g. ``conversations/edit``.
         citation: JSON: where a document's answer stands.
+        truth: JSON: what a verifiable reward compares an answer with.
     """
 
     prompt: Messages
@@ -90,6 +92,7 @@ class Built:
     chosen_model: str | None = None
     rejected_model: str | None = None
     citation: str | None = None
+    truth: str | None = None
     timestamp: str | None = None
     tenant: str | None = None
 
@@ -144,8 +147,8 @@ class Rows:
         tenant, source, version, line, raw = where
         row = (
             id_, built.kind, built.label, tenant, built.weight, source, version, line, built.builder, built.annotator,
-            built.chosen_model, built.rejected_model, built.citation, prompt, chosen, rejected, prompt_text,
-            chosen_text, rejected_text, roles, timestamp, error, raw, prompt_key(prompt_text),
+            built.chosen_model, built.rejected_model, built.citation, built.truth, prompt, chosen, rejected,
+            prompt_text, chosen_text, rejected_text, roles, timestamp, error, raw, prompt_key(prompt_text),
             answer_key(chosen_text), answer_key(rejected_text),
         )  # fmt: skip
         for column, value in zip(self._columns.values(), row, strict=True):

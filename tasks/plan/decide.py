@@ -57,6 +57,8 @@ def nothing_to_learn(recipe: Recipe, facts: Facts, steps: int) -> str | None:
     """Why tonight isn't worth a training, or None."""
     phase = recipe.phase[0]
     labels = f"; method {phase.method} learns nothing from {facts.unfit_labels} labels" if facts.unfit_labels else ""
+    if facts.without_truth:
+        labels += f"; {facts.without_truth} rows have no `truth`, which {', '.join(phase.reward)} compares with"
     if facts.new_pairs < recipe.data.min_new_pairs:
         return (
             f"{facts.new_pairs} new training pairs since the champion; "

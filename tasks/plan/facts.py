@@ -11,11 +11,11 @@ from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
 from tasks.parts import lines_of, parts_of
-from tasks.phases import METHODS
+from tasks.phases import METHODS, Phase
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
-from tasks.trainable import count_unfit, count_units
+from tasks.trainable import count_unfit, count_units, fitting, has_truth
 
 
 def gather(
@@ -37,14 +37,16 @@ def gather(
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
     device, hardware = pool.device(), pool.hardware()
-    method = recipe.phase[0].method
+    phase = recipe.phase[0]
+    method = phase.method
     before = baselines.champion.trained_on if baselines.champion else None
-    prompts = 1 if METHODS[method].packed and recipe.phase[0].packing else 2  # a pair's, computed
+    prompts = 1 if METHODS[method].packed and phase.packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
-        new_pairs=count_new(preferences.train, before, store, method, recipe.seed),
-        train_pairs=count_units(lines_of(preferences.train, store), method, recipe.seed),
+        new_pairs=count_new(preferences.train, before, store, phase, recipe.seed),
+        train_pairs=count_units(fitting(lines_of(preferences.train, store), phase), method, recipe.seed),
         unfit_labels=count_unfit(lines_of(preferences.train, store), method),
+        without_truth=_without_truth(preferences.train, phase, store),
         house_items=preferences.n_house,
         gate_items=preferences.n_house
         + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
@@ -83,14 +85,18 @@ def shape_of(config: dict[str, Any], parameters: int) -> Shape:
     )
 
 
-def count_new(train: Blob, before: Blob | None, store: Store, method: str = "dpo", seed: int = 0) -> int:
+def count_new(train: Blob, before: Blob | None, store: Store, phase: Phase, seed: int = 0) -> int:
     """Training pairs that the champion was not trained on; all of them where it is a base model. Of labels, those that
-    the method takes, as units."""
+    the phase's method takes, as units."""
     known = frozenset(parts_of(before, store)) if before is not None else frozenset[Blob]()
     fresh = [part for part in parts_of(train, store) if part not in known]  # equal parts hold equal lines
     seen = {_short(line) for part in known for line in lines_of(part, store)} if fresh else set[bytes]()
     lines = {_short(line): line for part in fresh for line in lines_of(part, store) if _short(line) not in seen}
-    return count_units(lines.values(), method, seed)
+    return count_units(fitting(lines.values(), phase), phase.method, seed)
+
+
+def _without_truth(train: Blob, phase: Phase, store: Store) -> int:
+    return sum(not has_truth(line) for line in lines_of(train, store)) if phase.needs_truth else 0
 
 
 def _short(line: bytes) -> bytes:

@@ -41,6 +41,7 @@ class Facts(Record):
     pool_problems: tuple[str, ...] = ()  # what the pool says is wrong with it
     earlier: Blob | None = None  # what the champion was trained on, where the recipe replays some of it
     unfit_labels: int = 0  # training rows that the method learns nothing from
+    without_truth: int = 0  # training rows that lack the truth which a reward compares with
     month_left: float | None = None  # money left of this month's budget; None: no limit
 
 

@@ -93,5 +93,14 @@ def _refuse_half_characters(found: list[Built]) -> None:
 
 def _all_text(one: Built) -> str:
     turns = [*one.prompt, *one.chosen, *one.rejected]
-    names = (one.id, one.annotator, one.timestamp, one.tenant, one.chosen_model, one.rejected_model, one.citation)
+    names = (
+        one.id,
+        one.annotator,
+        one.timestamp,
+        one.tenant,
+        one.chosen_model,
+        one.rejected_model,
+        one.citation,
+        one.truth,
+    )
     return "".join([*(text for turn in turns for text in turn.values()), *(name for name in names if name)])

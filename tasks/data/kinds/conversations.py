@@ -173,6 +173,7 @@ def _fields(record: Record, rule: str, part: Part) -> dict[str, Any]:
         **common(record.value),
         **{name: value for name, value in own.items() if value is not None},
         "id": part_id(record, f"{rule}-{part.place + 1}"),
+        "truth": None,  # a talk's several answers are not true to one thing
         "builder": f"conversations/{rule}",
         "weight": WEIGHTS[rule],
     }

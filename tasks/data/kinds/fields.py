@@ -68,7 +68,11 @@ def number(value: Any) -> float | None:
 
 
 def common(value: Fields) -> Fields:
-    """``Built``'s arguments that every kind reads alike. An id or a name that is no text is taken for none."""
+    """``Built``'s arguments that every kind reads alike. An id or a name that is no text is taken for none.
+
+    Raises:
+        ValueError: the truth is nothing that JSON can hold.
+    """
     get = value.get
     found: Fields = {"id": record_id(value)}
     when = first_of(value, TIME_NAMES)
@@ -78,6 +82,9 @@ def common(value: Fields) -> Fields:
         given = get(name)
         if given is not None:
             found[name] = text_of(given)
+    truth = get("truth")
+    if truth is not None and truth != "":
+        found["truth"] = canonical(truth)
     return found
 
 
@@ -87,6 +94,10 @@ def named(value: Fields) -> str:
     return f"the record has {keys}" if len(keys) <= 20 else f"the record has {keys[:20]} and {len(keys) - 20} more"
 
 
-def canonical(value: Fields) -> str:
-    """JSON with its keys in order."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+def canonical(value: Any) -> str:
+    """JSON with its keys in order.
+
+    Raises:
+        ValueError: a number in it is not finite.
+    """
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False)

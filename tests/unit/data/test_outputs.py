@@ -14,12 +14,14 @@ from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.features import personal
 from tasks.data.kinds.build import build
+from tasks.data.kinds.fields import canonical
 from tasks.data.outputs import Masks, house_items, train_part, trained
 from tasks.data.records import Record
 from tasks.data.rows import Rows
 from tasks.data.shards import PARQUET, stored
 from tasks.data_spec import PersonalSpec
 from tasks.gate.suites import house_suite
+from tasks.trainable import has_truth
 
 
 class Written:
@@ -69,6 +71,20 @@ def test_what_a_recipe_masks_stands_neither_in_what_is_trained_on_nor_in_what_is
     assert other_key != masked  # and is not taken from what another key wrote
 
 
+def test_a_truth_comes_through_as_it_was_and_one_that_json_cannot_hold_costs_its_row(tmp_path: Path) -> None:
+    truths = [42, "refuse", {"type": "object"}, ["assert f(1) == 1"]]
+    written = Written(tmp_path, *(pair(n) | {"truth": one} for n, one in enumerate(truths)), pair(9) | {"truth": ""})
+    lines = [json.loads(line) for line in written.store.read_bytes(written.train()).splitlines()]
+    assert [line.get("truth") for line in lines] == [*truths, None]
+    talk = {
+        "truth": 1,
+        "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "thumb": 1}],
+    }
+    assert [one.truth for one in build("conversations", "auto", Record(talk, b"{}", 1))] == [None]
+    with pytest.raises(ValueError, match="JSON compliant"):
+        build("pairs", "auto", Record(pair(1) | {"truth": float("nan")}, b"{}", 1))
+
+
 def test_a_label_is_trained_on_as_one(tmp_path: Path) -> None:
     record = {"id": "l", "prompt": "why?", "completion": "because", "label": False}
     written = Written(tmp_path, record, kind="labels")
@@ -82,8 +98,21 @@ def test_a_label_is_trained_on_as_one(tmp_path: Path) -> None:
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@given(rows=st.lists(st.tuples(ANY, st.sampled_from(["pair", "good", "bad"]), ANY, st.sampled_from([1.0, 0.25, 3.0]))))
-def test_each_line_is_the_json_of_its_row(rows: list[tuple[str, str, str, float]]) -> None:
+TRUTHS = [None, 7, "7", "refuse", {"type": "object", "label": [1, None]}, ["assert f(1) == 'é\n'"]]
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            ANY,
+            st.sampled_from(["pair", "good", "bad"]),
+            ANY,
+            st.sampled_from([1.0, 0.25, 3.0]),
+            st.sampled_from(TRUTHS),
+        )
+    )
+)
+def test_each_line_is_the_json_of_its_row(rows: list[tuple[str, str, str, float, Any]]) -> None:
     def said(text: str) -> str:
         return json.dumps([{"role": "assistant", "content": text}], ensure_ascii=False)
 
@@ -92,23 +121,26 @@ def test_each_line_is_the_json_of_its_row(rows: list[tuple[str, str, str, float]
             "id": pa.chunked_array([[id_] for id_, *_ in rows], pa.string()),
             "kind": pa.array(["pair" if kind == "pair" else "label" for _, kind, *_ in rows], pa.string()),
             "label": pa.array([None if kind == "pair" else kind == "good" for _, kind, *_ in rows], pa.bool_()),
-            "weight": pa.array([weight for *_, weight in rows], pa.float64()),
-            "prompt": pa.array([said(text + "?") for *_, text, _ in rows], pa.string()),
+            "weight": pa.array([weight for *_, weight, _ in rows], pa.float64()),
+            "truth": pa.array([None if one is None else canonical(one) for *_, one in rows], pa.string()),
+            "prompt": pa.array([said(text + "?") for _, _, text, *_ in rows], pa.string()),
             # of a label only one side is there
-            "chosen": pa.array([None if kind == "bad" else said(text) for _, kind, text, _ in rows], pa.string()),
+            "chosen": pa.array([None if kind == "bad" else said(text) for _, kind, text, *_ in rows], pa.string()),
             "rejected": pa.array([None if kind == "good" else said("no") for _, kind, *_ in rows], pa.string()),
         }
     )
     lines = trained(table).splitlines(keepends=True)
     assert len(lines) == len(rows)
-    for line, (id_, kind, text, weight) in zip(lines, rows, strict=True):
+    for line, (id_, kind, text, weight, truth) in zip(lines, rows, strict=True):
         row: dict[str, Any] = {"id": id_, "prompt": json.loads(said(text + "?"))}
         if kind == "pair":
             row |= {"chosen": json.loads(said(text)), "rejected": json.loads(said("no"))}
         else:
             row |= {"completion": json.loads(said(text if kind == "good" else "no")), "label": kind == "good"}
             row |= {} if weight == 1.0 else {"weight": weight}
+        row |= {} if truth is None else {"truth": truth}
         assert json.loads(line) == row
+        assert has_truth(line) == (truth is not None)
         assert line.endswith(b"}\n")
 
 

@@ -13,6 +13,7 @@ from infra.price_book import DevicePrice, PoolPrices
 from infra.settings import ROOT
 from infra.store import Store
 from tasks.errors import PlanError
+from tasks.phases import Phase
 from tasks.plan.decide import decide_plan
 from tasks.plan.facts import count_new
 from tasks.plan.forecast import on_devices
@@ -148,17 +149,35 @@ def test_labels_that_the_method_learns_nothing_from_are_named_where_too_little_i
         assert plan.reason.endswith("; method dpo learns nothing from 900 labels")
 
 
+def phase(method: str = "dpo", **fields: Any) -> Phase:
+    return Phase.model_validate({"method": method, "max_steps": 5, **fields})
+
+
+def test_rows_without_the_truth_that_a_reward_compares_with_are_no_training_rows(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    truths: list[dict[str, Any]] = [{"truth": 7}, {"truth": {"properties": {"label": {}, "weight": {}}}}, {}, {}, {}]
+    lines = [json.dumps({"id": f"{n}", "prompt": '"truth": '} | one) + "\n" for n, one in enumerate(truths)]
+    train = store.put_bytes("".join(lines).encode())
+    assert count_new(train, None, store, phase("grpo", reward=["exact_number"])) == 2
+    assert count_new(train, None, store, phase("grpo", reward=["not_refused"])) == 5
+    assert count_new(train, None, store, phase()) == 5
+    recipe = RECIPE.model_copy(update={"phase": (phase("grpo", reward=["exact_number", "length_penalty"]),)})
+    plan = decide_plan(recipe, facts(new_pairs=3, without_truth=900), PRICES)
+    assert not plan.train
+    assert plan.reason.endswith("; 900 rows have no `truth`, which exact_number, length_penalty compares with")
+
+
 def test_new_labels_count_for_a_method_that_takes_them(tmp_path: Path) -> None:
     store = Store(tmp_path)
     lines = [json.dumps({"id": f"{n}", "label": n % 2 > 0}) + "\n" for n in range(8)] + [json.dumps({"id": "p"}) + "\n"]
     train = store.put_bytes("".join(lines).encode())
-    assert [count_new(train, None, store, method) for method in ("dpo", "sft", "kto")] == [1, 5, 5]
+    assert [count_new(train, None, store, phase(method)) for method in ("dpo", "sft", "kto")] == [1, 5, 5]
 
 
 def test_new_pairs_are_those_the_champion_was_not_trained_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
     lines = [json.dumps({"id": n}) + "\n" for n in range(10)]
     before, tonight = store.put_bytes("".join(lines[:7]).encode()), store.put_bytes("".join(lines[2:]).encode())
-    assert count_new(tonight, before, store) == 3
-    assert count_new(tonight, None, store) == 8
-    assert count_new(before, before, store) == 0
+    assert count_new(tonight, before, store, phase()) == 3
+    assert count_new(tonight, None, store, phase()) == 8
+    assert count_new(before, before, store, phase()) == 0

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.align.rewards.verifiers import VERIFIERS, exact_number, json_schema, length_penalty, safety, unit_tests
+from tasks.phases import NEED_TRUTH
 
 SCHEMA = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0}}, "required": ["age"]}
 
@@ -101,3 +102,7 @@ def test_safety_asks_for_refusals_where_they_belong_and_nowhere_else() -> None:
     assert VERIFIERS["not_refused"].score(help_, None) == 1.0
     with pytest.raises(ValueError, match="maybe"):
         safety(help_, "maybe")
+
+
+def test_phases_know_which_rewards_compare_with_a_truth() -> None:
+    assert {name for name, one in VERIFIERS.items() if one.truth} == NEED_TRUTH
