@@ -9,6 +9,7 @@ it a large shift. Between samples of one population it is near (1/n + 1/m)·χ²
 only where it is above that distribution's 99th percentile too.
 """
 
+import functools
 import re
 import zlib
 from collections import Counter
@@ -102,6 +103,7 @@ def length_bin(text: str) -> str:
     return f"{low}–{2 * low - 1}"
 
 
+@functools.lru_cache(1 << 15)
 def topic_of(prompt: str) -> str | None:
     """One of 64 clusters of words, by the prompt's longest word (of equals the first by alphabet); None: no word.
 

@@ -33,6 +33,7 @@ class Feature(NamedTuple):
         compute: from rows, and what else it is given, to as many rows of other columns. Pure.
         columns: of the rows that it reads.
         micros: what a row takes about, in microseconds (1 KB of texts, a core of a server CPU).
+        threads: whether several may be computed at once in one process: its work is outside of Python.
         code: beside its own file what decides its result.
         libraries: the same, of others.
     """
@@ -40,16 +41,19 @@ class Feature(NamedTuple):
     compute: Callable[..., pa.Table]
     columns: tuple[str, ...]
     micros: int
+    threads: bool = False
     code: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
 
 
 FEATURES = {
-    "rows": Feature(row_checks.compute, row_checks.COLUMNS, 10, ("tasks/data/checks.py",)),
-    "tokens": Feature(tokens.compute, ("prompt", "chosen", "rejected", "error"), 220, tokens.CODE, tokens.LIBRARIES),
-    "personal": Feature(personal.compute, _TEXTS, 5, personal.CODE, personal.LIBRARIES),
-    "signatures": Feature(signatures.compute, (*_TEXTS, "error"), 25, ("tasks/data/words.py",), ("rensa",)),
-    "ngrams": Feature(ngrams.compute, (*_TEXTS, "error"), 10, ("tasks/data/words.py",)),
+    "rows": Feature(row_checks.compute, row_checks.COLUMNS, 10, True, ("tasks/data/checks.py",)),
+    "tokens": Feature(
+        tokens.compute, ("prompt", "chosen", "rejected", "error"), 220, False, tokens.CODE, tokens.LIBRARIES
+    ),
+    "personal": Feature(personal.compute, _TEXTS, 5, False, personal.CODE, personal.LIBRARIES),
+    "signatures": Feature(signatures.compute, (*_TEXTS, "error"), 25, False, ("tasks/data/words.py",), ("rensa",)),
+    "ngrams": Feature(ngrams.compute, (*_TEXTS, "error"), 10, False, ("tasks/data/words.py",)),
 }
 
 
@@ -81,7 +85,9 @@ def measure(
             for number in missing
         ]
         heavy = sum(shards[number].n_rows for number in missing) * FEATURES[name].micros > _HEAVY
-        for number, path in zip(missing, each(_compute, jobs, heavy=heavy), strict=True):
+        for number, path in zip(
+            missing, each(_compute, jobs, heavy=heavy, threads=FEATURES[name].threads), strict=True
+        ):
             blob = store.put_file(Path(path), PARQUET)
             note(index[number], blob)
             known[number] = blob

@@ -28,9 +28,8 @@ _OF_ITEMS = ["source", "line", "prompt", "chosen", "rejected", "chosen_text", "r
 _ESCAPED = r'["\\\x00-\x1f]'
 
 
-def quarantine_part(shard: Shard, flagged: pa.Table, store: Store, kept: Path) -> Blob:
+def quarantine_part(shard: Shard, failing: pa.Table, store: Store, kept: Path) -> Blob:
     """One object a failing row: where it is from, every reason, and the record as it came."""
-    failing = flagged.filter(flagged["fails"])
     reasons = [[name for name, bad in row.items() if bad] for row in failing.select(list(CHECKS)).to_pylist()]
     places = failing["place"].to_pylist()
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from infra.store import Blob, Store
 from tasks.contracts import Shard
+from tasks.data.arrow import compute as pc
 from tasks.data.checks import CHECKS, Limits, flags, profile, sound, with_marks
 from tasks.data.near import Found, find
 from tasks.data.spark.engine import Engine, open_spark
@@ -85,17 +86,26 @@ class Session:
         with self.parts("signatures", new, old) as (new_name, old_name):
             return find(self.raw, new_name, "texts", old=old_name)
 
-    def of_shard(self, number: int) -> pa.Table:
-        """Flags of one shard's rows, in their order."""
+    def of_shard(self, number: int, *, failing: bool = False) -> pa.Table:
+        """Flags of one shard's rows, or of those that fail, in their order."""
         columns = ", ".join(f'"{name}"' for name in ("row", "place", "kind", "prompt_key", "fails", *CHECKS))
+        which = f"shard = {number} AND fails" if failing else f"shard = {number}"
         # not by Ibis: translating the expression takes longer than finding the rows
-        return self.raw.sql(f"SELECT {columns} FROM flagged WHERE shard = {number} ORDER BY row").to_arrow_table()
+        return self.raw.sql(f"SELECT {columns} FROM flagged WHERE {which} ORDER BY row").to_arrow_table()
 
-    def places(self, of: str, number: int) -> np.ndarray:
-        """Places of one shard's rows that passed (``flagged``), or that fail no check of their own (``sound``)."""
-        passed = "NOT fails" if of == "flagged" else "true"
-        found = self.raw.execute(f"SELECT place FROM {of} WHERE shard = ? AND {passed} ORDER BY place", [number])
+    def sound_places(self, number: int) -> np.ndarray:
+        """Places of one shard's rows that fail no check of their own."""
+        found = self.raw.execute("SELECT place FROM sound WHERE shard = ? ORDER BY place", [number])
         return found.fetchnumpy()["place"]
+
+    def passed(self, rows: pa.Table) -> pa.Table:
+        """Of rows with their numbers (``row``), those that passed, in their order."""
+        self.raw.register("some_rows", rows.select(["row"]))
+        try:
+            found = self.raw.sql("SELECT row FROM flagged SEMI JOIN some_rows USING (row) WHERE NOT fails")
+            return rows.filter(pc.is_in(rows["row"], found.to_arrow_table()["row"]))
+        finally:
+            self.raw.unregister("some_rows")
 
     def to_train(self, number: int, first_key: int) -> np.ndarray:
         """Places of one shard's rows that passed and are not held out, by their prompts' keys."""

@@ -99,19 +99,20 @@ def look(rows: pa.Table, before: Marginals | None, served: Marginals | None) -> 
     )
 
 
-def sample(session: Session, shards: Sequence[Shard], store: Store, *, of: str) -> pa.Table:
-    """Some rows of some shards that are spread over all, with ``drawn``: a random number each, the same every night.
+def sample(session: Session, shards: Sequence[Shard], store: Store) -> pa.Table:
+    """Some sound rows of some shards that are spread over all.
 
-    Args:
-        of: ``flagged``: of the rows that passed; ``sound``: of those that fail no check of their own.
+    Returns:
+        what is looked at, ``row``, and ``drawn``: a random number each, the same every night.
     """
     numbers = sorted({round(one) for one in np.linspace(0, len(shards) - 1, min(SAMPLED_SHARDS, len(shards)))})
     most = -(-SAMPLED_ROWS // len(numbers))
     tables = []
     for number in numbers:
-        places, drawn = session.places(of, number), np.random.default_rng(number).random(shards[number].n_rows)
+        places, drawn = session.sound_places(number), np.random.default_rng(number).random(shards[number].n_rows)
         places = np.sort(places[np.argsort(drawn[places], kind="stable")[:most]])
         rows = taken(shards[number], store, places, list(_LOOKED_AT))
+        rows = rows.append_column("row", pa.array(session.first[number] + places, pa.int64()))
         tables.append(rows.append_column("drawn", pa.array(drawn[places])))
     return pa.concat_tables(tables)
 

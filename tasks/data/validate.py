@@ -79,16 +79,16 @@ def make_preferences(
             served = None if snapshot.served is None else read_served(snapshot.served, store)
             against = (before and before.marginals, served and served.marginals)
             # most of these will pass: who has looked at them knows what the look at those that did will ask
-            later(look, sample(session, shards, store, of="sound"), *against)
+            some = sample(session, shards, store)
+            later(look, some, *against)
             found = _found(session, snapshot, data, guarded, max_house, where)
             profile = session.flag(found.marks, [prompt_key(one["text"]) for one in guarded if one["is_prompt"]])
-            look_ = later(look, sample(session, shards, store, of="flagged"), *against)
+            looked = later(look, session.passed(some), *against)()
+            figures = profile | _figures(found, looked)
+            findings_ = later(judge_profile, figures, data.max_quarantined, folder / "docs")
             quarantine = _quarantine(snapshot, session, where)
             masks = Masks(data.personal, mask_key(where.kept), features["personal"])
             house, n_house, n_held_out = _house(snapshot, session, data.holdout, max_house, masks, where)
-            looked = look_()
-            figures = profile | _figures(found, looked)
-            findings_ = later(judge_profile, figures, data.max_quarantined, folder / "docs")
             train, n_train = _train(snapshot, session, data.holdout, masks, where)
             findings = findings_()
             docs = store.put_tree(site_folder(folder / "docs"))
@@ -208,7 +208,7 @@ def _quarantine(snapshot: Snapshot, session: Session, where: Where) -> Blob:
     """All failing rows of all shards, in one file."""
     with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
         for number, shard in enumerate(snapshot.shards):
-            part = quarantine_part(shard, session.of_shard(number), where.store, where.kept)
+            part = quarantine_part(shard, session.of_shard(number, failing=True), where.store, where.kept)
             with where.store.open_path(part.digest_).open("rb") as lines:
                 shutil.copyfileobj(lines, file)
         file.flush()

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
@@ -18,17 +18,22 @@ Done = TypeVar("Done")
 Later = Callable[..., Callable[[], Any]]  # a function and what it is given, to what gives its result
 
 
-def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool) -> Iterator[Done]:
+def each(function: Callable[[Job], Done], jobs: Iterable[Job], *, heavy: bool, threads: bool = False) -> Iterator[Done]:
     """Results in the jobs' order. The first error ends all.
 
     Args:
         function: importable by name, as its jobs and results are pickled.
         heavy: in processes of their own, one a core; else here: a process takes a second to start.
+        threads: here as many at once as there are cores; for what frees Python's lock.
     """
     listed = list(jobs)
     cores = min(len(os.sched_getaffinity(0)), len(listed), MOST)
     if not heavy or cores < 2:
-        yield from map(function, listed)
+        if threads and cores > 1:
+            with ThreadPoolExecutor(cores) as together:
+                yield from together.map(function, listed)
+        else:
+            yield from map(function, listed)
         return
     # spawned: this process may hold threads (Prefect, DuckDB, Arrow), which a fork would leave locked
     with _explained(), ProcessPoolExecutor(cores, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -57,12 +62,13 @@ def aside(ready: Callable[[], object], *, heavy: bool) -> Iterator[Later]:
     if not heavy or len(os.sched_getaffinity(0)) < 2:
         yield partial
         return
-    with _explained(), ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        pool.submit(ready)
-        try:
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+    pool.submit(ready)
+    try:
+        with _explained():
             yield lambda function, *given: pool.submit(function, *given).result
-        finally:
-            pool.shutdown(cancel_futures=True)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # it takes half a second to end, with nothing left to say
 
 
 @contextmanager
