@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from infra.store import Store
 from tasks.contracts import Shard
+from tasks.data.rows import COLUMNS
 
 PARQUET = "application/vnd.apache.parquet"
 Places = Sequence[int] | np.ndarray  # of rows in their shard
@@ -29,8 +30,19 @@ def stored(rows: pa.Table, store: Store) -> Shard:
 
 
 def rows_of(shard: Shard, store: Store, columns: list[str] | None = None) -> pa.Table:
-    """A shard's rows, or some of their columns; its bytes are checked."""
-    return pq.read_table(store.open_path(shard.rows.digest_), columns=columns)
+    """A shard's rows, or some of their columns; its bytes are checked.
+
+    Kept rows of an older revision lack what rows may have since then: there it is null.
+    """
+    file = pq.ParquetFile(store.open_path(shard.rows.digest_))
+    known = set(file.schema_arrow.names)
+    found = file.read(columns=None if columns is None else [name for name in columns if name in known])
+    for name in columns or ():
+        if name not in known:
+            field = COLUMNS.field(name)
+            assert field.nullable, f"{shard.rows.digest_} has no {name}"
+            found = found.append_column(field, pa.nulls(found.num_rows, field.type))
+    return found if columns is None else found.select(columns)
 
 
 def taken(shard: Shard, store: Store, places: Places, columns: list[str]) -> pa.Table:

@@ -18,7 +18,7 @@ from tasks.data.kinds.fields import canonical
 from tasks.data.outputs import Masks, house_items, train_part, trained
 from tasks.data.records import Record
 from tasks.data.rows import Rows
-from tasks.data.shards import PARQUET, stored
+from tasks.data.shards import PARQUET, rows_of, stored
 from tasks.data_spec import PersonalSpec
 from tasks.gate.suites import house_suite
 from tasks.trainable import has_truth
@@ -83,6 +83,15 @@ def test_a_truth_comes_through_as_it_was_and_one_that_json_cannot_hold_costs_its
     assert [one.truth for one in build("conversations", "auto", Record(talk, b"{}", 1))] == [None]
     with pytest.raises(ValueError, match="JSON compliant"):
         build("pairs", "auto", Record(pair(1) | {"truth": float("nan")}, b"{}", 1))
+
+
+def test_kept_rows_of_an_older_revision_have_no_truth_and_are_trained_on(tmp_path: Path) -> None:
+    written = Written(tmp_path, pair(1))
+    lines = written.store.read_bytes(written.train())
+    written.shard = stored(rows_of(written.shard, written.store).drop_columns(["truth"]), written.store)
+    assert written.store.read_bytes(written.train()) == lines
+    with pytest.raises(AssertionError, match="has no id"):
+        rows_of(stored(pa.table({"kind": ["pair"]}), written.store), written.store, ["id", "kind"])
 
 
 def test_a_label_is_trained_on_as_one(tmp_path: Path) -> None:
