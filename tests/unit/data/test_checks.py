@@ -119,6 +119,14 @@ PLANTED: dict[str, list[Given]] = {
 
 
 # found in the light of all rows, and told by marks
+def test_what_its_annotator_took_back_contradicts_nobody() -> None:
+    before = row(9, annotator="ann", timestamp="2026-11-20T10:00:00Z")
+    after = row(9, annotator="ann", timestamp="2026-11-21T10:00:00Z")
+    value = after.value | {"id": "later", "chosen": after.value["rejected"], "rejected": after.value["chosen"]}
+    found, _ = flagged([*CLEAN, before, Record(value, after.raw, after.line)])
+    assert found == [set(), set(), set(), set(), {"relabelled"}, set()]
+
+
 MARKED = ("relabelled", "near_duplicate", "near_contradiction", "house_overlap")
 # told by the model's own tokenizer and template (tests/unit/data/test_tokens.py)
 BY_TOKENIZER = ("template", "cut_equal", "cut_empty")

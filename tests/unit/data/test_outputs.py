@@ -64,6 +64,7 @@ def test_what_a_recipe_masks_stands_neither_in_what_is_trained_on_nor_in_what_is
     lines = [json.loads(line) for line in written.store.read_bytes(masked).splitlines()]
     assert lines[0]["chosen"] == [{"role": "assistant", "content": "yes"}]
     assert lines[1]["chosen"][0]["content"].startswith("write to [EMAIL_")
+    assert "ann@mail.example" in json.dumps(written.house())
     items = written.house(PersonalSpec(email="mask"))
     assert "ann@mail.example" not in json.dumps(items)
     assert items[1]["choices"][0] == lines[1]["chosen"][0]["content"]  # one value has one mask

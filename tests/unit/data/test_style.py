@@ -3,13 +3,14 @@
 import math
 import random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.data.intervals import paired_difference
-from tasks.data.style import BOLD, HEADING, LIST, SYCOPHANTIC, BiasFigure, bias
+from tasks.data.style import BOLD, HEADING, LIST, SYCOPHANTIC, BiasFigure, bias, chosen_rows
 
 PLAIN = "The parcel leaves the warehouse tomorrow and arrives on the day after."
 GERMAN = "Das Paket verlässt morgen das Lager und kommt am Tag danach bei Ihnen an."
@@ -99,6 +100,17 @@ def test_the_sample_is_the_same_each_time_and_no_larger_than_asked() -> None:
     assert bias(many, at_most=50) == bias(many, at_most=50)
     assert {one.n for one in bias(many, at_most=50) if one.name == "lists"} == {50}
     assert bias(many, at_most=50, seed=1) != bias(many, at_most=50)
+
+
+def test_a_sample_of_drawn_rows_loses_only_those_that_leave() -> None:
+    drawn = np.random.default_rng(1).random(400)
+    rows = pa.table({"drawn": drawn, "place": range(400)})
+    sample = rows["place"].take(pa.array(chosen_rows(rows, 50, 0))).to_pylist()
+    assert sample == sorted(np.argsort(drawn)[:50].tolist())
+    left = rows.filter(pa.array([place not in sample[:5] for place in range(400)]))
+    again = left["place"].take(pa.array(chosen_rows(left, 50, 0))).to_pylist()
+    assert set(sample[5:]) <= set(again)
+    assert chosen_rows(rows, 400, 0).tolist() == list(range(400))
 
 
 @settings(max_examples=25, deadline=None)

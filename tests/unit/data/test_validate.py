@@ -255,6 +255,16 @@ def test_what_a_process_beside_finds_is_what_is_found_here(
     assert breach == isinstance(found[0][0], str)
 
 
+def test_bias_is_that_of_the_rows_that_pass(source: Source) -> None:
+    again = [json.loads(line) | {"id": f"again-{n}"} for n, line in enumerate(source.file.read_text().splitlines())]
+    source.add(*again[:20])
+    found = source.validate()
+    assert found.n_quarantined == 20
+    page = source.store.read_bytes(found.page).decode()
+    assert "n = 60." in page
+    assert "n = 80." not in page
+
+
 def test_documents_that_nobody_was_asked_about_are_not_counted_and_that_is_said(source: Source) -> None:
     words = ["red", "green", "blue", "cat", "dog"]
     text = "".join(f"# What is {word}?\n\nwhat you want is a {word} box and a hot pan.\n\n" for word in words)
