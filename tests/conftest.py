@@ -227,8 +227,11 @@ def prefect_server(_quiet_home: None) -> Iterator[None]:
     """One real Prefect server for all flow tests of the session."""
     from prefect.testing.utilities import prefect_test_harness
 
+    from tests.prefect_elsewhere import end_events
+
     with prefect_test_harness(server_startup_timeout=120):
         yield
+        end_events()  # the harness itself would wait for ever, where a server that is gone is still told of something
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import httpx
 import pytest
 from prefect import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.deployments import load
 from infra.kubernetes.template import base_job_template
@@ -24,6 +23,7 @@ from infra.settings import ROOT, Settings, child_environment
 from tests.fake_kubernetes import FakeKubernetes, kubeconfig, wait_until
 from tests.infra.pools.contract import Rig, SchedulerContract, once, program
 from tests.outside import http_server
+from tests.prefect_elsewhere import prefect_at
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("home"), api)
     try:
         world.ready()
-        with http_server(api) as kubernetes, temporary_settings({PREFECT_API_URL: world.url}):
+        with http_server(api) as kubernetes, prefect_at(world.url):
             world.deploy(kubernetes)
             world.start_worker()
             yield world
