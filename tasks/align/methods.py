@@ -39,7 +39,7 @@ def build(phase: Phase, setting: Setting) -> Any:
         refuse_long_prompts(setting.tokenizer, online.rows_of(setting.pairs), phase.max_new_tokens, context)
     else:
         refuse_too_long(setting.pairs, setting.tokenizer, context)
-    if not METHODS[phase.method].online:  # truths are of several types, and a data set's column is of one
+        # truths are of several types, and a data set's column is of one
         pairs = [{name: one for name, one in pair.items() if name != "truth"} for pair in setting.pairs]
         setting = setting._replace(pairs=pairs)
     return _BUILDERS[phase.method](phase, setting)

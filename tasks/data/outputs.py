@@ -23,7 +23,7 @@ from tasks.data.shards import Places, taken
 from tasks.data_spec import PersonalSpec
 from tasks.parts import LINES
 
-FORM = 2  # of the lines below: another one writes them anew
+FORM = 3  # of the lines below: another one writes them anew
 _OF_ITEMS = ["source", "line", "prompt", "chosen", "rejected", "chosen_text", "rejected_text"]
 _ESCAPED = r'["\\\x00-\x1f]'
 
@@ -143,15 +143,15 @@ def _item(row: dict[str, Any], line: str, one_of_several: bool) -> dict[str, Any
 
 def trained(rows: pa.Table) -> bytes:
     """A line a row. The messages are JSON already: they aren't read to be written again."""
-    truth = pc.fill_null(_joined(', "truth": ', rows["truth"]), "")
+    weighed = [f', "weight": {json.dumps(one)}' if one != 1.0 else "" for one in rows["weight"].to_pylist()]
+    rest = _joined(pa.array(weighed, pa.string()), pc.fill_null(_joined(', "truth": ', rows["truth"]), ""), "}\n")
     head = ['{"id": ', _as_json(rows["id"]), ', "prompt": ', rows["prompt"]]
-    lines = _joined(*head, ', "chosen": ', rows["chosen"], ', "rejected": ', rows["rejected"], truth, "}\n")
+    lines = _joined(*head, ', "chosen": ', rows["chosen"], ', "rejected": ', rows["rejected"], rest)
     is_label = pc.equal(rows["kind"], "label")
     if pc.any(is_label).as_py():
         answer = pc.if_else(rows["label"], rows["chosen"], rows["rejected"])
         label = pc.if_else(rows["label"], "true", "false")
-        weighed = [f', "weight": {json.dumps(one)}' if one != 1.0 else "" for one in rows["weight"].to_pylist()]
-        labels = _joined(*head, ', "completion": ', answer, ', "label": ', label, pa.array(weighed), truth, "}\n")
+        labels = _joined(*head, ', "completion": ', answer, ', "label": ', label, rest)
         lines = pc.if_else(is_label, labels, lines)
     assert lines.null_count == 0, "a row that passed has no prompt or no answer"
     return b"".join(_bytes(chunk) for chunk in lines.chunks)

@@ -15,7 +15,7 @@ from tasks.data.shards import rows_of, stored
 
 _READ = (
     "id", "kind", "error", "prompt", "chosen", "rejected", "weight", "tenant", "annotator", "timestamp",
-    "chosen_model", "rejected_model", "source", "version", "line",
+    "truth", "chosen_model", "rejected_model", "source", "version", "line",
 )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def pair_labels(table: pa.Table) -> list[Paired]:
     Args:
         table: rows of kind ``label``: columns ``id``, ``prompt``, ``chosen``, ``rejected`` as in ``rows.COLUMNS``;
             where they are there also ``weight`` (the larger goes first), ``tenant``, ``annotator``, ``timestamp``,
-            ``chosen_model`` and ``rejected_model``.
+            ``truth``, ``chosen_model`` and ``rejected_model``.
     """
     if table.num_rows == 0:
         return []
@@ -104,6 +104,7 @@ def _pairs(table: pa.Table, good: np.ndarray, bad: np.ndarray) -> Iterator[Paire
 def _built(one: dict[str, Any], other: dict[str, Any]) -> Built:
     times = [time for time in (one.get("timestamp"), other.get("timestamp")) if time is not None]
     annotator = one.get("annotator")
+    truths = {truth for truth in (one.get("truth"), other.get("truth")) if truth is not None}
     return Built(
         json.loads(one["prompt"]),
         json.loads(one["chosen"]),
@@ -116,4 +117,5 @@ def _built(one: dict[str, Any], other: dict[str, Any]) -> Built:
         rejected_model=other.get("rejected_model"),
         timestamp=max(times, default=None),
         tenant=one.get("tenant"),
+        truth=truths.pop() if len(truths) == 1 else None,  # of two that differ nobody knows which
     )

@@ -237,23 +237,26 @@ def test_reasons_stand_in_the_quarantine(tmp_path: Path) -> None:
 # --- labels that become pairs ---
 
 
-def label(id_: str, prompt: str, answer: str, good: bool) -> str:
-    return json.dumps({"id": id_, "prompt": prompt, "completion": answer, "label": good}) + "\n"
+def label(id_: str, prompt: str, answer: str, good: bool, **more: Any) -> str:
+    return json.dumps({"id": id_, "prompt": prompt, "completion": answer, "label": good, **more}) + "\n"
 
 
 def test_labels_of_one_prompt_become_a_pair_whatever_night_they_came_and_are_no_labels_any_more(days: Days) -> None:
     def collected() -> Snapshot:
         return snapshot_of([SourceSpec(path="exports", kind="labels")], days.folder, days.store)
 
-    (days.exports / "a.jsonl").write_text(label("up", "why?", "because", True) + label("alone", "who?", "me", True))
+    (days.exports / "a.jsonl").write_text(
+        label("up", "why?", "because", True, truth=7) + label("alone", "who?", "me", True)
+    )
     assert {row["id"]: row["kind"] for row in days.rows(collected())} == {"up": "label", "alone": "label"}
-    (days.exports / "b.jsonl").write_text(label("down", "why?", "go away", False))
+    (days.exports / "b.jsonl").write_text(label("down", "why?", "go away", False, weight=0.5))
     found = collected()
     rows = {row["id"]: row for row in days.rows(found)}
     assert {id_: row["kind"] for id_, row in rows.items()} == {"alone": "label", "up+down": "pair"}
     assert found.n_rows == 2
     pair = rows["up+down"]
     assert (pair["chosen_text"], pair["rejected_text"], pair["builder"]) == ("because", "go away", "labels/paired")
+    assert (pair["truth"], pair["weight"]) == ("7", 0.5)
     assert (pair["source"], pair["line"]) == ("a.jsonl", 1)
     assert json.loads(pair["raw"]) == {"good": "up", "bad": "down"}
     assert collected() == found

@@ -147,7 +147,7 @@ def test_each_line_is_the_json_of_its_row(rows: list[tuple[str, str, str, float,
             row |= {"chosen": json.loads(said(text)), "rejected": json.loads(said("no"))}
         else:
             row |= {"completion": json.loads(said(text if kind == "good" else "no")), "label": kind == "good"}
-            row |= {} if weight == 1.0 else {"weight": weight}
+        row |= {} if weight == 1.0 else {"weight": weight}
         row |= {} if truth is None else {"truth": truth}
         assert json.loads(line) == row
         assert has_truth(line) == (truth is not None)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tasks.data.kinds.labels import thumb
 from tasks.data.kinds.labels_paired import Paired, pair_labels
-from tasks.data.kinds.trained import train_row
 from tests.unit.data.kinds.records import NO, USER, YES, built
 
 
@@ -188,6 +187,15 @@ def test_a_good_and_a_bad_answer_to_one_prompt_become_a_pair() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("truths", "found"),
+    [(["7", "7"], "7"), ([None, "7"], "7"), (["7", None], "7"), (["7", "8"], None), ([None] * 2, None)],
+)
+def test_a_pair_of_labels_has_their_truth_unless_they_disagree(truths: list[str | None], found: str | None) -> None:
+    (one,) = pair_labels(table(("q", "y", True), ("q", "n", False), truth=truths))
+    assert one.built.truth == found
+
+
 def test_labels_of_two_tenants_are_no_pair() -> None:
     assert pair_labels(table(("q", "y", True), ("q", "n", False), tenant=["a", "b"])) == []
     assert pair_labels(table(("q", "y", True), ("q", "n", False), tenant=["a", None])) == []
@@ -229,15 +237,3 @@ def test_one_prompt_with_very_many_labels_takes_no_quadratic_time() -> None:
     began = time.monotonic()
     assert len(pair_labels(labels)) == count // 2
     assert time.monotonic() - began < 5  # 0.1 s; comparing each with each would take minutes
-
-
-# ---- what training reads ---------------------------------------------------------------------------------------------
-
-
-def test_a_row_is_a_pair_or_a_label_of_the_training_data() -> None:
-    (row,) = table(("q", "n", False)).to_pylist()
-    assert train_row(row | {"kind": "label", "weight": 0.5}) == {
-        "id": "0000", "prompt": [USER], "completion": [NO], "label": False, "weight": 0.5,
-    }  # fmt: skip
-    pair = row | {"chosen": json.dumps([YES]), "kind": "pair", "weight": 1.0}
-    assert train_row(pair) == {"id": "0000", "prompt": [USER], "chosen": [YES], "rejected": [NO]}
