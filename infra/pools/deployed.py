@@ -7,8 +7,6 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.base import BaseWorker
 
-from infra.pools.base import Pool
-
 FLOW, ENTRYPOINT = "gpu-step", "flows.gpu_steps.gpu_step"
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -25,10 +23,6 @@ class Deployable(Protocol):
     def work_pool(self) -> str: ...
 
     def worker(self) -> type[BaseWorker[Any, Any, Any]]: ...
-
-
-def is_remote(pool: Pool) -> bool:
-    return hasattr(pool, "work_pool")
 
 
 def ensure_deployed(pool: Deployable) -> str:

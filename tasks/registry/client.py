@@ -5,7 +5,6 @@ evidence twice finds the first version. A version is created in one call with al
 there: there is no half-registered version.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -224,11 +223,6 @@ def read_version(registry: Registry, number: int, store: Store) -> Baseline:
             do="find out who changed its tags; roll back to a version you trust",
         )
     return Baseline(version=number, model=model, trained_on=trained_on)
-
-
-def tags_text(values: dict[str, Any]) -> dict[str, str]:
-    """Tag values as text; MLflow takes nothing else."""
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 class VersionSeen(NamedTuple):

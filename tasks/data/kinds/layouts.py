@@ -19,15 +19,6 @@ Parts = tuple[Messages, Messages, Messages]
 AXOLOTL_PROMPTS = ("messages", "prompt", "input", "question", "instruction")
 
 
-def split_pair(value: Fields) -> Parts:
-    """Prompt, chosen and rejected of a pair whose layout its keys tell.
-
-    Raises:
-        ValueError: says what is missing or of a wrong kind.
-    """
-    return LAYOUTS[layout_of(value)](value)
-
-
 def layout_of(value: Fields) -> str:
     """Which layout the keys tell."""
     if value.get("chosen_response") is not None:
