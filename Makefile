@@ -13,7 +13,7 @@ STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly setup test test-slow test-slow-tiny test-model test-slurm test-ui test-mutation lint check lock up clean-state help
+.PHONY: nightly setup test test-slow test-slow-tiny test-model test-slurm test-gpu test-ui test-mutation lint check lock up clean-state help
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -52,7 +52,7 @@ endif
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test: setup          ## the fast tests, at most 15 minutes on two cores
-	$(PYTEST) -m 'not slow and not ui and not slurm and not spark'
+	$(PYTEST) -m 'not slow and not ui and not slurm and not spark and not gpu'
 
 test-slow: test-slow-tiny test-model  ## both of the next two: half an hour to an hour
 
@@ -72,6 +72,9 @@ test-spark: setup    ## the data's checks on Spark in local mode beside DuckDB; 
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; }
 	@$(BIN)/python -c 'import pyspark' 2>/dev/null || $(PIP_INSTALL) --no-deps -c constraints.txt pyspark py4j
 	$(BIN)/python -m pytest -q -m 'spark'
+
+test-gpu: setup      ## on a machine with an accelerator: kernels, bf16, every method trained and resumed
+	$(BIN)/python -m pytest -q -m 'gpu' tests/gpu
 
 test-ui: setup       ## a real browser (Debian's chromium)
 	$(BIN)/python -m pytest -q -m 'ui'

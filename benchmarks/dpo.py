@@ -5,7 +5,8 @@
     python benchmarks/dpo.py --shape 8b --method lora
 
 Every variant trains on the same pairs in the same batches, in a process of its own (so that peak memory is its own),
-one after the other. The first step is left out of the rates (warm-up, compilation); losses are compared at every step.
+one after the other. The first steps are left out of the rates (warm-up, compilation); all steps' losses are compared.
+`mfu` is what the work needs (`tasks.lm.flops`) over the device's own rate in matrix products, measured in the same run.
 The last line is one JSON object.
 """
 
@@ -42,7 +43,8 @@ SHAPES: dict[str, dict[str, int]] = {
 SIGMA = 0.6  # of the logarithm of lengths; with median 200 and 120 tokens
 
 # name: (packed, reference known beforehand, TRL's gradient checkpointing, torch.compile)
-VARIANTS = {
+VARIANTS = {  # in the order they run: on a machine that is lent for minutes ours has to come first
+    "packed_cached": (True, True, False, False),
     "trl_default": (False, False, True, False),
     "trl_no_checkpointing": (False, False, False, False),
     "trl_precomputed": (False, True, False, False),
@@ -50,7 +52,6 @@ VARIANTS = {
     "trl_compiled": (False, True, False, True),
     "trl_compiled_checkpointing": (False, True, True, True),
     "packed": (True, False, False, False),
-    "packed_cached": (True, True, False, False),
 }
 TRL_BEST = tuple(name for name in VARIANTS if name.startswith("trl_"))
 
@@ -75,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--shape", choices=["135m", *SHAPES], default="135m")
     parser.add_argument("--method", choices=["lora", "full"], default="lora")
     parser.add_argument("--batch", type=int, default=4, help="pairs a step")
-    parser.add_argument("--steps", type=int, default=5, help="the first is not timed")
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--warm", type=int, default=1, help="steps not timed; on a GPU 4: kernels are compiled")
     parser.add_argument("--max-tokens", type=int, default=640, help="tokens at once, packed")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--without", nargs="*", default=[], choices=list(VARIANTS), help="variants to skip")
@@ -133,18 +135,21 @@ def _pairs(count: int, words: int) -> list[dict[str, list[int]]]:
 
 def _child(variant: str, arguments: argparse.Namespace) -> dict[str, Any] | None:
     command = [sys.executable, __file__, "--variant", variant, "--folder", arguments.folder]
-    for name in ("shape", "method", "batch", "steps", "max_tokens", "threads"):
+    for name in ("shape", "method", "batch", "steps", "warm", "max_tokens", "threads"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+    began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode == -signal.SIGKILL and variant != "trl_default":
-        print(f"{variant:22s} was killed: it doesn't fit this machine's memory", flush=True)
+    full = done.returncode == -signal.SIGKILL or (done.returncode and "OutOfMemoryError" in done.stderr)
+    if full and variant not in ("trl_default", "packed_cached"):
+        print(f"{variant:22s} ended: it doesn't fit this machine's memory", flush=True)
         return None
     if done.returncode != 0:
         print(f"{variant} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}", file=sys.stderr)
         raise SystemExit(1)
     found = json.loads(done.stdout.splitlines()[-1])
     rate = f"{found['pairs_per_s']:.3f} pairs/s, peak {found['peak_gb']:.2f} GB, fill {found['fill_s']:.1f} s"
-    print(f"{variant:22s} {rate}, losses {[round(loss, 5) for loss in found['losses']]}", flush=True)
+    took = f"{time.perf_counter() - began:.0f} s with its start"
+    print(f"{variant:22s} {rate}, {took}, losses {[round(loss, 5) for loss in found['losses']]}", flush=True)
     return found
 
 
@@ -157,6 +162,8 @@ def _train(arguments: argparse.Namespace) -> None:
 
     from infra.digest import digest_of
     from tasks.align.trainer import NightTrainer
+    from tasks.lm.flops import matmul_rate, model_sizes, training_flops, work_of
+    from tasks.lm.layout import Document
     from tasks.lm.reference_cache import ReferenceCache
 
     torch.set_num_threads(arguments.threads)
@@ -225,12 +232,20 @@ def _train(arguments: argparse.Namespace) -> None:
     else:
         trainer = Plain(**made)
     filled = time.perf_counter() - began  # with the trainer's own making, some hundredths
+    rate = matmul_rate(trainer.accelerator.device.type, torch.bfloat16 if cuda else torch.float32)
+    sizes = model_sizes(trainer.accelerator.unwrap_model(trainer.model))
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     peak = torch.cuda.max_memory_allocated() / 1e9 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     norms = [entry["grad_norm"] for entry in trainer.state.log_history if "loss" in entry]
+    timed = rows[arguments.batch * arguments.warm :]
+    documents = [Document(len(r["prompt_ids"]), (len(r["chosen_ids"]), len(r["rejected_ids"]))) for r in timed]
+    needed = training_flops(work_of(documents), sizes, full=arguments.method == "full", recomputed=False)
+    seconds = sum(times.seconds[arguments.warm :])
     result = {
-        "pairs_per_s": arguments.batch * (arguments.steps - 1) / sum(times.seconds[1:]),
+        "pairs_per_s": len(timed) / seconds,
+        "matmul_tflops": rate / 1e12,
+        "mfu": needed / seconds / rate,
         "seconds": times.seconds,
         "losses": [float(loss) for loss in losses],
         "grad_norms": [float(norm) for norm in norms],
@@ -248,6 +263,7 @@ def _summary(found: dict[str, dict[str, Any]], arguments: argparse.Namespace) ->
     gaps = [
         abs(loss - true) / abs(true)
         for name in ("packed", "packed_cached")
+        if name in found
         for loss, true in zip(found[name]["losses"], reference, strict=True)
     ]
     default = found["trl_default"]["pairs_per_s"]
@@ -265,7 +281,7 @@ def _summary(found: dict[str, dict[str, Any]], arguments: argparse.Namespace) ->
         "trl_default_pairs_per_s": round(default, 4),
         "trl_best": best,
         "trl_best_pairs_per_s": round(found[best]["pairs_per_s"], 4),
-        "packed_pairs_per_s": round(found["packed"]["pairs_per_s"], 4),
+        "packed_pairs_per_s": round(found["packed"]["pairs_per_s"], 4) if "packed" in found else None,
         "packed_cached_pairs_per_s": round(ours["pairs_per_s"], 4),
         "ratio_default": round(ours["pairs_per_s"] / default, 2),
         "ratio_best": round(ours["pairs_per_s"] / found[best]["pairs_per_s"], 2),
@@ -277,7 +293,11 @@ def _summary(found: dict[str, dict[str, Any]], arguments: argparse.Namespace) ->
         "fill_s": {name: round(one["fill_s"], 1) for name, one in found.items() if one["fill_s"]},
         "peak_gb": {name: round(one["peak_gb"], 2) for name, one in found.items()},
         "peak_share_of_trl_default": round(ours["peak_gb"] / found["trl_default"]["peak_gb"], 3),
-        "step_seconds_median": {name: round(statistics.median(one["seconds"][1:]), 2) for name, one in found.items()},
+        "step_seconds_median": {
+            name: round(statistics.median(one["seconds"][arguments.warm :]), 3) for name, one in found.items()
+        },
+        "matmul_tflops": round(ours["matmul_tflops"], 3),
+        "mfu": {name: round(one["mfu"], 3) for name, one in found.items()},
     }
 
 

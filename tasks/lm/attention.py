@@ -15,6 +15,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from tasks.lm.flex import attend, block_mask
 from tasks.lm.layout import Document, Layout, may_see
 
 NAME = "nightshift_packed"
@@ -49,18 +50,11 @@ class Attending:
 
     def block_mask(self, window: int | None) -> Any:
         """FlexAttention's block mask over the whole packed sequence."""
-        from torch.nn.attention.flex_attention import create_block_mask
-
         if window not in self._masks:
-            layout, length = self.layout, self.layout.length
-
-            def mask(_batch: Any, _head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-                return may_see(layout, query, key, window)
-
-            device = layout.positions.device
-            self._masks[window] = create_block_mask(
-                mask, None, None, length, length, device=device, _compile=device.type != "cpu"
-            )  # compiled, it doesn't hold length × length values
+            layout = self.layout
+            self._masks[window] = block_mask(
+                lambda query, key: may_see(layout, query, key, window), layout.length, layout.positions.device
+            )
         return self._masks[window]
 
 
@@ -85,23 +79,9 @@ def packed_attention(
     if attending is None:
         return _capped(query, key, value, attention_mask, scaling, softcap), None
     if query.device.type != "cpu":
-        return _flex(module, query, key, value, attending.block_mask(sliding_window), scaling, softcap)
+        return attend(module, query, key, value, attending.block_mask(sliding_window), scaling, softcap), None
     out = _by_document(attending, query, key, value, scaling, dropout, sliding_window, softcap)
     return out.transpose(1, 2), None
-
-
-def _flex(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: Any,
-    scaling: float | None,
-    softcap: float | None,
-) -> tuple[torch.Tensor, None]:
-    from transformers.integrations.flex_attention import flex_attention_forward
-
-    return flex_attention_forward(module, query, key, value, mask, scaling=scaling, softcap=softcap)[0], None
 
 
 def _by_document(

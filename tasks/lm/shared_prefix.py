@@ -18,6 +18,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from tasks.lm import packed
 from tasks.lm.attention import packed_attention
+from tasks.lm.flex import attend, block_mask
 from tasks.lm.layout import Document, Layout, lay_out, may_see
 from tasks.lm.plain import Branched
 
@@ -52,16 +53,9 @@ class Beginning:
 
     def block_mask(self, window: int | None) -> Any:
         """FlexAttention's block mask over the whole packed sequence."""
-        from torch.nn.attention.flex_attention import create_block_mask
-
         if window not in self._masks:
-
-            def mask(_batch: Any, _head: Any, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-                return self.may_see(query, key, window)
-
-            length, device = self.layout.length, self.layout.positions.device
-            self._masks[window] = create_block_mask(
-                mask, None, None, length, length, device=device, _compile=device.type != "cpu"
+            self._masks[window] = block_mask(
+                lambda query, key: self.may_see(query, key, window), self.layout.length, self.layout.positions.device
             )
         return self._masks[window]
 
@@ -85,10 +79,7 @@ def shared_attention(
             module, query, key, value, attention_mask, sliding_window=sliding_window, **options, **kwargs
         )
     if query.device.type != "cpu":
-        from transformers.integrations.flex_attention import flex_attention_forward
-
-        mask = beginning.block_mask(sliding_window)
-        return flex_attention_forward(module, query, key, value, mask, **options)[0], None
+        return attend(module, query, key, value, beginning.block_mask(sliding_window), scaling, softcap), None
     return _by_document(beginning, query, key, value, sliding_window, scaling, softcap).transpose(1, 2), None
 
 

@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ SCHEMA = pa.schema(
         ("template_error", pa.string()),
     ]
 )
+_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _ROWS = 1024  # encoded at once: tokenizers spreads a batch over its threads, and Encoding objects are large
 
 _UNSEEN = dict.fromkeys(SCHEMA.names[:3], 0) | {"cut_equal": False, "cut_empty": False}
@@ -66,13 +68,21 @@ def compute(rows: pa.Table, model: Path, max_prompt_tokens: int, max_answer_toke
     Raises:
         ModelError: the folder has no usable tokenizer files or template.
     """
-    reader = _Reader(model, max_prompt_tokens, max_answer_tokens)
+    files = tuple((model / name).stat() for name in _FILES if (model / name).exists())
+    changed = tuple((file.st_mtime_ns, file.st_size) for file in files)
+    reader = _reader(model, max_prompt_tokens, max_answer_tokens, changed)
     columns: dict[str, list[Any]] = {name: [] for name in SCHEMA.names}
     for batch in rows.select(["prompt", "chosen", "rejected", "error"]).to_batches(_ROWS):
         for told in reader.look(batch.to_pylist()):
             for name in SCHEMA.names:
                 columns[name].append(told[name])
     return pa.table(columns, schema=SCHEMA)
+
+
+@lru_cache(maxsize=1)
+def _reader(model: Path, max_prompt: int, max_answer: int, changed: object) -> "_Reader":
+    """One a process, as long as the files are the same: each made anew leaves 3 MB behind, and there is one a shard."""
+    return _Reader(model, max_prompt, max_answer)
 
 
 class _Reader:

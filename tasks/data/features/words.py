@@ -33,7 +33,7 @@ class Encoder:
         self._structure = re.compile("(" + "|".join(map(re.escape, names)) + ")") if names else None
         if any(one.lstrip or one.rstrip or one.single_word or one.normalized for one in added.values()):
             self.cuts = None
-        self._known: dict[str, list[int]] = {}
+        self._known = dict(self._added)
         self._untried = _TRIED
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -58,13 +58,15 @@ class Encoder:
 
     def _look_up(self, words: Sequence[Sequence[str]]) -> list[list[int]]:
         if len(self._known) > _KEPT:
-            self._known = {}
-        known = self._known | self._added
+            self._known = dict(self._added)
+        known = self._known
         new = list({word for one in words for word in one if word not in known})
-        fresh = dict(zip(new, self._encode(new), strict=True))
-        self._known |= {word: ids for word, ids in fresh.items() if len(word) <= _LONGEST}
-        known |= fresh
-        return [[number for word in one for number in known[word]] for one in words]
+        known.update(zip(new, self._encode(new), strict=True))
+        found = [[number for word in one for number in known[word]] for one in words]
+        for word in new:
+            if len(word) > _LONGEST:
+                del known[word]
+        return found
 
     def _words(self, text: str) -> list[str]:
         parts = self._structure.split(text) if self._structure else [text]

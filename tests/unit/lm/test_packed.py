@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
-from tasks.lm import attention, packed
+from tasks.lm import attention, flex, packed
 from tasks.lm.attention import Attending, packed_attention
 from tasks.lm.layout import Document, Layout, lay_out, may_see
 from tasks.lm.packed import UNDERSTOOD, enable, hidden_states, score_positions, why_it_differs, why_not_packed
@@ -335,7 +335,7 @@ def test_flex_attention_is_what_the_document_by_document_way_computes(
     options: dict[str, Any] = {"scaling": 0.3, "sliding_window": window, "softcap": cap, "attending": Attending(layout)}
     query, key, value = sides
     mask = Attending(layout).block_mask(window)
-    flexed, _ = attention._flex(torch.nn.Module(), query, key, value, mask, options["scaling"], options["softcap"])
+    flexed = flex.attend(torch.nn.Module(), query, key, value, mask, options["scaling"], options["softcap"])
     torch.testing.assert_close(flexed, attended(sides, **options), rtol=1e-5, atol=1e-5)
 
 
