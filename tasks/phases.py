@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from infra.digest import Record
 
-MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo"]
+MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo", "online_dpo"]
 RewardName = Literal["exact_number", "json_schema", "unit_tests", "safety", "not_refused", "length_penalty"]
 NEED_TRUTH = frozenset({"exact_number", "json_schema", "unit_tests", "safety"})  # they compare with a row's `truth`
 Loss = Literal[
@@ -34,6 +34,7 @@ class Method(NamedTuple):
     labels: Literal["all", "good", "none"] = "none"  # unpaired ones it learns from (tasks/trainable.py)
     fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
     online: bool = False  # it draws answers to the pairs' prompts and learns from their rewards
+    ranks: bool = False  # it trains on the best and the worst of a prompt's answers, as a pair
 
 
 _ONLINE = frozenset(
@@ -97,6 +98,15 @@ METHODS: dict[str, Method] = {
         fused=True,
         online=True,
     ),
+    "online_dpo": Method(
+        "online direct preference optimisation (arXiv 2402.04792): the best of its own answers over the worst",
+        (),
+        _ONLINE - {"clip"},
+        reference=True,
+        fused=True,
+        online=True,
+        ranks=True,
+    ),
 }
 # what only some methods or losses take; every other field is for all
 _SPECIAL = frozenset().union(*(method.fields for method in METHODS.values()), {"loss"})
@@ -156,7 +166,8 @@ class Phase(Record):
     cpo_alpha: float = Field(default=1.0, ge=0, description="CPO: weight of its SFT term")
     simpo_gamma: float = Field(default=0.5, ge=0, description="SimPO: the margin that is asked for")
     reward: tuple[RewardName, ...] = Field(
-        default=(), description="PPO, GRPO, RLOO: what an answer earns, one or a list (docs/design/online.md)"
+        default=(),
+        description="PPO, GRPO, RLOO, online DPO: what an answer earns, one or a list (docs/design/online.md)",
     )
     reward_weights: tuple[float, ...] = Field(default=(), description="one a reward; else all 1")
     group_size: int = Field(default=4, ge=2, description="answers drawn to a prompt")
@@ -245,6 +256,11 @@ class Phase(Record):
                 f"method {self.method!r} compares the policy with itself, token by token, which lora.dropout = "
                 f"{self.lora.dropout:g} would blur: take it out"
             )
+
+    @property
+    def trained_answers(self) -> int:
+        """Of the answers drawn to a prompt, those that are trained on."""
+        return 2 if METHODS[self.method].ranks else self.group_size
 
     def tokens_at_once(self, *, accelerator: bool) -> int:
         """``max_tokens``, or what suits the device: a CPU is as fast in small parts, which take less memory."""

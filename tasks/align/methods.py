@@ -199,6 +199,7 @@ _BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
     "ppo": _online,
     "grpo": _online,
     "rloo": _online,
+    "online_dpo": _online,
 }
 
 

@@ -81,15 +81,20 @@ def drawing_effort(
 ) -> Effort:
     """Our PPO, GRPO or RLOO: ``group_size`` answers a prompt, drawn, scored by policy and reference, trained on.
 
+    Online DPO trains on two of a prompt's answers, which the reference alone scores.
+
     Args:
         lengths: an answer's is the longest that may be drawn, for how long they will be nobody knows.
     """
     prompt, answer = lengths
     length, answers = prompt + answer, prompts * phase.group_size
-    work = _times(Work(length, length * length / 2, answer), answers)
+    work = _times(Work(length, length * length / 2, answer), prompts * phase.trained_answers)
     training = phase.epochs * _training(shape, phase, work)
+    looks = 1 if METHODS[phase.method].ranks else 2
     sampling = sampling_seconds(shape, phase, answers, lengths, rate, hardware)
-    return Effort(work.tokens, training + 2 * _forward(shape, work), _forward(shape, Work(scored, 0, scored)), sampling)
+    return Effort(
+        work.tokens, training + looks * _forward(shape, work), _forward(shape, Work(scored, 0, scored)), sampling
+    )
 
 
 def sampling_seconds(

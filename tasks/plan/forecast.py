@@ -130,9 +130,10 @@ def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = Non
     scored = facts.gate_items * facts.mean_item_tokens
     if METHODS[phase.method].online:
         longest = facts.max_prompt_tokens + TEMPLATE_TOKENS + phase.max_new_tokens
-        step = phase.batch_size * phase.group_size * longest
-        models = way.models._replace(sampled=max(longest, min(ROOM, step)))
-        memory = peak(facts.shape, phase, step, longest, place_of(facts, devices), models)
+        step = phase.batch_size * phase.trained_answers * longest
+        models = way.models._replace(sampled=max(longest, min(ROOM, phase.batch_size * phase.group_size * longest)))
+        together = 2 * longest if METHODS[phase.method].ranks else longest
+        memory = peak(facts.shape, phase, step, together, place_of(facts, devices), models)
         drawn = Lengths(facts.mean_prompt_tokens, phase.max_new_tokens)
         effort = drawing_effort(facts.shape, phase, pairs, drawn, scored, facts.rate, facts.hardware)
     elif way.online:

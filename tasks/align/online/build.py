@@ -1,4 +1,4 @@
-"""From a phase to a trainer that learns from its own answers: PPO, GRPO or RLOO."""
+"""From a phase to a trainer that learns from its own answers: PPO, GRPO, RLOO or online DPO."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from tasks.align.rewards.caller import Worker, verifiable
 from tasks.align.rewards.verifiers import VERIFIERS
 from tasks.errors import RewardError
 from tasks.lm.generate import prompt_ids
-from tasks.phases import Phase
+from tasks.phases import METHODS, Phase
 
 
 def rows_of(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,6 +47,13 @@ def part_size(answers: int, longest: int, max_tokens: int) -> int:
     )
 
 
+def drawn_at_once(phase: Phase, prompts: int, longest: int, max_tokens: int) -> int:
+    """Answers drawn for one part of a step; where a group is ranked, two of each go through the model, together."""
+    if METHODS[phase.method].ranks:
+        return phase.group_size * part_size(prompts, 2 * longest, max_tokens)
+    return part_size(prompts * phase.group_size, longest, max_tokens)
+
+
 def arguments_of(phase: Phase, given: dict[str, Any], longest: int, max_tokens: int) -> dict[str, Any]:
     """Of GRPOConfig and RLOOConfig: a rollout is a step's prompts, in parts that fit the memory.
 
@@ -54,8 +61,8 @@ def arguments_of(phase: Phase, given: dict[str, Any], longest: int, max_tokens: 
         given: of transformers.TrainingArguments, with a process's prompts as its batch.
         longest: tokens of the longest prompt with the longest answer.
     """
-    answers = given["per_device_train_batch_size"] * phase.group_size
-    size = part_size(answers, longest, max_tokens)
+    prompts = given["per_device_train_batch_size"]
+    answers, size = prompts * phase.group_size, drawn_at_once(phase, prompts, longest, max_tokens)
     return given | {
         "per_device_train_batch_size": size,
         "gradient_accumulation_steps": answers // size,
@@ -81,6 +88,7 @@ def make_trainer(phase: Phase, rows: list[dict[str, Any]], arguments: dict[str, 
     from trl import GRPOConfig, RLOOConfig  # pyright: ignore[reportPrivateImportUsage]
 
     from tasks.align.online.base import NightGRPO, NightRLOO
+    from tasks.align.online.dpo import OnlineDPOTrainer
     from tasks.align.online.ppo import PPO, PPOTrainer
 
     worker = Worker()
@@ -90,6 +98,8 @@ def make_trainer(phase: Phase, rows: list[dict[str, Any]], arguments: dict[str, 
     config = common(GRPOConfig(**arguments, loss_type="grpo" if phase.method == "grpo" else "dapo"), rows)
     if phase.method == "grpo":
         return NightGRPO(reward_funcs=rewards, **config)
+    if phase.method == "online_dpo":
+        return OnlineDPOTrainer(reward_funcs=rewards, **config)
     ppo = PPO(clip=phase.clip, lam=phase.gae_lambda, kl_start=phase.beta, kl_target=phase.kl_target)
     return PPOTrainer(reward_funcs=rewards, ppo=ppo, **config)
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from trl import GRPOTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 from tasks.align.online.advantages import (
     explained,
@@ -25,7 +24,7 @@ from tasks.align.online.advantages import (
     value_loss,
     whiten,
 )
-from tasks.align.online.base import Online
+from tasks.align.online.own import OwnRollouts
 from tasks.lm.packed import causal_lm
 
 _HEAD = "value_head"
@@ -60,8 +59,8 @@ class ValueHead(torch.nn.Linear):
         return super().forward(input.float())[..., 0]
 
 
-class PPOTrainer(Online, GRPOTrainer):
-    """Takes what GRPOTrainer takes, and ``ppo``; ``args.beta`` has to be above 0, or TRL makes no reference."""
+class PPOTrainer(OwnRollouts):
+    """Takes what GRPOTrainer takes, and ``ppo``."""
 
     def __init__(self, *args: Any, ppo: PPO, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,18 +88,6 @@ class PPOTrainer(Online, GRPOTrainer):
         self._tell("value_explained", explained(values, returns, mask).item())
         return {**drawn, "old_logps": logps, "old_values": values, "advantages": advantages, "returns": returns}
 
-    def _scores(self, inputs: Any, prompts: list[Any], answers: list[Any], answer_ids: Any) -> torch.Tensor:
-        """(answers,): the weighted sum of the rewards. What is told has TRL's names."""
-        found = self._calculate_rewards(inputs, prompts, answers, answer_ids)
-        for column, name in enumerate(self.reward_func_names):
-            self._tell(f"rewards/{name}/mean", found[:, column].mean().item())
-        scores = (found * self.reward_weights.to(found.device)).sum(1)
-        groups = scores.view(-1, self.num_generations)
-        self._tell("reward", scores.mean().item())
-        self._tell("reward_std", scores.std().item())
-        self._tell("frac_reward_zero_std", (groups == groups[:, :1]).all(1).float().mean().item())
-        return scores
-
     def _advantages(
         self, scores: torch.Tensor, kl: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -120,20 +107,6 @@ class PPOTrainer(Online, GRPOTrainer):
         self._tell("kl_coefficient", self.coefficient)  # that this rollout was priced with
         self.coefficient = next_coefficient(self.coefficient, kl, self.ppo.kl_target)
 
-    def _padded(self, prompt_ids: list[list[int]], answer_ids: list[list[int]]) -> dict[str, torch.Tensor]:
-        """Prompts padded on the left, answers on the right, as TRL's log-probabilities expect them."""
-        device, pad = self.accelerator.device, self._tokenizer.pad_token_id
-        before, behind = max(map(len, prompt_ids)), max(map(len, answer_ids))
-        left = [[pad] * (before - len(ids)) + list(ids) for ids in prompt_ids]
-        right = [list(ids) + [pad] * (behind - len(ids)) for ids in answer_ids]
-        seen = [[0] * (before - len(ids)) + [1] * len(ids) for ids in prompt_ids]
-        drawn = [[1] * len(ids) + [0] * (behind - len(ids)) for ids in answer_ids]
-        names = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
-        return {
-            name: torch.tensor(rows, device=device)
-            for name, rows in zip(names, (left, seen, right, drawn), strict=True)
-        }
-
     def _look(self, model: Any, drawn: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Log-probability, entropy and value of each token of the answers, (answers, tokens)."""
         ids, mask, count = self._joined(drawn)
@@ -146,19 +119,6 @@ class PPOTrainer(Online, GRPOTrainer):
         hidden = torch.cat([one[:, -count - 1 : -1] for one in heard])
         head: ValueHead = self.accelerator.unwrap_model(model).value_head
         return logps, entropies, head(hidden) * drawn["completion_mask"]
-
-    def _reference(self, drawn: dict[str, torch.Tensor]) -> torch.Tensor:
-        """The tokens' log-probabilities under the reference: the base without its adapter, or a model of its own."""
-        ids, mask, count = self._joined(drawn)
-        size = self.args.per_device_train_batch_size
-        model: Any = self.ref_model or self.accelerator.unwrap_model(self.model)
-        without = contextlib.nullcontext() if self.ref_model is not None else model.disable_adapter()
-        with without:
-            return self._get_per_token_logps_and_entropies(model, ids, mask, count, batch_size=size)[0]
-
-    def _joined(self, drawn: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, int]:
-        ids = torch.cat([drawn["prompt_ids"], drawn["completion_ids"]], 1)
-        return ids, torch.cat([drawn["prompt_mask"], drawn["completion_mask"]], 1), drawn["completion_ids"].shape[1]
 
     @contextlib.contextmanager
     def _heard(self) -> Iterator[list[torch.Tensor]]:
@@ -198,9 +158,6 @@ class PPOTrainer(Online, GRPOTrainer):
         return policy.value + self.ppo.value_coefficient * value.value
 
     # ---- what is told, and what is kept -------------------------------------------------------------------------
-
-    def _tell(self, name: str, number: float) -> None:
-        self._metrics["train"][name].append(number)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:  # of a step; the last log is of the whole training
