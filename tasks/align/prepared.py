@@ -49,7 +49,5 @@ def _filled(asked: int, rows: Pairs, phase: Phase, why: str) -> int:
     """Whole steps that the rows fill, and says so where they are fewer than the plan thought."""
     steps = min(asked, len(rows) // phase.batch_size)
     if steps < asked:
-        emit(
-            "log", text=f"{steps} steps of the {asked} that were planned: {why}, {len(rows)} rows are left to train on"
-        )
+        emit("log", text=f"{steps} of {asked} steps are taken: {why}, {len(rows)} rows are left to train on")
     return steps
