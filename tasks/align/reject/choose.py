@@ -41,7 +41,7 @@ class Choice(NamedTuple):
         why: ``kept``; ``no signal`` where all answers earn the same; ``unfinished`` where those that earn more than
             others are cut off or empty.
         kept: places of (better, worse) answers; the worse is None where the better is imitated alone.
-        near_equal: answers that were passed over because one like them was kept already.
+        near_equal: answers that say what one drawn before them says.
     """
 
     why: Why
@@ -52,34 +52,30 @@ class Choice(NamedTuple):
 def choose(answers: Sequence[Answer], phase: Phase) -> Choice:
     """Which answers of a prompt are trained on: ``phase.max_kept`` at most, no two of them near-equal."""
     rewards = [answer.reward for answer in answers]
+    alike = len(answers) - len(_distinct(range(len(answers)), answers, phase))
     if not max(rewards) - min(rewards) > phase.min_gap:
-        return Choice("no signal", [], 0)
+        return Choice("no signal", [], alike)
     best = sorted(range(len(answers)), key=lambda place: (-rewards[place], place))
-    better, passed = _distinct((place for place in best if answers[place].whole), answers, phase)
+    better = _distinct([place for place in best if answers[place].whole], answers, phase)
+    pairs: list[tuple[int, int | None]]
     if phase.train_as == "sft":
         # above the mean, too: of graded answers the upper half is imitated, not all but the very worst
         mean, lowest = sum(rewards) / len(rewards), min(rewards)
-        kept = [place for place in better if rewards[place] > mean and rewards[place] - lowest > phase.min_gap]
-        pairs: list[tuple[int, int | None]] = [(place, None) for place in kept[: phase.max_kept]]
+        pairs = [(one, None) for one in better if rewards[one] > mean and rewards[one] - lowest > phase.min_gap]
     else:
-        worse, also = _distinct((place for place in reversed(best) if answers[place].text), answers, phase)
-        passed += also
+        worse = _distinct([place for place in reversed(best) if answers[place].text], answers, phase)
         both = zip(better, worse, strict=False)
         pairs = [(one, other) for one, other in both if rewards[one] - rewards[other] > phase.min_gap]
-        pairs = pairs[: phase.max_kept]
-    return Choice("kept" if pairs else "unfinished", pairs, passed)
+    return Choice("kept" if pairs else "unfinished", pairs[: phase.max_kept], alike)
 
 
-def _distinct(places: Iterable[int], answers: Sequence[Answer], phase: Phase) -> tuple[list[int], int]:
-    """The places without those of answers near-equal to an earlier one, and how many those were."""
+def _distinct(places: Iterable[int], answers: Sequence[Answer], phase: Phase) -> list[int]:
+    """The places without those of answers near-equal to an earlier one."""
     found: list[int] = []
-    passed = 0
     for place in places:
-        if any(near_equal(answers[place], answers[other], phase.min_gap) for other in found):
-            passed += 1
-        else:
+        if not any(near_equal(answers[place], answers[other], phase.min_gap) for other in found):
             found.append(place)
-    return found, passed
+    return found
 
 
 def near_equal(one: Answer, other: Answer, gap: float) -> bool:

@@ -1,4 +1,4 @@
-"""Accuracy with its interval, calibration and temperature: against hand-computed bins, a library, and a plain search."""
+"""Accuracy with its interval, calibration and temperature: against bins by hand, a library, and a plain search."""
 
 import math
 import random
