@@ -56,7 +56,7 @@ def offline_effort(shape: Shape, phase: Phase, pairs: int, lengths: Lengths, pro
     """
     work = _times(pair_work(lengths, prompts), pairs)
     if phase.method == "reward":  # its head is one number wide; what is held out goes through once
-        work = work._replace(scored=0.0)
+        work = _unscored(work)
         share = phase.used_share
         spread, measured = _training(shape, phase, _times(work, share)), _forward(shape, _times(work, 1 - share))
         return Effort(work.tokens, spread, measured)  # it makes no candidate to score
@@ -133,7 +133,7 @@ def rejection_effort(
 
 def _judging(shape: Shape, phase: Phase, work: Work) -> float:
     """A reward model's forward pass over answers, where the phase has one: its head is one number wide."""
-    return _forward(shape, work._replace(scored=0.0)) if MODEL in phase.reward else 0.0
+    return _forward(shape, _unscored(work)) if MODEL in phase.reward else 0.0
 
 
 def sampling_seconds(
@@ -166,6 +166,10 @@ def _training(shape: Shape, phase: Phase, work: Work) -> float:
 
 def _forward(shape: Shape, work: Work) -> float:
     return forward_flops(work, **_sizes(shape))
+
+
+def _unscored(work: Work) -> Work:
+    return Work(work.tokens, work.seen, 0.0)
 
 
 def _times(work: Work, count: float) -> Work:
