@@ -39,7 +39,7 @@ class Method(NamedTuple):
     fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
     online: bool = False  # it draws answers to the pairs' prompts while it trains, and learns from their rewards
     draws: bool = False  # it draws answers, while it trains or before
-    candidate: bool = True  # it makes one; else something that later phases use
+    makes: Literal["candidate", "reward"] = "candidate"  # a reward model is no candidate: later phases learn from it
 
 
 _DRAWING = frozenset({"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "max_tokens"})
@@ -119,7 +119,7 @@ METHODS: dict[str, Method] = {
         frozenset({"reward_holdout", "reward_floor", "center_rewards"}),
         reference=False,
         fused=True,  # its head is one number wide
-        candidate=False,
+        makes="reward",
     ),
 }
 # what only some methods or losses take; every other field is for all

@@ -84,11 +84,13 @@ class Run:
         self.folder = Path(spec["checkpoints"])
         self.found = checkpoints.newest(self.folder, spec["context"])
         refuse_unwritable(self.folder)
-        self.phase, self.pairs, self.steps, self.held_out, self.told = prepare(spec, requests)
+        self.phase, self.pairs, self.steps, self.held_out, self.told, said = prepare(spec, requests)
         self.last: int = min(spec.get("first", self.steps), self.steps)
         history = [dict(step) for step in self.found.history] if self.found else []
         self.watch = Watch(self.phase, self.last, self.folder, spec["context"], history, None)
         self.trainer = self._build()
+        if said and self.trainer.accelerator.is_main_process:
+            emit("log", text=said)
 
     def names(self, rows: list[int]) -> list[str]:
         """Ids of the pairs in these rows."""

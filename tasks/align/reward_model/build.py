@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from infra.digest import canonical_json
-from infra.store import Store, Tree
 from tasks.align.reward_model.report import RewardReport, report_of
 from tasks.errors import ModelError
 from tasks.lm.reward import SequenceRewardModel
@@ -19,28 +18,29 @@ from tasks.phases import Phase
 
 FOLDER, REPORT = "reward_model", "reward.json"
 HEAD = "score"  # of transformers' sequence classifiers on decoders
-LOADED = ("config.json", "tokenizer.json", "tokenizer_config.json", REPORT)
 
 
 def load_classifier(base: Path, dtype: torch.dtype) -> Any:
     """The language model's body under a new head of one number, drawn from torch's global random numbers.
 
     Raises:
-        ModelError: transformers has no sequence classifier of this architecture, or one with another head.
+        ModelError: transformers has no sequence classifier of this architecture, or one with another head; or weights
+            of the body are missing, which it would draw at random, too.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
-    from trl.trainer.reward_trainer import suppress_seqcls_warning
 
-    config = AutoConfig.from_pretrained(base, trust_remote_code=False)
-    try:
-        with suppress_seqcls_warning():
-            model = AutoModelForSequenceClassification.from_pretrained(
-                base, num_labels=1, dtype=dtype, trust_remote_code=False
-            )
-    except ValueError as error:
-        raise _no_classifier(config.model_type) from error
+    config = AutoConfig.from_pretrained(base, num_labels=1, trust_remote_code=False)
+    if type(config) not in AutoModelForSequenceClassification._model_mapping:
+        raise _no_classifier(config.model_type)
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        base, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=False
+    )
     if not isinstance(getattr(model, HEAD, None), torch.nn.Linear):
         raise _no_classifier(config.model_type)
+    if missing := sorted(set(report["missing_keys"]) - {f"{HEAD}.weight"}):
+        raise ModelError(
+            f"the model {base} lacks {', '.join(missing[:3])}", do="give the model with all of its weights"
+        )
     return model
 
 
@@ -79,7 +79,8 @@ def measured(trainer: Any, held_out: Sequence[dict[str, Any]], phase: Phase) -> 
     model, tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
-    model.eval()
+    # an adapter keeps its head in fp32, which the body's bf16 can't be multiplied with outside of autocast
+    model = model.to(model.get_input_embeddings().weight.dtype).eval()
     judge = SequenceRewardModel(model, tokenizer)
     chosen, rejected = (
         judge.rewards(
@@ -99,17 +100,3 @@ def save(model: Any, tokenizer: Any, report: RewardReport, out: Path) -> None:
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / REPORT).write_bytes(canonical_json(report))
-
-
-def store_reward_model(folder: Path, store: Store) -> Tree:
-    """Store what the training program left in ``out/reward_model``.
-
-    Raises:
-        ModelError: a file is missing.
-    """
-    missing = [name for name in LOADED if not (folder / name).is_file()]
-    if missing or not list(folder.glob("*.safetensors")):
-        raise ModelError(
-            f"training left no {', '.join(missing) or '*.safetensors'} in {folder}", do="read output.log beside it"
-        )
-    return store.put_tree(folder)

@@ -3,23 +3,27 @@
 import json
 import math
 import random
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from peft import get_peft_model
+from safetensors.torch import load_file, save_file
 
 from infra.events import parse
 from infra.jsonl import dump_lines, load_lines
-from infra.store import Store
+from tasks.align.methods import lora_config
 from tasks.align.program import Run, main
-from tasks.align.reward_model.build import store_reward_model
+from tasks.align.reward_model.build import load_classifier, measured, save
 from tasks.align.reward_model.calibration import mean_loss
 from tasks.align.reward_model.report import RewardReport, is_held_out, read_report, refuse_weak, split
 from tasks.align.trainer import Interrupted
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError
+from tasks.lm.loading import load_tokenizer
 from tasks.lm.reward import load_reward_model
 from tasks.phases import Phase
 from tests.conftest import Never, training_spec, write_pairs
@@ -159,18 +163,49 @@ def test_a_training_ended_between_two_steps_goes_on_to_the_same_bytes(adapter: s
     }
 
 
-def test_what_is_stored_is_the_whole_model_and_names_no_machine(spec: Any, tmp_path: Path) -> None:
+def test_what_is_left_is_the_whole_model_and_names_no_machine(spec: Any, tmp_path: Path) -> None:
     made = spec(steps=2)
     _, _, folder = trained(made)
-    store = Store(tmp_path / "kept")
-    names = {file.path for file in store_reward_model(folder, store).files}
+    names = {file.name for file in folder.iterdir()}
     assert {"config.json", "model.safetensors", "reward.json", "tokenizer.json", "tokenizer_config.json"} <= names
+    assert not [file for file in Path(made["out"]).iterdir() if file.name != "reward_model"]
     assert not [name for name in load_file(folder / "model.safetensors") if "lora" in name]
     for file in folder.glob("*.json"):
         assert str(tmp_path) not in file.read_text()
-    (folder / "reward.json").unlink()
-    with pytest.raises(ModelError, match=r"left no reward\.json"):
-        store_reward_model(folder, store)
+
+
+def test_a_body_in_bf16_under_a_head_in_fp32_is_measured_and_saved(tiny_model: Path, tmp_path: Path) -> None:
+    """As on an accelerator: what an adapter trains is kept in fp32 there."""
+    phase = Phase(method="reward", max_steps=1)
+    torch.manual_seed(0)
+    model: Any = get_peft_model(load_classifier(tiny_model, torch.bfloat16), lora_config(phase))
+    model.base_model.model.score.modules_to_save["default"].float()
+    tokenizer = load_tokenizer(tiny_model)
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(unwrap_model=lambda one: one), model=model, processing_class=tokenizer,
+        train_dataset=range(10),
+    )  # fmt: skip
+    write_pairs(tmp_path / "held.jsonl", 20)
+    whole, report = measured(trainer, load_lines((tmp_path / "held.jsonl").read_bytes()), phase)
+    assert (report.accuracy.n, report.trained) == (20, 10)
+    save(whole, tokenizer, report, tmp_path / "saved")
+    assert {one.dtype for one in load_file(tmp_path / "saved" / "model.safetensors").values()} == {torch.bfloat16}
+
+
+def test_a_model_without_a_classifier_of_its_own_or_without_all_weights_is_refused(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    from transformers import MambaConfig
+
+    MambaConfig(vocab_size=9, hidden_size=4, num_hidden_layers=1).save_pretrained(tmp_path / "mamba")
+    with pytest.raises(ModelError, match="'mamba' has no sequence classifier"):
+        load_classifier(tmp_path / "mamba", torch.float32)
+    weights = load_file(tiny_model / "model.safetensors")
+    shutil.copytree(tiny_model, tmp_path / "torn")
+    del weights["model.norm.weight"]
+    save_file(weights, tmp_path / "torn" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks model\.norm\.weight"):
+        load_classifier(tmp_path / "torn", torch.float32)
 
 
 # ---- what ends it early ----------------------------------------------------------------------------------------------
