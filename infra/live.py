@@ -88,6 +88,8 @@ _SHOWN = {
     "loss": "loss {:.3f}",
     "rewards_margins": "margin {:.3f}",
     "rewards_accuracies": "accuracy {:.2f}",
+    "margin": "margin {:.3f}",
+    "accuracy": "accuracy {:.2f}",
     "pairs_per_second": "{:.2f} pairs/s",
     "tokens_per_second": "{:.0f} tokens/s",
     "mfu": "MFU {:.0%}",

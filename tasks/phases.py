@@ -1,13 +1,17 @@
 """A phase: one alignment step of a recipe. A table says which method takes which fields; one it ignores is an error."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator, model_validator
 
 from infra.digest import Record
 
-MethodName = Literal["dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo", "online_dpo"]
-RewardName = Literal["exact_number", "json_schema", "unit_tests", "safety", "not_refused", "length_penalty"]
+MethodName = Literal[
+    "dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo", "online_dpo", "reject", "reward"
+]  # fmt: skip
+RewardName = Literal["exact_number", "json_schema", "unit_tests", "safety", "not_refused", "length_penalty", "model"]
+MODEL = "model"  # the reward that an earlier phase of method "reward" trained
 NEED_TRUTH = frozenset({"exact_number", "json_schema", "unit_tests", "safety"})  # they compare with a row's `truth`
 Loss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
@@ -20,6 +24,8 @@ _DPO = (
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
     "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
 )  # fmt: skip
+_DPO_ONLY = frozenset({"beta", "max_tokens", "packing"})  # of what rejection sampling takes, none for SFT
+_ROUNDING = 1e-9
 _SMOOTHED = frozenset({"exo_pair", "robust", "aot", "aot_unpaired"})
 
 
@@ -33,13 +39,14 @@ class Method(NamedTuple):
     packed: bool = False
     labels: Literal["all", "good", "none"] = "none"  # unpaired ones it learns from (tasks/trainable.py)
     fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
-    online: bool = False  # it draws answers to the pairs' prompts and learns from their rewards
+    online: bool = False  # it draws answers to the pairs' prompts while it trains, and learns from their rewards
+    draws: bool = False  # it draws answers, while it trains or before
     ranks: bool = False  # it trains on the best and the worst of a prompt's answers, as a pair
+    makes: Literal["candidate", "reward"] = "candidate"  # a reward model is no candidate: later phases learn from it
 
 
-_ONLINE = frozenset(
-    {"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "clip", "epochs", "max_tokens"}
-)
+_DRAWING = frozenset({"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "max_tokens"})
+_ONLINE = _DRAWING | {"clip", "epochs"}
 
 METHODS: dict[str, Method] = {
     "dpo": Method(
@@ -81,6 +88,7 @@ METHODS: dict[str, Method] = {
         reference=True,
         fused=True,
         online=True,
+        draws=True,
     ),
     "grpo": Method(
         "group relative policy optimisation (arXiv 2402.03300) on its own answers",
@@ -89,6 +97,7 @@ METHODS: dict[str, Method] = {
         reference=True,
         fused=True,
         online=True,
+        draws=True,
     ),
     "rloo": Method(
         "REINFORCE leave-one-out (arXiv 2402.14740) on its own answers",
@@ -97,6 +106,23 @@ METHODS: dict[str, Method] = {
         reference=True,
         fused=True,
         online=True,
+        draws=True,
+    ),
+    "reject": Method(
+        "rejection sampling: the best of several drawn answers become SFT examples, or with the worst DPO pairs",
+        (),
+        _DRAWING | {"train_as", "max_kept", "min_gap", "draw_factor", "packing"},
+        reference=True,
+        fused=True,
+        draws=True,
+    ),
+    "reward": Method(
+        "a reward model (Bradley-Terry, arXiv 2203.02155), which later phases draw on; makes no candidate",
+        (),
+        frozenset({"reward_holdout", "reward_floor", "center_rewards"}),
+        reference=False,
+        fused=True,  # its head is one number wide
+        makes="reward",
     ),
     "online_dpo": Method(
         "online direct preference optimisation (arXiv 2402.04792): the best of its own answers over the worst",
@@ -105,6 +131,7 @@ METHODS: dict[str, Method] = {
         reference=True,
         fused=True,
         online=True,
+        draws=True,
         ranks=True,
     ),
 }
@@ -167,7 +194,8 @@ class Phase(Record):
     simpo_gamma: float = Field(default=0.5, ge=0, description="SimPO: the margin that is asked for")
     reward: tuple[RewardName, ...] = Field(
         default=(),
-        description="PPO, GRPO, RLOO, online DPO: what an answer earns, one or a list (docs/design/online.md)",
+        description="PPO, GRPO, RLOO, online DPO, reject: what an answer earns, one or a list (docs/design/online.md); "
+        "`model` is the reward model of an earlier phase (docs/design/rewards.md)",
     )
     reward_weights: tuple[float, ...] = Field(default=(), description="one a reward; else all 1")
     group_size: int = Field(default=4, ge=2, description="answers drawn to a prompt")
@@ -181,6 +209,28 @@ class Phase(Record):
         description="PPO: nats a token from the reference, which beta is moved to hold; it begins there",
     )
     gae_lambda: float = Field(default=0.95, ge=0, le=1, description="PPO: lambda of generalised advantages")
+    train_as: Literal["sft", "dpo"] = Field(
+        default="sft", description="reject: imitate the best answers, or prefer them to the worst"
+    )
+    max_kept: int = Field(default=1, gt=0, description="reject: answers (pairs) kept of a prompt, at most")
+    min_gap: float = Field(
+        default=0.02, gt=0, description="reject: rewards that differ by no more than it count as equal"
+    )
+    draw_factor: float = Field(
+        default=1.5, ge=1, description="reject: prompts drawn for, at most, for each row that the steps take"
+    )
+    reward_holdout: float = Field(
+        default=0.2, gt=0, lt=0.9, description="reward: share of the prompts it isn't trained on, but measured on"
+    )
+    reward_floor: float = Field(
+        default=0.55,
+        ge=0.5,
+        lt=1,
+        description="reward: lower 95 % bound of its held-out accuracy, below which no phase may use it",
+    )
+    center_rewards: float = Field(
+        default=0.01, ge=0, description="reward: weight of the squared sum of a pair's rewards (arXiv 2312.09244)"
+    )
     adapter: Adapter = Field(
         default="lora", description="what is trained: a LoRA, DoRA, rsLoRA or QLoRA adapter, or the `full` model"
     )
@@ -229,6 +279,7 @@ class Phase(Record):
             takers = [other for other, one in METHODS.items() if name in one.fields]
             raise ValueError(f"method {self.method!r} ignores {name}, which is for {', '.join(takers)}: take it out")
         self._check_losses(method)
+        self._check_drawing(method)
         self._check_online(method)
         if self.adapter == "full" and "lora" in given:
             raise ValueError('adapter "full" ignores lora: take the table out, or choose an adapter')
@@ -237,20 +288,55 @@ class Phase(Record):
         return self
 
     def pairs_of(self, steps: int) -> int:
-        """Pairs that so many steps take: answers that serve several steps are to the same prompts."""
+        """Pairs that so many steps take: answers that serve several steps are to the same prompts; of others some are
+        held out, or yield nothing to train on."""
+        return math.ceil(self.rows_of(steps) / self.used_share - _ROUNDING)
+
+    def rows_of(self, steps: int) -> int:
+        """Rows that so many steps are trained on."""
         return -(-steps // self.epochs) * self.batch_size
 
     def steps_of(self, pairs: int) -> int:
         """Steps that so many pairs fill, whole batches only; not more than the recipe wants."""
-        return min(self.max_steps, pairs // self.batch_size * self.epochs)
+        used = math.floor(pairs * self.used_share + _ROUNDING)
+        return min(self.max_steps, used // self.batch_size * self.epochs)
 
-    def _check_online(self, method: Method) -> None:
-        if method.online and not self.reward:
+    @property
+    def used_share(self) -> float:
+        """The share of the pairs that a plan counts on for the steps."""
+        match self.method:
+            case "reward":
+                return 1 - self.reward_holdout
+            case "reject":
+                return 1 / self.draw_factor
+            case _:
+                return 1.0
+
+    @property
+    def trained(self) -> "Phase":
+        """The phase that trains: of ``reject`` what it does with the answers it has drawn, else itself."""
+        if self.method != "reject":
+            return self
+        fields = METHODS[self.train_as].fields
+        same = {name: getattr(self, name) for name in self.model_fields_set - _SPECIAL | self.model_fields_set & fields}
+        return Phase.model_validate({**same, "method": self.train_as})
+
+    def _check_drawing(self, method: Method) -> None:
+        given = self.model_fields_set
+        if method.draws and not self.reward:
             raise ValueError(f'method {self.method!r} learns from rewards: set reward, as in reward = ["not_refused"]')
         if len(set(self.reward)) < len(self.reward):
             raise ValueError(f"reward names one twice: {', '.join(self.reward)}")
         if self.reward_weights and len(self.reward_weights) != len(self.reward):
             raise ValueError(f"{len(self.reward_weights)} reward_weights for {len(self.reward)} rewards: one each")
+        if self.method == "reject" and self.train_as == "sft" and (ignored := given & _DPO_ONLY):
+            raise ValueError(f'train_as "sft" ignores {", ".join(sorted(ignored))}: take it out, or train_as "dpo"')
+
+    def _check_online(self, method: Method) -> None:
+        if self.method == "reward" and self.adapter == "qlora":
+            raise ValueError(
+                'method "reward" leaves a whole model, which weights of four bits are none of: take adapter = "lora"'
+            )
         if method.online and self.lora.dropout:
             raise ValueError(
                 f"method {self.method!r} compares the policy with itself, token by token, which lora.dropout = "

@@ -7,10 +7,13 @@ from tasks.align.labels import labels_of
 from tasks.align.online import build as online
 from tasks.align.online.rollout import refuse_long_prompts
 from tasks.align.pairs import pair_tokens, refuse_too_long
+from tasks.align.reward_model import build as reward_model
+from tasks.align.reward_model.drive import load_driver
 from tasks.align.trainer import NightTrainer
 from tasks.errors import ModelError
+from tasks.lm.loading import best_device
 from tasks.lm.reference_cache import ReferenceCache
-from tasks.phases import METHODS, Phase
+from tasks.phases import METHODS, MODEL, Phase
 
 
 class Setting(NamedTuple):
@@ -25,6 +28,8 @@ class Setting(NamedTuple):
     max_tokens: int
     asked_to_end: Callable[[], bool]
     on_fill: Callable[[int, int], None]
+    reward_model: str | None = None  # its folder, for the reward "model"
+    held_out: tuple[dict[str, Any], ...] = ()  # pairs that it isn't trained on, but measured on
 
 
 def build(phase: Phase, setting: Setting) -> Any:
@@ -38,7 +43,7 @@ def build(phase: Phase, setting: Setting) -> Any:
     if METHODS[phase.method].online:
         refuse_long_prompts(setting.tokenizer, online.rows_of(setting.pairs), phase.max_new_tokens, context)
     else:
-        refuse_too_long(setting.pairs, setting.tokenizer, context)
+        refuse_too_long([*setting.pairs, *setting.held_out], setting.tokenizer, context)
         # truths are of several types, and a data set's column is of one
         pairs = [{name: one for name, one in pair.items() if name != "truth"} for pair in setting.pairs]
         setting = setting._replace(pairs=pairs)
@@ -58,7 +63,8 @@ def lora_config(phase: Phase) -> Any:
         use_dora=phase.adapter == "dora",
         use_rslora=phase.adapter == "rslora",
         target_modules="all-linear",
-        task_type="CAUSAL_LM",
+        # of a classifier PEFT trains the head whole, beside the adapter
+        task_type="SEQ_CLS" if phase.method == "reward" else "CAUSAL_LM",
     )
 
 
@@ -186,9 +192,22 @@ def _online(phase: Phase, setting: Setting) -> Any:
     online.refuse_missing_truth(rows, phase)
     longest = online.longest_of(setting.tokenizer, rows, phase)
     arguments = online.arguments_of(phase, setting.arguments, longest, setting.max_tokens)
-    return online.make_trainer(phase, rows, arguments, lambda config, rows: _common(phase, setting, config, rows))
+    judge = None
+    if MODEL in phase.reward:
+        judge = load_driver(setting.reward_model, setting.tokenizer, longest, *best_device())
+    return online.make_trainer(
+        phase, rows, arguments, lambda config, rows: _common(phase, setting, config, rows), judge
+    )
 
 
+def _reward(phase: Phase, setting: Setting) -> Any:
+    def common(config: Any, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return _common(phase, setting, config, rows)
+
+    return reward_model.make_trainer(phase, setting.arguments, setting.pairs, common)
+
+
+# rejection sampling trains as one of these, on what it has drawn (Phase.trained)
 _BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
     "dpo": _dpo,
     "kto": _kto,
@@ -200,6 +219,7 @@ _BUILDERS: dict[str, Callable[[Phase, Setting], Any]] = {
     "grpo": _online,
     "rloo": _online,
     "online_dpo": _online,
+    "reward": _reward,
 }
 
 

@@ -95,7 +95,7 @@ def refuse_too_few(count: int, steps: int, phase: Phase) -> None:
     Raises:
         ModelError: there are too few, or no step at all.
     """
-    if steps < 1 or count < phase.pairs_of(steps):
+    if steps < 1 or count < phase.rows_of(steps):
         raise ModelError(
             f"{count} training pairs for {steps} step(s) of {phase.batch_size} (phase.batch_size)",
             do="bring more pairs, or lower phase.batch_size or phase.max_steps",

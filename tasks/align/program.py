@@ -1,9 +1,12 @@
 """Program: train one phase with TRL. ``python -m tasks.align.program SPEC RESULT``, by torchrun on several devices.
 
 Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context},
-and ``first`` where only so many of its steps are to be taken, to be compared with another machine's: no model is kept.
-Writes the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Killed
-at any step and started again with the same spec, it goes on from its last checkpoint and ends with the same bytes.
+``reward_model``, a folder, where "model" is one of the phase's rewards, and ``first`` where only so many of its steps
+are to be taken, to be compared with another machine's: no model is kept.
+Writes the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Method
+"reward" leaves ``out/reward_model`` and its report as the result's ``reward`` instead; method "reject" leaves
+``out/drawn.jsonl``, too, and its counts as ``drawn``. Killed at any step and started again with the same spec, it goes
+on from its last checkpoint and ends with the same bytes.
 What ends it early is one event ``stopped`` with a kind (``tasks.align.outcome``). Imports neither Prefect nor MLflow.
 """
 
@@ -18,7 +21,6 @@ from typing import Any
 from safetensors import SafetensorError
 
 from infra.events import die_with_parent, emit
-from infra.jsonl import load_lines
 from infra.settings import launched_processes
 from tasks.align import checkpoints
 from tasks.align.facts import facts_of
@@ -26,8 +28,10 @@ from tasks.align.faults import explain_unwritable, is_io_error, out_of_memory, r
 from tasks.align.labels import prompt_of
 from tasks.align.methods import Setting, build, quantisation
 from tasks.align.outcome import EXIT, stopped
-from tasks.align.pairs import refuse_too_few
+from tasks.align.prepared import prepare
 from tasks.align.probe import Probe
+from tasks.align.reward_model import build as reward_model
+from tasks.align.reward_model.report import figures_of, said_of
 from tasks.align.signals import Asked, EndRequests
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
 from tasks.align.watch import Unhealthy, Watch
@@ -38,7 +42,7 @@ from tasks.lm.loading import best_device, load_tokenizer, use_threads
 from tasks.lm.model_files import check_model_folder
 from tasks.lm.reference_cache import ReferenceCache
 from tasks.lm.reference_segment import NOISE, NOISE_BF16
-from tasks.phases import METHODS, Phase
+from tasks.phases import METHODS
 
 
 def main(spec_path: str, result_path: str) -> None:
@@ -49,8 +53,9 @@ def main(spec_path: str, result_path: str) -> None:
     try:
         run = Run(spec, requests)
         history = run.train()
-    except Interrupted:
-        stopped("interrupted", **_kept(spec), what=f"{requests.received} asked the training to end")
+    except Interrupted as ended:
+        what = f"{requests.received} asked the training to end"
+        stopped("interrupted", **_kept(spec), what="; ".join(filter(None, (what, str(ended)))))
     except Unhealthy as verdict:
         stopped("unhealthy", **_kept(spec), **verdict.stop.model_dump(exclude={"step"}))
     except NotFinite as found:
@@ -63,7 +68,8 @@ def main(spec_path: str, result_path: str) -> None:
         stopped("out_of_memory", what=str(error).partition("\n")[0] or type(error).__name__)
     else:
         if run.trainer.accelerator.is_main_process:
-            result = {"history": history, "steps": spec["steps"], "facts": facts_of(run.trainer, spec), **run.effort()}
+            told = {"facts": facts_of(run.trainer, spec), **run.effort(), **run.told}
+            result = {"history": history, "steps": run.steps, **told}
             Path(result_path).write_text(json.dumps(result, allow_nan=False))
         return
     sys.exit(EXIT)
@@ -75,16 +81,16 @@ class Run:
     def __init__(self, spec: dict[str, Any], requests: Asked) -> None:
         use_threads(spec["threads"])
         self.spec, self.requests = spec, requests
-        self.phase = Phase.model_validate(spec["phase"])
-        self.pairs = load_lines(Path(spec["pairs"]).read_bytes())
         self.folder = Path(spec["checkpoints"])
-        self.last: int = spec.get("first", spec["steps"])
-        refuse_too_few(len(self.pairs), self.last, self.phase)
         self.found = checkpoints.newest(self.folder, spec["context"])
         refuse_unwritable(self.folder)
+        self.phase, self.pairs, self.steps, self.held_out, self.told, said = prepare(spec, requests)
+        self.last: int = min(spec.get("first", self.steps), self.steps)
         history = [dict(step) for step in self.found.history] if self.found else []
         self.watch = Watch(self.phase, self.last, self.folder, spec["context"], history, None)
         self.trainer = self._build()
+        if said and self.trainer.accelerator.is_main_process:
+            emit("log", text=said)
 
     def names(self, rows: list[int]) -> list[str]:
         """Ids of the pairs in these rows."""
@@ -122,18 +128,13 @@ class Run:
         return self.watch.history
 
     def _build(self) -> Any:
-        from transformers import AutoModelForCausalLM, set_seed
+        from transformers import set_seed
 
-        # before the adapter is made: its first weights are drawn there, Trainer sets the seed only later
+        # before adapter and heads are made: their first weights are drawn there, Trainer sets the seed only later
         set_seed(self.spec["seed"])
         device, dtype = best_device(full=self.phase.adapter == "full")
         check_model_folder(Path(self.spec["base"]))
-        model = AutoModelForCausalLM.from_pretrained(
-            self.spec["base"],
-            dtype=dtype,
-            quantization_config=quantisation(self.phase, device),
-            trust_remote_code=False,
-        )
+        model = self._load(device, dtype)
         tokenizer = load_tokenizer(Path(self.spec["base"]))
         cache = None
         if METHODS[self.phase.method].packed:
@@ -152,6 +153,8 @@ class Run:
                 max_tokens=self.spec["max_tokens"],
                 asked_to_end=self.requests,
                 on_fill=_filling,
+                reward_model=self.spec.get("reward_model"),
+                held_out=tuple(self.held_out),
             ),
         )
         if not isinstance(trainer, NightTrainer):
@@ -168,6 +171,22 @@ class Run:
         gc.collect()
         return trainer
 
+    def _load(self, device: str, dtype: Any) -> Any:
+        from transformers import AutoModelForCausalLM
+
+        base = Path(self.spec["base"])
+        if self.phase.method != "reward":
+            quantised = quantisation(self.phase, device)
+            return AutoModelForCausalLM.from_pretrained(
+                base, dtype=dtype, quantization_config=quantised, trust_remote_code=False
+            )
+        if self.spec["shard"]:
+            raise ModelError(
+                "a reward model is trained with all of its weights in each process",
+                do="set share_weights = false in the pool's block, or take a pool with larger devices",
+            )
+        return reward_model.load_classifier(base, dtype)
+
     def _arguments(self, device: str) -> dict[str, Any]:
         phase, world = self.phase, launched_processes()
         if phase.batch_size % world:
@@ -177,7 +196,7 @@ class Run:
             )
         return {
             "output_dir": str(self.folder),
-            "max_steps": self.spec["steps"],
+            "max_steps": self.steps,
             "per_device_train_batch_size": phase.batch_size // world,
             "learning_rate": phase.learning_rate,
             "warmup_steps": phase.warmup_steps,
@@ -220,7 +239,7 @@ class Run:
 
     def _say_resumed(self) -> None:
         assert self.found is not None
-        step, total = self.found.step, self.spec["steps"]
+        step, total = self.found.step, self.steps
         if hasattr(self.trainer, "_total_train_tokens") and self.found.history:
             self.trainer._total_train_tokens = self.found.history[-1].get("num_tokens", 0)
         if not self.trainer.accelerator.is_main_process:
@@ -241,6 +260,8 @@ class Run:
     def _save(self) -> None:
         out = Path(self.spec["out"])
         try:
+            if self.phase.method == "reward":
+                return self._save_reward_model(out / reward_model.FOLDER)
             self.trainer.save_model(str(out))
             # the Trainer leaves its arguments as a pickle, which no reader of a model may open
             (out / "training_args.bin").unlink(missing_ok=True)
@@ -250,6 +271,15 @@ class Run:
             if not is_io_error(error):
                 raise
             raise explain_unwritable(out, error) from error
+
+    def _save_reward_model(self, out: Path) -> None:
+        if not self.trainer.accelerator.is_main_process:
+            return
+        model, report = reward_model.measured(self.trainer, self.held_out, self.phase)
+        reward_model.save(model, self.trainer.processing_class, report, out)
+        self.told["reward"] = report.model_dump(mode="json")
+        emit("log", text=said_of(report))
+        emit("metrics", step=self.last, total=self.last, values=figures_of(report))
 
 
 def check_history(history: list[dict[str, float]], steps: int) -> None:

@@ -163,7 +163,7 @@ def run_training(
 
 def phase_is_cut(phase: Phase) -> bool:
     """Whether its steps go through the model in parts of ``max_tokens``."""
-    method = METHODS[phase.method]
+    method = METHODS[phase.trained.method]
     return method.online or (method.packed and not COUPLED.intersection(phase.losses))
 
 

@@ -70,15 +70,16 @@ def training_flops(work: Work, sizes: dict[str, int], *, full: bool, recomputed:
 def model_sizes(model: Any) -> dict[str, int]:
     """``step_flops``' arguments that are the model's."""
     config = model.config.get_text_config()
-    head = model.get_output_embeddings().weight
+    output = model.get_output_embeddings()
     embedding = model.get_input_embeddings().weight
     total = sum(one.numel() for name, one in model.named_parameters() if "lora_" not in name)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    others = embedding.numel() + (0 if head is embedding else head.numel())
+    head = None if output is None else output.weight  # a classifier has none
+    others = embedding.numel() + (0 if head is None or head is embedding else head.numel())
     return {
         "layers": config.num_hidden_layers,
         "layer_parameters": total - others,
-        "head_parameters": head.numel(),
+        "head_parameters": 0 if head is None else head.numel(),
         "heads_width": width * config.num_attention_heads,
     }
 

@@ -50,6 +50,11 @@ def decide_plan(recipe: Recipe, facts: Facts, prices: PriceBook) -> Plan:
 
 
 def _again(phase: Phase) -> str:
+    """What a step's pairs are, where they aren't each trained on once."""
+    if phase.method == "reward":
+        return f", {phase.reward_holdout:.0%} of the prompts beside them held out"
+    if phase.method == "reject":
+        return f", {phase.group_size} answers drawn to {phase.draw_factor:g} prompts for each"
     return f", {phase.epochs} steps on the same" if phase.epochs > 1 else ""
 
 

@@ -11,7 +11,7 @@ from infra.hardware import Hardware
 from infra.price_book import PriceBook
 from tasks.lm.flops import Work, forward_flops, training_flops
 from tasks.lm.speed import BANDWIDTH_SHARE, Rate
-from tasks.phases import METHODS, Phase
+from tasks.phases import METHODS, MODEL, Phase
 from tasks.plan.memory import Shape
 
 PPO_EPOCHS = 4  # passes over the sampled answers (arXiv 1707.06347 takes 3 to 15, TRL's former trainer 4)
@@ -55,6 +55,11 @@ def offline_effort(shape: Shape, phase: Phase, pairs: int, lengths: Lengths, pro
         scored: tokens that score the candidate, one forward pass each, by one process.
     """
     work = _times(pair_work(lengths, prompts), pairs)
+    if phase.method == "reward":  # its head is one number wide; what is held out goes through once
+        work = _unscored(work)
+        share = phase.used_share
+        spread, measured = _training(shape, phase, _times(work, share)), _forward(shape, _times(work, 1 - share))
+        return Effort(work.tokens, spread, measured)  # it makes no candidate to score
     training = _training(shape, phase, work)
     # every pair's reference is computed once, as if no earlier night had left it in the cache
     reference = _forward(shape, work) if METHODS[phase.method].reference else 0.0
@@ -79,7 +84,8 @@ def online_effort(
 def drawing_effort(
     shape: Shape, phase: Phase, prompts: int, lengths: Lengths, scored: float, rate: Rate, hardware: Hardware | None
 ) -> Effort:
-    """Our PPO, GRPO or RLOO: ``group_size`` answers a prompt, drawn, scored by policy and reference, trained on.
+    """Our PPO, GRPO or RLOO: ``group_size`` answers a prompt, drawn, scored by policy and reference, trained on; and
+    judged by a reward model where there is one.
 
     Online DPO trains on two of a prompt's answers, which the reference alone scores.
 
@@ -88,13 +94,50 @@ def drawing_effort(
     """
     prompt, answer = lengths
     length, answers = prompt + answer, prompts * phase.group_size
-    work = _times(Work(length, length * length / 2, answer), prompts * phase.trained_answers)
+    whole = Work(length, length * length / 2, answer)
+    work = _times(whole, prompts * phase.trained_answers)
     training = phase.epochs * _training(shape, phase, work)
     looks = 1 if METHODS[phase.method].ranks else 2
     sampling = sampling_seconds(shape, phase, answers, lengths, rate, hardware)
-    return Effort(
-        work.tokens, training + looks * _forward(shape, work), _forward(shape, Work(scored, 0, scored)), sampling
-    )
+    scorers = looks * _forward(shape, work) + _judging(shape, phase, _times(whole, answers))
+    return Effort(work.tokens, training + scorers, _forward(shape, Work(scored, 0, scored)), sampling)
+
+
+def rejection_effort(
+    shape: Shape,
+    phase: Phase,
+    prompts: int,
+    rows: int,
+    lengths: Lengths,
+    times: int,
+    scored: float,
+    rate: Rate,
+    hardware: Hardware | None,
+) -> Effort:
+    """Rejection sampling: ``group_size`` answers to every prompt, drawn and judged, and a training on what is kept.
+
+    Args:
+        prompts: that may be drawn for.
+        rows: that the steps are trained on.
+        lengths: an answer's is the longest that may be drawn.
+        times: how often a pair's prompt goes through the model.
+    """
+    prompt, answer = lengths
+    length, answers = prompt + answer, prompts * phase.group_size
+    judged = _judging(shape, phase, _times(Work(length, length * length / 2, answer), answers))
+    sampling = sampling_seconds(shape, phase, answers, lengths, rate, hardware)
+    if phase.train_as == "dpo":
+        work = _times(pair_work(lengths, times), rows)
+        training = _training(shape, phase, work) + _forward(shape, work)  # no earlier night knows these answers
+    else:
+        work = _times(Work(length, length * length / 2, answer), rows)
+        training = _training(shape, phase, work)
+    return Effort(work.tokens, training, judged + _forward(shape, Work(scored, 0, scored)), sampling)
+
+
+def _judging(shape: Shape, phase: Phase, work: Work) -> float:
+    """A reward model's forward pass over answers, where the phase has one: its head is one number wide."""
+    return _forward(shape, _unscored(work)) if MODEL in phase.reward else 0.0
 
 
 def sampling_seconds(
@@ -104,7 +147,7 @@ def sampling_seconds(
     by_arithmetic = prompts * lengths.answer * 2 * shape.parameters / rate.flops
     if hardware is None:
         return by_arithmetic
-    at_once = min(phase.batch_size * (phase.group_size if METHODS[phase.method].online else 1), prompts)
+    at_once = min(phase.batch_size * (phase.group_size if METHODS[phase.method].draws else 1), prompts)
     kv = at_once * (lengths.prompt + lengths.answer / 2) * 4 * shape.layers * shape.key_width  # bf16, keys and values
     read = 2 * shape.parameters + kv
     steps = prompts / max(at_once, 1) * lengths.answer
@@ -127,6 +170,10 @@ def _training(shape: Shape, phase: Phase, work: Work) -> float:
 
 def _forward(shape: Shape, work: Work) -> float:
     return forward_flops(work, **_sizes(shape))
+
+
+def _unscored(work: Work) -> Work:
+    return Work(work.tokens, work.seen, 0.0)
 
 
 def _times(work: Work, count: float) -> Work:

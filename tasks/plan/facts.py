@@ -40,7 +40,7 @@ def gather(
     phase = recipe.phase[0]
     method = phase.method
     before = baselines.champion.trained_on if baselines.champion else None
-    prompts = 1 if METHODS[method].packed and phase.packing else 2  # a pair's, computed
+    prompts = 1 if METHODS[phase.trained.method].packed and phase.packing else 2  # a pair's, computed
     answers = figures["mean_chosen_tokens"] + figures["mean_rejected_tokens"]
     return Facts(
         new_pairs=count_new(preferences.train, before, store, phase, recipe.seed),

@@ -12,8 +12,16 @@ from infra.store import Blob
 from tasks.lm.speed import Rate
 from tasks.phases import METHODS, Phase
 from tasks.plan.changes import changes_that_fit
-from tasks.plan.effort import Effort, Lengths, drawing_effort, money, offline_effort, online_effort
-from tasks.plan.memory import ROOM, TEMPLATE_TOKENS, Memory, Models, Place, Shape, models_of, peak
+from tasks.plan.effort import (
+    Effort,
+    Lengths,
+    drawing_effort,
+    money,
+    offline_effort,
+    online_effort,
+    rejection_effort,
+)
+from tasks.plan.memory import ROOM, TEMPLATE_TOKENS, Memory, Models, Place, Shape, drawing_memory, models_of, peak
 from tasks.recipe import Recipe
 
 
@@ -136,6 +144,8 @@ def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = Non
         memory = peak(facts.shape, phase, step, together, place_of(facts, devices), models)
         drawn = Lengths(facts.mean_prompt_tokens, phase.max_new_tokens)
         effort = drawing_effort(facts.shape, phase, pairs, drawn, scored, facts.rate, facts.hardware)
+    elif METHODS[phase.method].draws:
+        return _rejection(recipe, facts, devices)
     elif way.online:
         longest, step = facts.max_sequence_tokens, whole_step(phase, facts, devices) // facts.max_pair_tokens
         memory = peak(
@@ -146,6 +156,30 @@ def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = Non
         step = whole_step(phase, facts, devices)
         memory = peak(facts.shape, phase, step, facts.max_pair_tokens, place_of(facts, devices), way.models)
         effort = offline_effort(facts.shape, phase, pairs, lengths, facts.prompts_a_pair, scored)
+    return Held(devices, memory, effort, effort.seconds(facts.rate, devices))
+
+
+def _rejection(recipe: Recipe, facts: Facts, devices: int) -> Held:
+    """Rejection sampling: the larger of what drawing and training hold, and the time of both."""
+    phase, steps = recipe.phase[0], steps_of(recipe, facts)
+    place, answer = place_of(facts, devices), phase.max_new_tokens
+    prompt = facts.max_prompt_tokens + TEMPLATE_TOKENS
+    at_once = phase.batch_size * phase.group_size * (prompt + answer)
+    drawing = drawing_memory(facts.shape, phase, max(prompt + answer, min(ROOM, at_once)), place)
+    row = facts.prompts_a_pair * prompt + 2 * answer if phase.train_as == "dpo" else prompt + answer
+    training = peak(facts.shape, phase.trained, phase.batch_size * row, row, place)
+    effort = rejection_effort(
+        facts.shape,
+        phase,
+        phase.pairs_of(steps),
+        phase.rows_of(steps),
+        Lengths(facts.mean_prompt_tokens, answer),
+        facts.prompts_a_pair,
+        facts.gate_items * facts.mean_item_tokens,
+        facts.rate,
+        facts.hardware,
+    )
+    memory = max(drawing, training, key=lambda one: one.total)
     return Held(devices, memory, effort, effort.seconds(facts.rate, devices))
 
 
@@ -215,7 +249,7 @@ def cannot_run(facts: Facts) -> tuple[str, str] | None:
 def cannot_draw(recipe: Recipe, facts: Facts) -> tuple[str, str] | None:
     """What keeps the recipe's method from learning from its own answers on this pool."""
     phase, longest = recipe.phase[0], facts.max_prompt_tokens + recipe.phase[0].max_new_tokens
-    if not METHODS[phase.method].online:
+    if not METHODS[phase.method].draws:
         return None
     if facts.device.accelerator and facts.device.count > 1:
         return (
@@ -267,7 +301,7 @@ def memory_misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None = N
         shared = _shared_weights(recipe, facts, way)
         return what, f"set {shared}" if shared else "take more or larger devices, or a method that needs less"
     phase, place = recipe.phase[0], place_of(facts, shown.devices)
-    if METHODS[phase.method].online:
+    if METHODS[phase.method].draws:
         return what, (
             "lower phase.max_tokens, phase.max_new_tokens or data.max_prompt_tokens, set "
             "phase.gradient_checkpointing = true, or choose another pool"

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from infra.digest import Record
-from tasks.phases import METHODS, Phase
+from tasks.phases import METHODS, MODEL, Phase
 
 # interpreter and libraries of the training program; on an accelerator its context, and a share of it the driver keeps
 PROGRAM = {False: 0.50e9, True: 0.9e9}
@@ -109,9 +109,10 @@ class Models(NamedTuple):
 
 def models_of(phase: Phase) -> Models:
     """What the recipe's methods hold: TRL's KTO, GRPO and RLOO load a reference unless there is an adapter to switch
-    off; PPO's values are a linear map on the policy itself."""
-    beside = phase.method == "kto" or METHODS[phase.method].online
-    return Models(reference=beside and phase.adapter == "full")
+    off; PPO's values are a linear map on the policy itself, and a reward model is one of the policy's size."""
+    online = METHODS[phase.method].online
+    beside = phase.method == "kto" or online
+    return Models(reference=beside and phase.adapter == "full", reward=online and MODEL in phase.reward)
 
 
 class Kept(NamedTuple):
@@ -209,6 +210,25 @@ def training_memory(
         logits=0 if METHODS[phase.method].fused else 3 * tokens * shape.vocabulary * 4,
         kv=int(models.sampled * 2 * shape.layers * shape.key_width * activation),
         overhead=int(PROGRAM[accelerator] + (HOLES[accelerator] - 1) * kept),
+    )
+
+
+def drawing_memory(shape: Shape, phase: Phase, sampled: int, place: Place) -> Memory:
+    """The peak while answers are drawn and judged before a training: nothing is trained yet.
+
+    Args:
+        sampled: tokens whose keys and values are held at once.
+    """
+    number = 2 if place.accelerator else 4  # bytes of a weight, a key and a value
+    return Memory(
+        weights=shape.parameters * number,
+        gradients=0,
+        optimizer=0,
+        reference=shape.parameters * number if MODEL in phase.reward else 0,
+        activations=0,
+        logits=0,
+        kv=sampled * 2 * shape.layers * shape.key_width * number,
+        overhead=int(PROGRAM[place.accelerator]),
     )
 
 

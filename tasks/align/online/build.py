@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 from tasks.align.labels import prompt_of
-from tasks.align.rewards.caller import Worker, verifiable
+from tasks.align.rewards.caller import Worker, scored_by
 from tasks.align.rewards.verifiers import VERIFIERS
 from tasks.errors import RewardError
 from tasks.lm.generate import prompt_ids
-from tasks.phases import METHODS, Phase
+from tasks.lm.reward import RewardModel
+from tasks.phases import METHODS, NEED_TRUTH, Phase
 
 
 def rows_of(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -29,7 +30,7 @@ def refuse_missing_truth(rows: list[dict[str, Any]], phase: Phase) -> None:
     Raises:
         RewardError: a reward compares with a truth that a row hasn't.
     """
-    needs = [name for name in phase.reward if VERIFIERS[name].truth]
+    needs = [name for name in phase.reward if name in NEED_TRUTH]
     without = [row["id"] for row in rows if row["truth"] is None]
     if needs and without:
         raise RewardError(
@@ -79,10 +80,13 @@ def arguments_of(phase: Phase, given: dict[str, Any], longest: int, max_tokens: 
     }
 
 
-def make_trainer(phase: Phase, rows: list[dict[str, Any]], arguments: dict[str, Any], common: Any) -> Any:
+def make_trainer(
+    phase: Phase, rows: list[dict[str, Any]], arguments: dict[str, Any], common: Any, model: RewardModel | None
+) -> Any:
     """The trainer of a phase.
 
     Args:
+        model: of the reward "model".
         common: makes the arguments that all of TRL's trainers take, of a config and rows.
     """
     from trl import GRPOConfig, RLOOConfig  # pyright: ignore[reportPrivateImportUsage]
@@ -91,8 +95,7 @@ def make_trainer(phase: Phase, rows: list[dict[str, Any]], arguments: dict[str, 
     from tasks.align.online.dpo import OnlineDPOTrainer
     from tasks.align.online.ppo import PPO, PPOTrainer
 
-    worker = Worker()
-    rewards: list[Any] = [verifiable(name, worker) for name in phase.reward]
+    rewards: list[Any] = scored_by(phase, model, Worker())
     if phase.method == "rloo":
         return NightRLOO(reward_funcs=rewards, **common(RLOOConfig(**arguments), rows))
     config = common(GRPOConfig(**arguments, loss_type="grpo" if phase.method == "grpo" else "dapo"), rows)

@@ -21,6 +21,7 @@ from infra.settings import ROOT
 from tasks.align.rewards.verifiers import VERIFIERS
 from tasks.errors import NightshiftError, RewardError
 from tasks.lm.reward import RewardModel
+from tasks.phases import MODEL, Phase
 
 SECONDS = 10.0  # a verifier may take for one answer; twice what a sandbox is given
 STARTING = 120.0  # what a worker may take for its first answer: it has to import
@@ -148,6 +149,22 @@ def modelled(name: str, model: RewardModel) -> Scored:
 
     scored.__name__ = name
     return scored
+
+
+def scored_by(phase: Phase, model: RewardModel | None, worker: Worker) -> list[Scored]:
+    """The phase's rewards, in their order.
+
+    Args:
+        model: of the reward "model", where it is one of them.
+    """
+    found = []
+    for name in phase.reward:
+        if name != MODEL:
+            found.append(verifiable(name, worker))
+        else:
+            assert model is not None, "whoever builds a training loads it first"
+            found.append(modelled(name, model))
+    return found
 
 
 def checked(name: str, prompts: Sequence[Any], scores: Sequence[Any]) -> list[float]:

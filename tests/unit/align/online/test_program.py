@@ -23,7 +23,7 @@ from tasks.align.rewards.verifiers import VERIFIERS
 from tasks.align.trainer import Interrupted
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError, RewardError
-from tasks.phases import METHODS, Phase, RewardName
+from tasks.phases import METHODS, MODEL, NEED_TRUTH, Phase, RewardName
 from tests.conftest import Never, training_spec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -248,7 +248,9 @@ def test_answers_that_all_earn_the_same_for_long_end_the_training_and_say_so(met
 
 
 def test_the_recipes_rewards_are_those_of_the_table() -> None:
-    assert set(RewardName.__args__) == set(VERIFIERS)  # pyright: ignore[reportAttributeAccessIssue]
+    names = set(RewardName.__args__)  # pyright: ignore[reportAttributeAccessIssue]
+    assert names == {*VERIFIERS, MODEL}
+    assert {name for name in VERIFIERS if VERIFIERS[name].truth} == NEED_TRUTH
 
 
 @pytest.mark.parametrize(
