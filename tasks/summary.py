@@ -3,6 +3,7 @@
 import textwrap
 from typing import Any
 
+from infra.attempts import kind_of
 from infra.digest import short
 from tasks.contracts import Bill, Night, Plan, Preferences, Release, StepReport, Verdict
 
@@ -19,7 +20,9 @@ def step_reports(entries: list[dict[str, Any]], run: str) -> list[StepReport]:
         elif entry["event"] == "end" and entry["id"] in starts:
             name = starts[entry["id"]]["step"]
             states[name] = StepReport(name=name, state=entry["state"], cached=False, seconds=round(entry["seconds"], 3))
-    return [states[name] for name in STEPS if name in states]
+    # of several phases each in its turn: sorting keeps the order in which they came
+    known = [name for name in states if kind_of(name) in STEPS]
+    return [states[name] for name in sorted(known, key=lambda name: STEPS.index(kind_of(name)))]
 
 
 def summarise(

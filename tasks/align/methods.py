@@ -40,7 +40,7 @@ def build(phase: Phase, setting: Setting) -> Any:
     else:
         refuse_too_long(setting.pairs, setting.tokenizer, context)
         # truths are of several types, and a data set's column is of one
-        pairs = [{name: one for name, one in pair.items() if name != "truth"} for pair in setting.pairs]
+        pairs = [{name: one for name, one in pair.items() if name not in ("truth", "topic")} for pair in setting.pairs]
         setting = setting._replace(pairs=pairs)
     return _BUILDERS[phase.method](phase, setting)
 
