@@ -158,13 +158,20 @@ class PastSuite(Record):
 
 
 class PastNight(Record):
-    """One judged decision of the past, from the ledger; ``promoted``: its candidate became champion later."""
+    """One judged decision of the past, from the ledger.
+
+    Attributes:
+        promoted: its candidate became champion later.
+        phase: of a night with several; ``chosen``: this one's verdict was the night's.
+    """
 
     at: str  # ISO time, UTC
     night: str
     verdict: VerdictName
     promoted: bool
     suites: tuple[PastSuite, ...]
+    phase: int | None = None
+    chosen: bool = True
 
 
 class Reanchored(Record):

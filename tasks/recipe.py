@@ -192,7 +192,15 @@ class Recipe(Record):
         return self
 
     def alone(self, number: int) -> "Recipe":
-        """The recipe with one of its phases, counted from 1: what that phase's training, forecast and receipt read."""
+        """The recipe with one of its phases, counted from 1: what that phase's training, forecast and receipt read.
+
+        Raises:
+            RecipeError: it has no such phase.
+        """
+        if not 1 <= number <= len(self.phase):
+            raise RecipeError(
+                f"the recipe has no phase {number}, only {len(self.phase)}", do="name one of these, from 1"
+            )
         return self if len(self.phase) == 1 else self.model_copy(update={"phase": (self.phase[number - 1],)})
 
     @model_validator(mode="before")

@@ -17,7 +17,7 @@ from infra.store import Blob, Store
 from tasks.contracts import Baselines, Candidate, Night, Role, ScorecardRef, Scores, Suites, Trained, Verdict
 from tasks.gate import decisions
 from tasks.gate.card_checks import card_problems
-from tasks.gate.choice import together
+from tasks.gate.choice import best, together
 from tasks.gate.harm import Bank
 from tasks.gate.scorecard import Scorecard, read_card, scorer_digest
 from tasks.gate.statistics import MIN_GRADED
@@ -64,15 +64,14 @@ def judge_candidates(
         _decided(night, recipe, items, suites, one, candidate, baselines, (store, home), seen)
         for candidate, one in given
     ]
-    ledger = ledger_path(home, recipe.name)
-    verdicts = []
-    for case in cases:
-        verdict = give_verdict(recipe.gate, case.read.cards, case.facts)
-        entries, _ = read_decisions(ledger, baselines)
+    verdicts = [give_verdict(recipe.gate, case.read.cards, case.facts) for case in cases]
+    ledger, chosen = ledger_path(home, recipe.name), best(verdicts)
+    entries, _ = read_decisions(ledger, baselines)
+    for place, (verdict, case) in enumerate(zip(verdicts, cases, strict=True)):
         if verdict.verdict != "BLOCK" and not decisions.written(entries, "verdict", case.identity):
-            body = decisions.verdict_body(verdict, case.identity, night.id, night.name)
+            which = {"phase": trained.candidates[place].phase, "chosen": place == chosen} if len(cases) > 1 else {}
+            body = decisions.verdict_body(verdict, case.identity, night.id, night.name, which)
             append(ledger, "verdict", body, datetime.now(UTC))
-        verdicts.append(verdict)
     return together(verdicts, trained, {number: one.method for number, one in enumerate(recipe.phase, start=1)})
 
 
