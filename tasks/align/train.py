@@ -86,7 +86,10 @@ def train(
     with tracker.ending(run):
         try:
             budget = watch(night, recipe, pool.device(), number)
-            result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)
+            told = step_of("align", number)
+            result = run_training(
+                pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget, told
+            )
         except Unhealthy as error:
             tracker.tags(run, {"nightshift.unhealthy": error.what})
             send_to_quarantine(home, list(error.pairs), error.what, night.name)
@@ -167,14 +170,20 @@ def start_of(base: Model, home: Path, store: Store, pool: Pool) -> tuple[Path, P
 
 
 def run_training(
-    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None = None
+    pool: Pool,
+    spec: dict[str, Any],
+    work: Path,
+    on_metrics: OnMetrics,
+    budget: Watch | None = None,
+    called: str = "align",
 ) -> dict[str, Any]:
     """The program's result. Out of memory, it is run once more with half the tokens at once.
 
     Args:
         budget: looks at each word of the program, and ends it where too much is spent.
+        called: the step, in the live progress.
     """
-    first = _run_once(pool, spec, work, on_metrics, budget)
+    first = _run_once(pool, spec, work, on_metrics, budget, called)
     if isinstance(first, dict):
         return first
     if not phase_is_cut(Phase.model_validate(spec["phase"])):
@@ -188,7 +197,7 @@ def run_training(
         f"out of memory ({first}); once more with {half['max_tokens']} tokens at once, from the last checkpoint: "
         "that changes rounding, nothing else"
     )
-    second = _run_once(pool, half, work, on_metrics, budget)
+    second = _run_once(pool, half, work, on_metrics, budget, called)
     if isinstance(second, dict):
         return second
     raise ModelError(
@@ -205,11 +214,11 @@ def phase_is_cut(phase: Phase) -> bool:
 
 
 def _run_once(
-    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None
+    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None, called: str
 ) -> dict[str, Any] | str:
     """The program's result, or what it said when it ran out of memory."""
     stops: list[dict[str, Any]] = []
-    with Live("align", on_metrics, price(pool)) as handle:
+    with Live(called, on_metrics, price(pool)) as handle:
 
         def on_event(event: dict[str, Any]) -> None:
             match event["event"]:

@@ -75,7 +75,13 @@ def topics_of(snapshot: Snapshot, sources: Sequence[SourceSpec]) -> Topics:
 
 
 def train_part(
-    number: int, shard: Shard, places: Places, masks: Masks, store: Store, kept: Path, topics: Topics
+    number: int,
+    shard: Shard,
+    places: Places,
+    masks: Masks,
+    store: Store,
+    kept: Path,
+    topics: Topics = MappingProxyType({}),
 ) -> Blob:
     """Pairs (and labels) of these places, in this order: JSON lines in TRL's conversational form."""
 

@@ -13,6 +13,7 @@ from infra.ledger import ledger_path, read_ledger
 from infra.step import step
 from infra.store import Blob
 from tasks import place
+from tasks.chained import makes_candidate
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -66,7 +67,8 @@ def plan_of(recipe_path: str, goal: float) -> Planned:
     """The gate plan of a recipe, from its suites as they are and from what nights have measured."""
     recipe = load_recipe(place.ROOT / recipe_path)
     entries = read_ledger(ledger_path(place.home(), recipe.name))
-    return plan_gate(recipe.gate, known_of(recipe, place.ROOT, measured_spreads(entries)), goal)
+    candidates = sum(makes_candidate(phase) for phase in recipe.phase)
+    return plan_gate(recipe.gate, known_of(recipe, place.ROOT, measured_spreads(entries)), goal, candidates)
 
 
 def rotate_items(recipe_path: str, names: tuple[str, ...], reason: str) -> str:
