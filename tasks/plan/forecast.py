@@ -174,10 +174,13 @@ def added(phases: Sequence[Held]) -> Held:
     return Held(fullest.devices, fullest.memory, effort, sum(one.seconds for one in phases))
 
 
-def largest(recipe: Recipe, facts: Facts, devices: int) -> tuple[Recipe, Facts, Held]:
-    """The phase that needs the most memory."""
-    phases = [(one, own, on_devices(one, own, devices)) for one, own in parts_of(recipe, facts)]
-    return max(phases, key=lambda found: found[2].memory.total)
+def _largest_misfit(recipe: Recipe, facts: Facts, devices: int) -> tuple[str, str]:
+    """What of the phase that needs the most memory is too big."""
+    phases = [(on_devices(one, own, devices), one, own) for one, own in parts_of(recipe, facts)]
+    number = max(range(len(phases)), key=lambda place: phases[place][0].memory.total)
+    held, one, own = phases[number]
+    what, do = memory_misfit(one, own, held)
+    return f"phase {number + 1} ({one.phase[0].method}): {what}", do
 
 
 def sampling_models(rows: int, longest: int) -> Models:
@@ -292,7 +295,7 @@ def _misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None) -> tuple
 def memory_misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None = None) -> tuple[str, str]:
     """Which part is too big, and the changes that each make it fit."""
     if way is None and facts.later:
-        return memory_misfit(*largest(recipe, facts, shown.devices))
+        return _largest_misfit(recipe, facts, shown.devices)
     part = shown.memory.largest
     what = (
         f"training needs about {gigabytes(shown.memory.total)} GB, "
