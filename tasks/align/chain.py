@@ -10,7 +10,7 @@ from typing import NamedTuple
 from infra.store import Blob, Store, Tree
 from tasks.chained import makes_candidate
 from tasks.contracts import Candidate, Ended, Model, Plan, RewardModel, Trained
-from tasks.errors import NightshiftError, OverBudget, PhaseSpent, Unhealthy
+from tasks.errors import OverBudget, PhaseSpent, Unhealthy
 from tasks.parts import joined
 from tasks.recipe import Recipe
 
@@ -22,7 +22,7 @@ class Stage(NamedTuple):
         number: in the recipe, from 1.
         recipe, plan: of this phase alone.
         start: the phase before: what is trained, and what it is held to.
-        reward: the reward model that was trained last.
+        reward: the reward model that was trained last, where it learns from one.
     """
 
     number: int
@@ -51,10 +51,12 @@ def train_chain(
             ended.append(Ended(number=number, method=phase.method, why=own.reason))
             continue
         try:
-            found = train_one(Stage(number, recipe.alone(number), own, start, reward))
+            found = train_one(Stage(number, recipe.alone(number), own, start, reward if phase.needs_model else None))
         except (PhaseSpent, Unhealthy) as error:
+            if not candidates and isinstance(error, PhaseSpent):
+                raise OverBudget(error.what, do=error.do) from error  # the night has nothing else
             if not candidates:
-                raise _of_the_night(error) from error
+                raise
             ended.append(Ended(number=number, method=phase.method, why=f"{error.what} -> {error.do}"))
             ended += _not_begun(recipe, number)
             break
@@ -74,11 +76,6 @@ def train_chain(
 def with_steps(recipe: Recipe, plan: Plan) -> list[int]:
     """Numbers of the phases that train tonight."""
     return [number for number in range(1, len(recipe.phase) + 1) if plan.alone(number).steps > 0]
-
-
-def _of_the_night(error: NightshiftError) -> NightshiftError:
-    """A phase's budget that is spent before there is a candidate is the night's end."""
-    return OverBudget(error.what, do=error.do) if isinstance(error, PhaseSpent) else error
 
 
 def _not_begun(recipe: Recipe, last: int) -> list[Ended]:

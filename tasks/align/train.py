@@ -76,7 +76,7 @@ def train(
         clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
-    if recipe.phase[0].needs_model and reward is not None:
+    if reward is not None:
         spec["reward_model"] = str(laid_out(reward, home, store))
     pairs = store.put_file(work / "pairs.jsonl", LINES)
     if swept:

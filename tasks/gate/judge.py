@@ -69,7 +69,9 @@ def judge_candidates(
     entries, _ = read_decisions(ledger, baselines)
     for place, (verdict, case) in enumerate(zip(verdicts, cases, strict=True)):
         if verdict.verdict != "BLOCK" and not decisions.written(entries, "verdict", case.identity):
-            which = {"phase": trained.candidates[place].phase, "chosen": place == chosen} if len(cases) > 1 else {}
+            which = (
+                {"phase": trained.candidates[place].phase, "chosen": place == chosen} if len(recipe.phase) > 1 else {}
+            )
             body = decisions.verdict_body(verdict, case.identity, night.id, night.name, which)
             append(ledger, "verdict", body, datetime.now(UTC))
     return together(verdicts, trained, {number: one.method for number, one in enumerate(recipe.phase, start=1)})

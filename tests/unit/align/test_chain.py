@@ -150,6 +150,8 @@ def test_a_reward_model_is_handed_on_and_is_no_candidate(
 ) -> None:
     monkeypatch.setitem(METHODS, "sft", METHODS["sft"]._replace(makes="reward"))
     spec, train = recipe("dpo", "sft", "ppo"), trainer()
+    needing = spec.phase[2].model_copy(update={"reward": ("model",)})
+    spec = spec.model_copy(update={"phase": (*spec.phase[:2], needing)})
     trained = train_chain(spec, plan(spec), BASE, train.store, train)
     assert [stage.reward for stage in train.stages] == [None, None, tree("reward")]
     assert train.stages[2].start == trained.candidates[0].model  # not the reward model
