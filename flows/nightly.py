@@ -10,12 +10,12 @@ from prefect import State, flow, get_run_logger
 from pydantic import Field
 
 from flows.frame import close_finished, close_skipped, ends_by_name, open_night
-from tasks.align.steps import align
+from tasks.align.steps import align_phases
 from tasks.contracts import Plan
 from tasks.cost.steps import meter
 from tasks.data.sample_step import sample_documents
 from tasks.data.steps import collect, validate
-from tasks.gate.steps import judge, probe_set, report, score
+from tasks.gate.steps import chosen, judge, probe_set, report, score_phases
 from tasks.plan.steps import decide
 from tasks.recipe import Recipe
 from tasks.registry.portability import portability
@@ -68,14 +68,15 @@ def nightly(
         if not plan.train:
             return close_skipped(tonight, plan, preferences)
 
-        # on the pool, or the next where it is down or full: a candidate, then scorecards of it, champion and anchor
-        spec, candidate = in_turn(spec, lambda on: align(night, on, plan, preferences, base), say, planned)
-        spec, scores = in_turn(
-            spec, lambda on: score(night, on, preferences, suites, candidate, baselines), say, planned
+        # on the pool, or the next where it is down or full: a candidate a phase, then scorecards of all, with baselines
+        spec, trained = in_turn(spec, lambda on: align_phases(night, on, plan, preferences, base), say, planned)
+        spec, cards = in_turn(
+            spec, lambda on: score_phases(night, on, preferences, suites, trained, baselines), say, planned
         )
 
-        # PASS, FAIL, INCONCLUSIVE or BLOCK, with the evidence a person decides from
-        verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
+        # PASS, FAIL, INCONCLUSIVE or BLOCK of the best phase, with the evidence a person decides from
+        verdict = judge(night, spec, preferences, suites, trained, baselines, cards)
+        candidate, scores = chosen(verdict, trained, cards)
         probe = probe_set(spec, suites, preferences, candidate, scores)
         moved = portability(spec, candidate, baselines, base)
         evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict, probe, moved)

@@ -11,6 +11,7 @@ def add_receipt_command(command: Callable[[str, str], argparse.ArgumentParser], 
     one.add_argument("recipe", nargs="?", default=demo)
     one.add_argument("--pools", metavar="A,B", required=True, help="the two pools, by the names a recipe calls them")
     one.add_argument("--steps", type=int, default=20, help="how many steps both take (default 20)")
+    one.add_argument("--phase", type=int, default=1, help="which of the recipe's phases (default 1)")
     one.add_argument(
         "--set", action="append", default=[], metavar="key=value", dest="overrides", help="as for `nightshift run`"
     )
@@ -26,7 +27,12 @@ def _receipt(options: argparse.Namespace) -> int:
 
     pools = [name.strip() for name in options.pools.split(",") if name.strip()]
     made = call_flow(
-        receipt, recipe=recipe_path(options.recipe), overrides=options.overrides, pools=pools, steps=options.steps
+        receipt,
+        recipe=recipe_path(options.recipe),
+        overrides=options.overrides,
+        pools=pools,
+        steps=options.steps,
+        phase=options.phase,
     )
     found = Receipt.model_validate(made["receipt"])
     print(json.dumps(made) if options.json else f"{in_words(found)}\n{made['file']}: kept")

@@ -6,8 +6,9 @@ from prefect import flow
 
 from flows.frame import close_finished, ends_by_name, open_rejudgement
 from flows.promotion import Name, Version
+from tasks.contracts import Trained
 from tasks.cost.steps import meter
-from tasks.gate.steps import judge, probe_set, report, score
+from tasks.gate.steps import chosen, judge, probe_set, report, score_phases
 from tasks.registry.portability import portability
 from tasks.registry.steps import make_evidence, register
 
@@ -18,9 +19,10 @@ def rejudge(version: Version, name: Name = "demo") -> dict[str, Any]:
     """Score what isn't scored yet, judge, and register the same model with the new evidence."""
     with open_rejudgement(name, version) as (tonight, kept):
         night, spec, suites, baselines = tonight.night, tonight.recipe, tonight.suites, tonight.baselines
-        preferences, candidate = kept.preferences, kept.candidate
-        scores = score(night, spec, preferences, suites, candidate, baselines)
-        verdict = judge(night, spec, preferences, suites, candidate, baselines, scores)
+        preferences, trained = kept.preferences, Trained(candidates=(kept.candidate,))
+        cards = score_phases(night, spec, preferences, suites, trained, baselines)
+        verdict = judge(night, spec, preferences, suites, trained, baselines, cards)
+        candidate, scores = chosen(verdict, trained, cards)
         probe = probe_set(spec, suites, preferences, candidate, scores)
         moved = portability(spec, candidate, baselines, tonight.base)
         evidence = make_evidence(

@@ -26,6 +26,16 @@ LOCAL = "local"  # the pool that is this machine
 State = Literal["Completed", "Failed", "Killed", "Running"]
 
 
+def step_of(kind: str, number: int) -> str:
+    """What the n-th step of a kind is called in a night that takes several, from 1."""
+    return kind if number == 1 else f"{kind}-{number}"
+
+
+def kind_of(step: str) -> str:
+    """A step's kind, whatever its number."""
+    return step.partition("-")[0]
+
+
 class Device(Record):
     """What an attempt holds while it runs."""
 

@@ -15,13 +15,13 @@ from typing import Any, Protocol, TypeVar
 from prefect import task
 from prefect.context import TaskRunContext
 
-from infra.attempts import AttemptLog, Device
+from infra.attempts import AttemptLog, Device, step_of
 from infra.digest import code_revision, digest_of, short
 from infra.settings import ROOT, load_settings
 
 SHARED = (
-    "tasks/contracts.py", "tasks/data_spec.py", "tasks/judged.py", "tasks/parts.py", "tasks/phases.py",
-    "tasks/recipe.py", "tasks/trainable.py",
+    "tasks/chained.py", "tasks/contracts.py", "tasks/data_spec.py", "tasks/judged.py", "tasks/parts.py",
+    "tasks/phased.py", "tasks/phases.py", "tasks/recipe.py", "tasks/trainable.py",
 )  # fmt: skip
 
 
@@ -65,7 +65,11 @@ def results_folder(home: Path) -> Path:
 
 
 def step(
-    *, area: str, key: Callable[..., Any] | None, device: Callable[..., Device] | None = None
+    *,
+    area: str,
+    key: Callable[..., Any] | None,
+    device: Callable[..., Device] | None = None,
+    number: Callable[..., int] = lambda *_, **__: 1,
 ) -> Callable[[Callable[..., Result]], Step[Result]]:
     """Make a metered, cached Prefect task of ``function(night, ...)``.
 
@@ -73,16 +77,21 @@ def step(
         area: the folder of ``tasks/`` whose code the result depends on.
         key: from the same arguments, what decides the result; None: never reused.
         device: from the same arguments, what the attempt holds; a CPU unless given.
+        number: from the same arguments, the how manieth of its kind tonight, where there are several: its log, its bill
+            and its task run are called by it (``infra.attempts.step_of``).
     """
 
     def decorate(function: Callable[..., Result]) -> Step[Result]:
         name = function.__name__
         signature = inspect.signature(function)
 
+        def called(night: AnyNight, *args: Any, **kwargs: Any) -> str:
+            return step_of(name, number(night, *args, **kwargs))
+
         @functools.wraps(function)
         def metered(night: AnyNight, *args: Any, **kwargs: Any) -> Result:
             held = device(night, *args, **kwargs) if device else CPU
-            with attempt_log(night).attempt(name, night.flow_run, held):
+            with attempt_log(night).attempt(called(night, *args, **kwargs), night.flow_run, held):
                 return function(night, *args, **kwargs)
 
         def cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -104,9 +113,11 @@ def step(
         @functools.wraps(function)
         def call(night: AnyNight, *args: Any, **kwargs: Any) -> Result:
             signature.bind(night, *args, **kwargs)
-            state: Any = prefect_task.with_options(refresh_cache=night.fresh)(night, *args, return_state=True, **kwargs)
+            own = called(night, *args, **kwargs)
+            tonight = prefect_task.with_options(refresh_cache=night.fresh, task_run_name=own)
+            state: Any = tonight(night, *args, return_state=True, **kwargs)
             if state.name == "Cached":
-                attempt_log(night).reused(name, night.flow_run)
+                attempt_log(night).reused(own, night.flow_run)
             return state.result()
 
         return call

@@ -114,6 +114,9 @@ class Tracker:
     def artifacts(self, run: str, folder: Path, to: str | None = None) -> None:
         self.client.log_artifacts(run, str(folder), to)
 
+    def has_artifact(self, run: str, name: str) -> bool:
+        return bool(self.client.list_artifacts(run, name))
+
     def end(self, run: str, status: str) -> None:
         """Set a run's status: FINISHED, FAILED or KILLED."""
         self.client.set_terminated(run, status)

@@ -16,12 +16,14 @@ from tasks.judged import (
     Noise,
     PastNight,
     PastSuite,
+    PhaseVerdict,
     Reanchored,
     SuiteResult,
     Verdict,
     VerdictName,
     WearState,
 )
+from tasks.phased import Ended, PhasePlan, RewardModel
 from tasks.receipts import Portability
 
 Role = Literal["candidate", "champion", "anchor"]
@@ -135,10 +137,10 @@ class Suites(Record):
 
 
 class Plan(Record):
-    """Train tonight, with what, and what it should take."""
+    """Train tonight, with what, and what it should take: all phases together, and where there are several each."""
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs", "earlier"}
+        {"reason", "memory_bytes", "seconds", "amount", "currency", "example", "new_pairs", "earlier", "phases"}
     )
 
     train: bool
@@ -152,12 +154,28 @@ class Plan(Record):
     currency: str
     example: bool = False  # the amount is of a price that is nobody's
     earlier: Blob | None = None  # what the champion was trained on, where the recipe replays some of it
+    phases: tuple[PhasePlan, ...] = ()  # of a recipe with several
+
+    def alone(self, number: int) -> "Plan":
+        """The plan of one phase, counted from 1: what its training reads."""
+        if not self.phases:
+            return self
+        one = self.phases[number - 1]
+        taken = {name: getattr(one, name) for name in ("reason", "pairs", "steps", "memory_bytes", "seconds", "amount")}
+        return self.model_copy(update={**taken, "phases": ()})
 
 
 class Candidate(Record):
-    """Tonight's model, bound to what it was made from."""
+    """Tonight's model, bound to what it was made from.
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device", "pairs"})
+    Attributes:
+        phase: of the recipe, from 1: the last of those that made it.
+        of: how many candidates the night planned to judge; each is judged at so much less (docs/design/phases.md).
+    """
+
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
+        {"history", "mlflow_run", "machine", "device", "pairs", "phase", "of"}
+    )
 
     model: Model
     preferences: Digest
@@ -167,6 +185,15 @@ class Candidate(Record):
     machine: Blob | None = None  # JSON: what the doctor found inside the job; None where it ran beside the night
     pairs: Blob | None = None  # JSON lines: the pairs that it was trained on, in their order; None before that was kept
     device: str | None = None  # the kind it was trained on (``Pool.device_kind``); None before that was kept
+    phase: int = 1
+    of: int = 1
+
+
+class Trained(Record):
+    """What the recipe's phases made, in their order: at least one candidate."""
+
+    candidates: tuple[Candidate, ...]
+    ended: tuple[Ended, ...] = ()
 
 
 class ScorecardRef(Record):
@@ -278,6 +305,7 @@ __all__ = [
     "BillLine",
     "Candidate",
     "Device",
+    "Ended",
     "Engine",
     "Evidence",
     "Fate",
@@ -290,11 +318,14 @@ __all__ = [
     "Noise",
     "PastNight",
     "PastSuite",
+    "PhasePlan",
+    "PhaseVerdict",
     "Plan",
     "Portability",
     "Preferences",
     "Reanchored",
     "Release",
+    "RewardModel",
     "Role",
     "ScorecardRef",
     "Scores",
@@ -304,6 +335,7 @@ __all__ = [
     "StepReport",
     "SuiteResult",
     "Suites",
+    "Trained",
     "Verdict",
     "VerdictName",
     "WearState",

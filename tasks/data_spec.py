@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 from infra.digest import Record
 
 SourceKind = Literal["pairs", "labels", "conversations", "documents"]
+TOPIC = r"^[a-z0-9][a-z0-9_-]*$"  # what a source's rows are about; a name that JSON spells as it stands
 
 
 # of each kind, the forms a source may be said to have; tasks/data/kinds has an importer for each
@@ -33,6 +34,9 @@ class SourceSpec(Record):
     )
     tenant: str | None = Field(
         default=None, pattern=r"^[a-z0-9][a-z0-9-]*$", description="whose records these are, where they don't say so"
+    )
+    topic: str | None = Field(
+        default=None, pattern=TOPIC, description="what its rows are about, for a phase that trains `on` it alone"
     )
     keep: bool = Field(
         default=False, description="a rolling export: rows of objects that are gone from the source stay"

@@ -69,6 +69,10 @@ class OverBudget(NightshiftError):
     """A step was asked to end because the night, or its month, has spent its budget; it can be gone on with."""
 
 
+class PhaseSpent(OverBudget):
+    """A phase has spent a budget of its own; what the phases before it made is judged all the same."""
+
+
 class PastDeadline(NightshiftError):
     """A step was asked to end because the schedule's deadline came; it can be gone on with."""
 

@@ -75,10 +75,34 @@ class Noise(Record):
     cause: str
 
 
+class PhaseVerdict(Record):
+    """What the gate said of one of several phases.
+
+    Attributes:
+        number: in the recipe, from 1.
+        verdict: None where it made no candidate; ``told`` says why.
+        delta, lower: of the target suite, candidate minus champion.
+        decision: which decision against this anchor; 0 where none was spent.
+        chosen: this one's verdict is the night's.
+    """
+
+    number: int
+    method: str
+    candidate: Digest | None = None
+    verdict: VerdictName | None = None
+    delta: float | None = None
+    lower: float | None = None
+    decision: int = 0
+    chosen: bool = False
+    told: str
+
+
 class Verdict(Record):
     """The gate's answer, with the numbers and one paragraph that explains it.
 
     Attributes:
+        alpha: one-sided error of every bound against the champion: the recipe's, shared by the candidates of a night.
+        phases: of a night with several, what was said of each; this verdict is the chosen one's.
         decision: which judged decision against this anchor this is, of ``planned``; 0 where nothing was judged.
         waivable: INCONCLUSIVE, and every anchor bound holds: a recorded waiver may promote it.
         stopped: scoring ended early because harm was proven.
@@ -101,6 +125,11 @@ class Verdict(Record):
     champion: Digest | None
     anchor: Digest | None
     cards: tuple[Digest, ...]
+    phases: tuple[PhaseVerdict, ...] = ()
+
+    def identity(self) -> dict[str, object]:
+        # of a night with one phase it is what it was before there were several
+        return {name: value for name, value in super().identity().items() if name != "phases" or value}
 
 
 class Flip(Record):
@@ -129,13 +158,20 @@ class PastSuite(Record):
 
 
 class PastNight(Record):
-    """One judged decision of the past, from the ledger; ``promoted``: its candidate became champion later."""
+    """One judged decision of the past, from the ledger.
+
+    Attributes:
+        promoted: its candidate became champion later.
+        phase: of a night with several; ``chosen``: this one's verdict was the night's.
+    """
 
     at: str  # ISO time, UTC
     night: str
     verdict: VerdictName
     promoted: bool
     suites: tuple[PastSuite, ...]
+    phase: int | None = None
+    chosen: bool = True
 
 
 class Reanchored(Record):

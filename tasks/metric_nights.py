@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from infra.attempts import kind_of
 from infra.digest import Digest
 from infra.exposition import Sample
 from infra.price_book import exact
@@ -53,7 +54,7 @@ def _last(recipe: str, night: KeptBill) -> Iterator[Sample]:
         yield Sample("nightshift_night_verdict", float(verdict == one_of(night.verdict, VERDICTS)), (recipe, verdict))
     seconds: Counter[str] = Counter()
     for line in bill.lines:
-        seconds[one_of(line.step, STEPS)] += line.seconds  # pyright: ignore[reportArgumentType]
+        seconds[one_of(kind_of(line.step), STEPS)] += line.seconds  # pyright: ignore[reportArgumentType]
     for step, value in sorted(seconds.items()):
         yield Sample("nightshift_night_step_seconds", float(value), (recipe, step))
     yield Sample("nightshift_night_amount", bill.amount, (recipe, bill.currency, _prices(bill)))

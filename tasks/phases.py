@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, field_validator, model_validator
 
 from infra.digest import Record
+from tasks.data_spec import TOPIC
 
 MethodName = Literal[
     "dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo", "online_dpo", "reject", "reward"
@@ -179,6 +180,19 @@ class Phase(Record):
     """One alignment step. What a method or loss would ignore can't be set."""
 
     method: MethodName = Field(default="dpo", description="how the phase trains")
+    on: str | None = Field(
+        default=None,
+        pattern=TOPIC,
+        description="only rows of sources with this `topic`, `reasoning` say; unset: all (docs/design/phases.md)",
+    )
+    max_hours: float | None = Field(
+        default=None,
+        gt=0,
+        description="hours the phase may hold the pool; spent, it ends, and what came before is judged",
+    )
+    max_amount: float | None = Field(
+        default=None, gt=0, description="money the phase may cost, in the price book's currency; spent, as `max_hours`"
+    )
     loss: tuple[Loss, ...] = Field(
         default=(), description="DPO: one of TRL's losses or a list of them, `sigmoid` unless set; KTO, CPO: likewise"
     )
@@ -262,8 +276,9 @@ class Phase(Record):
     health: HealthLimits = Field(default_factory=HealthLimits, description="when the training is stopped as unhealthy")
 
     def identity(self) -> dict[str, Any]:
-        # how the work is cut and kept changes no result beyond rounding
+        # how the work is cut and kept changes no result beyond rounding; what it may cost ends it or doesn't
         how = {"max_tokens", "packing", "gradient_checkpointing", "compile", "checkpoint_every"}
+        how |= {"max_hours", "max_amount", *(() if self.on else ("on",))}
         return {name: value for name, value in super().identity().items() if name not in how}
 
     @field_validator("loss", "reward", mode="before")
@@ -386,6 +401,11 @@ class Phase(Record):
     def needs_truth(self) -> bool:
         """Whether a reward compares answers with a row's ``truth``: then only rows with one are trained on."""
         return not NEED_TRUTH.isdisjoint(self.reward)
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether a reward is the model that a phase before it trains."""
+        return MODEL in self.reward
 
     @property
     def losses(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Receipts as they are kept (``HOME/receipts/A--B/RECIPE-DIGEST.json``, A and B kinds of device) and told."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -96,6 +97,12 @@ def portability_of(
         receipt=store.put_bytes(kept.path.read_bytes(), MEDIA),
         told=f"{moved}: the receipt of {kept.receipt.created[:10]} {finding.in_words()}.",
     )
+
+
+def least_shown(phases: Sequence[Portability]) -> Portability | None:
+    """What is known of a move of several phases: of the one that is shown least; None where none moved."""
+    worst = ("disagrees", "unknown", "none", "agrees")
+    return min(phases, key=lambda one: worst.index(one.finding), default=None)
 
 
 def _unknown(trained: str | None, champion: str | None) -> Portability:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from infra.digest import Record
 from infra.redact import holds_password
+from tasks.chained import chain_problems
 from tasks.data_spec import DataSpec, SourceSpec
 from tasks.errors import RecipeError
 from tasks.judged import Measure
@@ -170,7 +171,7 @@ class Recipe(Record):
     model: ModelSpec = Field(description="the base model")
     data: DataSpec = Field(default_factory=DataSpec, description="the split and the bounds of a row")
     phase: tuple[Phase, ...] = Field(
-        min_length=1, max_length=1, description="what is trained; one phase in this release"
+        min_length=1, description="what is trained, in this order; each phase starts from the one before"
     )
     gate: GateSpec = Field(description="how the candidate is judged")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
@@ -182,6 +183,25 @@ class Recipe(Record):
         default_factory=ApprovalSpec, description="who decides on a version; counts once recorded (`nightshift policy`)"
     )
     deploy: DeploySpec = Field(default_factory=DeploySpec, description="where a promoted version goes, and who is told")
+
+    @model_validator(mode="after")
+    def _phases_chain(self) -> "Recipe":
+        problems = chain_problems(self.phase, frozenset(one.topic for one in self.sources if one.topic))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def alone(self, number: int) -> "Recipe":
+        """The recipe with one of its phases, counted from 1: what that phase's training, forecast and receipt read.
+
+        Raises:
+            RecipeError: it has no such phase.
+        """
+        if not 1 <= number <= len(self.phase):
+            raise RecipeError(
+                f"the recipe has no phase {number}, only {len(self.phase)}", do="name one of these, from 1"
+            )
+        return self if len(self.phase) == 1 else self.model_copy(update={"phase": (self.phase[number - 1],)})
 
     @model_validator(mode="before")
     @classmethod

@@ -3,6 +3,7 @@
 import textwrap
 from typing import Any
 
+from infra.attempts import kind_of
 from infra.digest import short
 from tasks.contracts import Bill, Night, Plan, Preferences, Release, StepReport, Verdict
 
@@ -19,7 +20,9 @@ def step_reports(entries: list[dict[str, Any]], run: str) -> list[StepReport]:
         elif entry["event"] == "end" and entry["id"] in starts:
             name = starts[entry["id"]]["step"]
             states[name] = StepReport(name=name, state=entry["state"], cached=False, seconds=round(entry["seconds"], 3))
-    return [states[name] for name in STEPS if name in states]
+    # of several phases each in its turn: sorting keeps the order in which they came
+    known = [name for name in states if kind_of(name) in STEPS]
+    return [states[name] for name in sorted(known, key=lambda name: STEPS.index(kind_of(name)))]
 
 
 def summarise(
@@ -58,6 +61,7 @@ def summarise(
             }
             for one in (verdict.suites if verdict else ())
         ],
+        "phases": [one.model_dump(exclude={"candidate"}) for one in (verdict.phases if verdict else ())],
         "data": None
         if preferences is None
         else {
@@ -108,6 +112,7 @@ def in_words(summary: dict[str, Any]) -> str:
     if summary["suites"]:
         lines += ["", "  suite         n   candidate − champion   lower bound   margin   verdict"]
         lines += [_suite(one) for one in summary["suites"]]
+    lines += _phases(summary)
     bill = summary["bill"]
     word = " (estimated)" if bill["estimated"] else ""
     # summaries of before prices had kinds lack these
@@ -122,6 +127,30 @@ def in_words(summary: dict[str, Any]) -> str:
     if any(link.startswith("http://127.0.0.1") for link in summary["links"].values()):
         lines.append("  (links to 127.0.0.1 open while `make up` runs)")
     return "\n".join(lines) + "\n"
+
+
+def _phases(summary: dict[str, Any]) -> list[str]:
+    """A line a phase: what was said of it, or what it would take."""
+    if found := summary.get("phases"):  # summaries of before there were several lack it
+        lines = ["", "  phase          target   lower bound   verdict"]
+        for one in found:
+            numbers = "" if one["lower"] is None else f"{one['delta']:>+8.4f} {one['lower']:>+13.4f}"
+            word = f"{one['verdict'] or 'no candidate'}{', chosen' if one['chosen'] else ''}"
+            lines.append(f"  {one['number']:>2} {one['method']:<9} {numbers:>22}   {word}")
+        return lines
+    plan = summary["plan"]
+    if not plan or not plan.get("phases"):
+        return []
+    lines = ["", f"  phase         steps    pairs    hours {plan['currency']:>9}"]
+    for one in plan["phases"]:
+        if one["steps"]:
+            lines.append(
+                f"  {one['number']:>2} {one['method']:<9} {one['steps']:>6} {one['pairs']:>8} "
+                f"{one['seconds'] / 3600:>8.3f} {one['amount']:>9.4f}"
+            )
+        else:
+            lines.append(f"  {one['number']:>2} {one['method']:<9} left out: {one['reason']}")
+    return lines
 
 
 def _next(summary: dict[str, Any]) -> str:

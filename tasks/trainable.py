@@ -1,8 +1,8 @@
 """Which lines of the training data a method trains on tonight: pairs or labels, all or a share of them.
 
 A line is a pair (``chosen``, ``rejected``) or a label (``completion``, ``label``). A weak one has a ``weight`` below 1:
-the chance that a night trains on it. A unit is what counts as one of ``phase.batch_size``: a pair, or two labels where
-the method is KTO, which takes a pair for two of them.
+the chance that a night trains on it. One whose source has a ``topic`` says it. A unit is what counts as one
+of ``phase.batch_size``: a pair, or two labels where the method is KTO, which takes a pair for two of them.
 """
 
 import json
@@ -37,8 +37,18 @@ def drawn(line: Line, seed: int) -> bool:
 
 
 def fitting(lines: Iterable[bytes], phase: Phase) -> Iterator[bytes]:
-    """Lines of JSON without those that lack the truth which a reward of the phase compares answers with."""
-    return (line for line in lines if has_truth(line)) if phase.needs_truth else iter(lines)
+    """Lines of JSON of the phase's topic, without those that lack the truth which a reward compares answers with."""
+    found = about(lines, phase.on)
+    return (line for line in found if has_truth(line)) if phase.needs_truth else found
+
+
+def about(lines: Iterable[bytes], topic: str | None) -> Iterator[bytes]:
+    """Lines of JSON of a topic; all of them where it is None. They aren't parsed (``is_plain``)."""
+    if topic is None:
+        return iter(lines)
+    # a truth may hold such a key, too, but its keys are in order: no "prompt" comes after it there
+    said = f', "topic": "{topic}", "prompt": '.encode()
+    return (line for line in lines if said in line)
 
 
 def has_truth(line: bytes) -> bool:

@@ -23,7 +23,7 @@ ARROWS = {
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
-    "contracts", "data_spec",
+    "chained", "contracts", "data_spec",
     "errors", "recipe", "parts", "phases", "place", "portability", "probes", "lm", "receipts", "release",
     "spending", "trainable", "turns",
 }  # fmt: skip

@@ -1,23 +1,52 @@
 """What a training leaves, made fit for the store: nothing of the machine it ran on, and nothing missing."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from infra.programs import fresh_folder
 from infra.store import Store, Tree
-from tasks.contracts import Model
+from infra.tracking import Tracker
+from tasks.contracts import Model, Trained
 from tasks.errors import ModelError
+from tasks.phases import METHODS
 from tasks.recipe import Recipe
 
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 
-def store_model(recipe: Recipe, folder: Path, base: Model, store: Store) -> Model:
-    """An adapter on the base, or a model of its own."""
+REWARD = "reward_model"
+
+
+def store_made(recipe: Recipe, folder: Path, base: Model, store: Store) -> Model | Tree:
+    """What a phase makes: an adapter on the base, a model of its own, or a reward model's files."""
+    if METHODS[recipe.phase[0].method].makes == "reward":
+        return store_reward(folder / REWARD, store)
     if recipe.phase[0].adapter == "full":
         return Model(base=store_full(folder, base, store))
     return Model(base=base.base, adapter=store_adapter(folder, recipe.model.name, store))
+
+
+def keep_candidates(trained: Trained, phases: int, tracker: Tracker, store: Store) -> None:
+    """Of several phases, each one's adapter lies with its own run: only the chosen one is registered."""
+    for candidate in trained.candidates if phases > 1 else ():
+        adapter = candidate.model.adapter
+        if adapter is not None and not tracker.has_artifact(candidate.mlflow_run, "candidate"):
+            with tempfile.TemporaryDirectory() as folder:
+                store.checkout(adapter, Path(folder))
+                tracker.artifacts(candidate.mlflow_run, Path(folder), "candidate")
+
+
+def store_reward(folder: Path, store: Store) -> Tree:
+    """Store a reward model.
+
+    Raises:
+        ModelError: there is none.
+    """
+    if not folder.is_dir() or not any(folder.glob("*.safetensors")):
+        raise ModelError(f"training left no reward model in {folder}", do="read output.log beside it")
+    return store.put_tree(folder)
 
 
 def store_full(folder: Path, base: Model, store: Store) -> Tree:

@@ -13,7 +13,7 @@ from tasks.align.trainer import NightTrainer
 from tasks.errors import ModelError
 from tasks.lm.loading import best_device
 from tasks.lm.reference_cache import ReferenceCache
-from tasks.phases import METHODS, MODEL, Phase
+from tasks.phases import METHODS, Phase
 
 
 class Setting(NamedTuple):
@@ -45,7 +45,7 @@ def build(phase: Phase, setting: Setting) -> Any:
     else:
         refuse_too_long([*setting.pairs, *setting.held_out], setting.tokenizer, context)
         # truths are of several types, and a data set's column is of one
-        pairs = [{name: one for name, one in pair.items() if name != "truth"} for pair in setting.pairs]
+        pairs = [{name: one for name, one in pair.items() if name not in ("truth", "topic")} for pair in setting.pairs]
         setting = setting._replace(pairs=pairs)
     return _BUILDERS[phase.method](phase, setting)
 
@@ -193,7 +193,7 @@ def _online(phase: Phase, setting: Setting) -> Any:
     longest = online.longest_of(setting.tokenizer, rows, phase)
     arguments = online.arguments_of(phase, setting.arguments, longest, setting.max_tokens)
     judge = None
-    if MODEL in phase.reward:
+    if phase.needs_model:
         judge = load_driver(setting.reward_model, setting.tokenizer, longest, *best_device())
     return online.make_trainer(
         phase, rows, arguments, lambda config, rows: _common(phase, setting, config, rows), judge

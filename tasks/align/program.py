@@ -1,8 +1,9 @@
 """Program: train one phase with TRL. ``python -m tasks.align.program SPEC RESULT``, by torchrun on several devices.
 
 Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context},
-``reward_model``, a folder, where "model" is one of the phase's rewards, and ``first`` where only so many of its steps
-are to be taken, to be compared with another machine's: no model is kept.
+``reward_model``, a folder, where "model" is one of the phase's rewards; ``stack_on``, the adapter that is merged into
+``base`` already: what is written is the sum of both; and ``first`` where only so many of its steps are to be taken, to
+be compared with another machine's: no model is kept.
 Writes the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Method
 "reward" leaves ``out/reward_model`` and its report as the result's ``reward`` instead; method "reject" leaves
 ``out/drawn.jsonl``, too, and its counts as ``drawn``. Killed at any step and started again with the same spec, it goes
@@ -33,6 +34,7 @@ from tasks.align.probe import Probe
 from tasks.align.reward_model import build as reward_model
 from tasks.align.reward_model.report import figures_of, said_of
 from tasks.align.signals import Asked, EndRequests
+from tasks.align.stack import stack
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
 from tasks.align.watch import Unhealthy, Watch
 from tasks.errors import ModelError, NightshiftError, RewardError
@@ -265,8 +267,11 @@ class Run:
             self.trainer.save_model(str(out))
             # the Trainer leaves its arguments as a pickle, which no reader of a model may open
             (out / "training_args.bin").unlink(missing_ok=True)
-            if self.phase.adapter == "full" and self.trainer.accelerator.is_main_process:
-                self.trainer.processing_class.save_pretrained(out)
+            if self.trainer.accelerator.is_main_process:
+                if self.phase.adapter == "full":
+                    self.trainer.processing_class.save_pretrained(out)
+                elif "stack_on" in self.spec:
+                    stack(Path(self.spec["stack_on"]), out)
         except (OSError, RuntimeError, SafetensorError) as error:
             if not is_io_error(error):
                 raise

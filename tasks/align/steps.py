@@ -3,25 +3,54 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from infra.step import step
+from infra.store import Tree
 from tasks import place
 from tasks.align import receipt
+from tasks.align.chain import Stage, train_chain
+from tasks.align.made import keep_candidates
 from tasks.align.train import align_key, train
-from tasks.contracts import Candidate, Device, Model, Night, Plan, Preferences
+from tasks.contracts import Candidate, Device, Model, Night, Plan, Preferences, RewardModel, Trained
 from tasks.portability import keep_receipt
 from tasks.receipts import Receipt, Side
 from tasks.recipe import Recipe
 
 
-def _device(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Device:
+def _device(night: Night, recipe: Recipe, *_: Any) -> Device:
     return place.pool(recipe.pool).device()
 
 
-@step(area="align", key=align_key, device=_device)
-def align(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
-    """Train tonight's candidate on the pool."""
-    return train(night, recipe, plan, preferences, base)
+def _number(
+    night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model, number: int, *_: Any
+) -> int:
+    return number
+
+
+@step(area="align", key=align_key, device=_device, number=_number)
+def align(
+    night: Night,
+    recipe: Recipe,
+    plan: Plan,
+    preferences: Preferences,
+    base: Model,
+    number: int,
+    reward: Tree | None,
+) -> Candidate | RewardModel:
+    """Train one phase on the pool, from where the one before ended."""
+    return train(night, recipe, plan, preferences, base, number, reward)
+
+
+def align_phases(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Trained:
+    """Train tonight's candidates: a step a phase, so that a killed night trains no finished phase again."""
+
+    def one(stage: Stage) -> Candidate | RewardModel:
+        return align(night, stage.recipe, stage.plan, preferences, stage.start, stage.number, stage.reward)
+
+    trained = train_chain(recipe, plan, base, place.store(), one)
+    keep_candidates(trained, len(recipe.phase), place.tracking(), place.store())
+    return trained
 
 
 def _device_of_first(night: Night, recipe: Recipe, preferences: Preferences, base: Model, steps: int) -> Device:

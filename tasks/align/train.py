@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from infra.attempts import step_of
 from infra.digest import Digest, digest_of, short
 from infra.errors import PoolError
 from infra.job_program import DOCTOR
@@ -14,18 +15,19 @@ from infra.pools.base import Pool
 from infra.price_book import load_price_book
 from infra.programs import fresh_folder, run_program
 from infra.step import revision
-from infra.store import Blob, Store
+from infra.store import Blob, Store, Tree
 from tasks import place
 from tasks.align.budget import COUPLED
 from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
 from tasks.align.labels import said_of_labels
-from tasks.align.made import store_model
+from tasks.align.made import store_made
 from tasks.align.pairs import Replay, choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
-from tasks.contracts import Candidate, Model, Night, Plan, Preferences
+from tasks.contracts import Candidate, Model, Night, Plan, Preferences, RewardModel
 from tasks.errors import ModelError, Unhealthy
-from tasks.lm.base import checkout
+from tasks.lm.base import checkout, laid_out
+from tasks.lm.merged import merged_folder
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
 from tasks.parts import LINES, lines_of
@@ -35,23 +37,38 @@ from tasks.spending import Watch, watch
 from tasks.trainable import fitting
 
 
-def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
-    """Run the phase and bind its result to recipe, preferences and base model.
+def train(
+    night: Night,
+    recipe: Recipe,
+    plan: Plan,
+    preferences: Preferences,
+    base: Model,
+    number: int = 1,
+    reward: Tree | None = None,
+) -> Candidate | RewardModel:
+    """Run the phase and bind its result to recipe, preferences and the model that it starts from.
+
+    Args:
+        recipe, plan: of this phase alone.
+        base: where it starts: the base model, with an adapter where phases before it made one.
+        number: of the phase, from 1.
+        reward: the model that answers are rewarded by, where the phase asks for one.
 
     Raises:
         Unhealthy: a stop condition fired; the last good checkpoint is kept, guilty pairs are in quarantine.
         OverBudget: the night or its month has spent its budget; the last checkpoint is kept.
+        PhaseSpent: likewise, where it is a budget of the phase's own.
         Interrupted: the training was asked to end; the same night started again goes on from its checkpoint.
         ModelError: it can't be trained so. PoolError: the program failed.
     """
     store, home, tracker = place.store(), place.home(), place.tracking()
     pool = place.pool(recipe.pool)
-    run = tracker.nested_run(night.mlflow_run, "align")
+    run = tracker.nested_run(night.mlflow_run, step_of("align", number))
     tracker.params(run, {f"phase.{key}": value for key, value in recipe.phase[0].model_dump().items()})
     tracker.dataset(
         run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs}
     )
-    context = course(recipe, plan, preferences, base)
+    context = course(recipe, plan, preferences, base, reward)
     checkpoints = home / "checkpoints" / short(context, 32)
     days = place.settings().keep_checkpoints_days
     swept = sweep(checkpoints.parent, but=checkpoints, days=days)
@@ -59,6 +76,8 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         clear(checkpoints)
     work = fresh_folder(home / "work" / f"align-{short(night.id, 16)}")
     spec = make_spec(recipe, plan, preferences, base, work) | {"context": context, "checkpoints": str(checkpoints)}
+    if reward is not None:
+        spec["reward_model"] = str(laid_out(reward, home, store))
     pairs = store.put_file(work / "pairs.jsonl", LINES)
     if swept:
         names = ", ".join(folder.name for folder in swept)
@@ -66,22 +85,29 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         spec["said"] = "; ".join(filter(None, (spec.get("said"), removed)))
     with tracker.ending(run):
         try:
-            budget = watch(night, recipe, pool.device())
-            result = run_training(pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget)
+            budget = watch(night, recipe, pool.device(), number)
+            told = step_of("align", number)
+            result = run_training(
+                pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget, told
+            )
         except Unhealthy as error:
             tracker.tags(run, {"nightshift.unhealthy": error.what})
             send_to_quarantine(home, list(error.pairs), error.what, night.name)
             raise
-        model = store_model(recipe, work / "out", base, store)
+        made = store_made(recipe, work / "out", base, store)
         device = pool.device()
         if not METHODS[recipe.phase[0].method].online:  # drawing answers waits for memory: that is no rate of training
             remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
         clear(checkpoints)
+    history = store.put_json(result["history"])
+    if isinstance(made, Tree):
+        found = store.put_json(result["reward"])
+        return RewardModel(model=made, found=found, history=history, pairs=pairs, mlflow_run=run)
     return Candidate(
-        model=model,
+        model=made,
         preferences=preferences.digest,
         recipe=recipe.digest,
-        history=store.put_json(result["history"]),
+        history=history,
         pairs=pairs,
         mlflow_run=run,
         machine=machine_of(work, store),
@@ -112,9 +138,10 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     steps = whole_steps(plan.steps, len(pairs), phase, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: phase.pairs_of(steps)]))
-    folder, _ = checkout(base, home, store)
+    folder, below = start_of(base, home, store, pool)
     return {
         **({"said": said} if said else {}),
+        **({"stack_on": str(below)} if below is not None and phase.adapter != "full" else {}),
         "base": str(folder),
         "pairs": str(work / "pairs.jsonl"),
         "out": str(work / "out"),
@@ -129,15 +156,34 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     }
 
 
+def start_of(base: Model, home: Path, store: Store, pool: Pool) -> tuple[Path, Path | None]:
+    """The folder that a phase trains from, and the adapter that is merged into it; None where it is the base model.
+
+    Merged, the phase before is what the model without its new adapter is: the reference of DPO, and what the price and
+    the limit of divergence hold it to.
+    """
+    folder, below = checkout(base, home, store)
+    if below is not None:
+        with Live("merge") as handle:
+            folder = merged_folder(base, home, store, pool, handle)
+    return folder, below
+
+
 def run_training(
-    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None = None
+    pool: Pool,
+    spec: dict[str, Any],
+    work: Path,
+    on_metrics: OnMetrics,
+    budget: Watch | None = None,
+    called: str = "align",
 ) -> dict[str, Any]:
     """The program's result. Out of memory, it is run once more with half the tokens at once.
 
     Args:
         budget: looks at each word of the program, and ends it where too much is spent.
+        called: the step, in the live progress.
     """
-    first = _run_once(pool, spec, work, on_metrics, budget)
+    first = _run_once(pool, spec, work, on_metrics, budget, called)
     if isinstance(first, dict):
         return first
     if not phase_is_cut(Phase.model_validate(spec["phase"])):
@@ -151,7 +197,7 @@ def run_training(
         f"out of memory ({first}); once more with {half['max_tokens']} tokens at once, from the last checkpoint: "
         "that changes rounding, nothing else"
     )
-    second = _run_once(pool, half, work, on_metrics, budget)
+    second = _run_once(pool, half, work, on_metrics, budget, called)
     if isinstance(second, dict):
         return second
     raise ModelError(
@@ -168,11 +214,11 @@ def phase_is_cut(phase: Phase) -> bool:
 
 
 def _run_once(
-    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None
+    pool: Pool, spec: dict[str, Any], work: Path, on_metrics: OnMetrics, budget: Watch | None, called: str
 ) -> dict[str, Any] | str:
     """The program's result, or what it said when it ran out of memory."""
     stops: list[dict[str, Any]] = []
-    with Live("align", on_metrics, price(pool)) as handle:
+    with Live(called, on_metrics, price(pool)) as handle:
 
         def on_event(event: dict[str, Any]) -> None:
             match event["event"]:
@@ -209,7 +255,7 @@ def price(pool: Pool) -> Callable[[float], str]:
     return lambda seconds: f"{per_second * seconds:.{book.digits}f} {book.currency}{mark}"
 
 
-def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Digest:
+def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model, reward: Tree | None = None) -> Digest:
     """What decides a training's course: only with the same can a checkpoint be gone on from.
 
     Limits of health and looks at answers stop a training or don't: they may be changed, and the training goes on.
@@ -224,6 +270,7 @@ def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) ->
             [preferences.train.digest, left_out_tonight(preferences), plan.pairs, plan.steps, recipe.seed],
             _replayed(recipe, plan),
             [base.digest, phase, library_versions(), revision("align")],
+            *([reward.digest_] if reward else []),
         ]
     )
 
@@ -258,9 +305,16 @@ def reference_context(base: Model, phase: Phase, pool: Pool) -> Digest:
 
 
 def align_key(
-    night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model
+    night: Night,
+    recipe: Recipe,
+    plan: Plan,
+    preferences: Preferences,
+    base: Model,
+    number: int = 1,
+    reward: Tree | None = None,
 ) -> list[Digest | list[Any]]:
-    """What decides the result's bytes: pairs, their number, phase, seed, base model, and the libraries that train."""
+    """What decides the result's bytes: pairs, their number, phase, seed, where it starts, what rewards, and the
+    libraries that train."""
     return [
         preferences.train.digest,
         base.digest,
@@ -268,6 +322,7 @@ def align_key(
         [list(recipe.phase)],
         _replayed(recipe, plan),
         library_versions(),
+        *([reward.digest_] if reward else []),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from infra.price_book import exact
 from tasks.cost.money import rounded
-from tasks.errors import OverBudget, PastDeadline
+from tasks.errors import OverBudget, PastDeadline, PhaseSpent
 
 
 class Limit(NamedTuple):
@@ -56,6 +56,7 @@ class Watch:
     Args:
         clock: seconds that only grow. ``wall``: seconds since 1970.
         ends_by: the schedule's deadline.
+        own: of the phase that is trained, which ends alone where that is used up.
     """
 
     def __init__(
@@ -64,8 +65,9 @@ class Watch:
         clock: Callable[[], float],
         ends_by: datetime | None = None,
         wall: Callable[[], float] = time.time,
+        own: LiveMeter | None = None,
     ) -> None:
-        self._meter, self._clock = meter, clock
+        self._meter, self._clock, self._own = meter, clock, own
         self._ends_by, self._wall = ends_by, wall
         self._began: float | None = None
 
@@ -74,17 +76,18 @@ class Watch:
 
         Raises:
             OverBudget: a limit is used up. Whoever runs the job then asks it to keep a checkpoint and end.
+            PhaseSpent: likewise, where it is the phase's own.
             PastDeadline: likewise, at the schedule's deadline.
         """
         self.look_at_deadline()
         if self._began is None:
             self._began = self._clock()
-        over = self._meter.over(max(self._clock() - self._began, 0.0))
-        if over is not None:
-            raise OverBudget(
-                f"the budget is spent: {over}",
-                do="raise that limit and run the night again: it goes on from what was kept",
-            )
+        held = max(self._clock() - self._began, 0.0)
+        do = "raise that limit and run the night again: it goes on from what was kept"
+        if (over := self._meter.over(held)) is not None:
+            raise OverBudget(f"the budget is spent: {over}", do=do)
+        if self._own is not None and (over := self._own.over(held)) is not None:
+            raise PhaseSpent(f"the phase's budget is spent: {over}", do=do)
 
     def look_at_deadline(self) -> None:
         """Before a job, too: none is begun that would have to end.

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from infra.attempts import Attempt, attempts_of
+from infra.attempts import Attempt, attempts_of, step_of
 from infra.digest import digest_of, short
 from infra.price_book import load_price_book
 from infra.step import attempt_log
@@ -36,8 +36,15 @@ def price_attempts(night: Night, plan: Plan | None = None) -> Bill:
         book.name,
         now=time.time(),
         night=began(night).date(),
-        planned={"align": plan.memory_bytes} if plan else None,
+        planned=_planned(plan) if plan else None,
     )
+
+
+def _planned(plan: Plan) -> dict[str, int]:
+    """Memory that was forecast, by step."""
+    if not plan.phases:
+        return {"align": plan.memory_bytes}
+    return {step_of("align", one.number): one.memory_bytes for one in plan.phases}
 
 
 def began(night: Night) -> datetime:

@@ -82,7 +82,7 @@ def fingerprint(sources: tuple[SourceSpec, ...], place: Place, forgotten: Forgot
 
 
 def _said(spec: SourceSpec) -> list[str | None]:
-    return [spec.kind, spec.form, spec.tenant]
+    return [spec.kind, spec.form, spec.tenant, *([spec.topic] if spec.topic else [])]
 
 
 def _gone(spec: SourceSpec, place: Place) -> list[list[str]]:

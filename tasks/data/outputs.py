@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +15,16 @@ import pyarrow.parquet as pq
 from infra.digest import Digest, digest_bytes, digest_of, short
 from infra.jsonl import dump_lines, load_lines
 from infra.store import Blob, Store
-from tasks.contracts import Shard
+from tasks.contracts import Shard, Snapshot
 from tasks.data.arrow import compute as pc
 from tasks.data.checks import CHECKS
 from tasks.data.noted import note, noted
 from tasks.data.personal.policy import kinds_with, masked
 from tasks.data.shards import Places, taken
-from tasks.data_spec import PersonalSpec
+from tasks.data_spec import PersonalSpec, SourceSpec
 from tasks.parts import LINES
 
+Topics = Mapping[tuple[str, str], str]  # a file's name and version -> what its rows are about
 FORM = 3  # of the lines below: another one writes them anew
 _OF_ITEMS = ["source", "line", "prompt", "chosen", "rejected", "chosen_text", "rejected_text"]
 _ESCAPED = r'["\\\x00-\x1f]'
@@ -66,14 +68,32 @@ class Masks(NamedTuple):
         return [self.spec.digest, digest_bytes(self.key)] if kinds_with(self.spec, "mask") else []
 
 
-def train_part(number: int, shard: Shard, places: Places, masks: Masks, store: Store, kept: Path) -> Blob:
+def topics_of(snapshot: Snapshot, sources: Sequence[SourceSpec]) -> Topics:
+    """What rows are about, of those sources that say so. Files of one name and version hold the same rows."""
+    said = {one.path: one.topic for one in sources if one.topic is not None}
+    return {(file.name, file.version): said[file.source] for file in snapshot.files if file.source in said}
+
+
+def train_part(
+    number: int,
+    shard: Shard,
+    places: Places,
+    masks: Masks,
+    store: Store,
+    kept: Path,
+    topics: Topics = MappingProxyType({}),
+) -> Blob:
     """Pairs (and labels) of these places, in this order: JSON lines in TRL's conversational form."""
 
     def lines() -> bytes:
         columns = ["id", "kind", "label", "weight", "truth", "prompt", "chosen", "rejected"]
-        return trained(masks.of(number, shard, places, columns, store))
+        return trained(
+            masks.of(number, shard, places, columns + (["source", "version"] if topics else []), store), topics
+        )
 
-    return _part("train", shard, [_short(places), masks.identity()], lines, store, kept)
+    about = sorted([*key, topic] for key, topic in topics.items())
+    decides = [_short(places), masks.identity(), *([about] if about else [])]
+    return _part("train", shard, decides, lines, store, kept)
 
 
 def house_items(
@@ -141,11 +161,11 @@ def _item(row: dict[str, Any], line: str, one_of_several: bool) -> dict[str, Any
     }
 
 
-def trained(rows: pa.Table) -> bytes:
+def trained(rows: pa.Table, topics: Topics = MappingProxyType({})) -> bytes:
     """A line a row. The messages are JSON already: they aren't read to be written again."""
     weighed = [f', "weight": {json.dumps(one)}' if one != 1.0 else "" for one in rows["weight"].to_pylist()]
     rest = _joined(pa.array(weighed, pa.string()), pc.fill_null(_joined(', "truth": ', rows["truth"]), ""), "}\n")
-    head = ['{"id": ', _as_json(rows["id"]), ', "prompt": ', rows["prompt"]]
+    head = ['{"id": ', _as_json(rows["id"]), _about(rows, topics), ', "prompt": ', rows["prompt"]]
     lines = _joined(*head, ', "chosen": ', rows["chosen"], ', "rejected": ', rows["rejected"], rest)
     is_label = pc.equal(rows["kind"], "label")
     if pc.any(is_label).as_py():
@@ -155,6 +175,15 @@ def trained(rows: pa.Table) -> bytes:
         lines = pc.if_else(is_label, labels, lines)
     assert lines.null_count == 0, "a row that passed has no prompt or no answer"
     return b"".join(_bytes(chunk) for chunk in lines.chunks)
+
+
+def _about(rows: pa.Table, topics: Topics) -> Any:
+    """The topics of rows whose sources have one, as ``tasks.trainable.about`` looks for them."""
+    if not topics:
+        return ""
+    files = zip(rows["source"].to_pylist(), rows["version"].to_pylist(), strict=True)
+    said = (topics.get(file) for file in files)
+    return pa.chunked_array([[f', "topic": "{topic}"' if topic else "" for topic in said]], pa.string())
 
 
 def _joined(*parts: Any) -> pa.ChunkedArray:

@@ -10,6 +10,7 @@ from tasks import place
 from tasks.contracts import Model, Night, Preferences, Snapshot, Suites
 from tasks.data.collect import Place, fingerprint, make_snapshot
 from tasks.data.forget import read_forgotten
+from tasks.data.outputs import topics_of
 from tasks.data.served import count_served, served_fingerprint
 from tasks.data.validate import Where, make_preferences
 from tasks.lm.base import tokenizer_files
@@ -46,7 +47,9 @@ def collect(night: Night, recipe: Recipe) -> Snapshot:
 
 
 def _validate_key(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suites: Suites) -> list[Any]:
-    return [snapshot, recipe.data, recipe.gate.max_items, base.base.digest_, suites.guarded.digest_]
+    topics = [[*file, topic] for file, topic in sorted(topics_of(snapshot, recipe.sources).items())]
+    about = [topics] if topics else []
+    return [snapshot, recipe.data, recipe.gate.max_items, base.base.digest_, suites.guarded.digest_, *about]
 
 
 @step(area="data", key=_validate_key)
@@ -54,6 +57,7 @@ def validate(night: Night, snapshot: Snapshot, recipe: Recipe, base: Model, suit
     """Quarantine bad rows, judge the whole, split pairs and house items; a critical breach stops the night."""
     store = place.store()
     guarded = json.loads(store.read_bytes(suites.guarded))
-    where = Where(store, _kept(), Path(night.folder), night.name, recipe.name, place.settings().spark_master)
+    master, topics = place.settings().spark_master, topics_of(snapshot, recipe.sources)
+    where = Where(store, _kept(), Path(night.folder), night.name, recipe.name, master, topics)
     with tokenizer_files(base.base, store) as tokenizer:
         return make_preferences(snapshot, recipe.data, tokenizer, guarded, recipe.gate.max_items, where)

@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import ibis
@@ -19,7 +20,7 @@ from tasks.data.findings import Findings, find
 from tasks.data.judge_profile import imported, judge_profile, site_folder, stop_on_breach
 from tasks.data.keys import below, prompt_key
 from tasks.data.measure import measure
-from tasks.data.outputs import Masks, held_prompts, house_items, quarantine_part, train_part
+from tasks.data.outputs import Masks, Topics, held_prompts, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
 from tasks.data.page_records import DataReport
 from tasks.data.personal.policy import kinds_with, mask_key
@@ -41,6 +42,7 @@ class Where(NamedTuple):
         kept: folder of what earlier nights computed.
         failed: folder where quarantine, report and Data Docs are left when the night stops here.
         spark: master of the Spark that set checks and near-duplicates run on; None: DuckDB in this process.
+        topics: of the sources that have one.
     """
 
     store: Store
@@ -49,6 +51,7 @@ class Where(NamedTuple):
     night: str
     recipe: str
     spark: str | None = None
+    topics: Topics = MappingProxyType({})
 
 
 def make_preferences(
@@ -221,7 +224,7 @@ def _train(snapshot: Snapshot, session: Session, holdout: float, masks: Masks, w
     for number, shard in enumerate(snapshot.shards):
         places = session.to_train(number, first)
         count += len(places)
-        parts.append(train_part(number, shard, places, masks, where.store, where.kept))
+        parts.append(train_part(number, shard, places, masks, where.store, where.kept, where.topics))
     return joined(parts, where.store), count
 
 

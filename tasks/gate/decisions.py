@@ -106,7 +106,9 @@ def past_nights(entries: Sequence[Entry]) -> tuple[PastNight, ...]:
             at=one.at,
             night=one.body["name"],
             verdict=one.body["verdict"],
-            promoted=one.body["night"] in promoted,
+            promoted=one.body["night"] in promoted and one.body.get("chosen", True),
+            phase=one.body.get("phase"),
+            chosen=one.body.get("chosen", True),
             suites=tuple(PastSuite.model_validate(suite) for suite in one.body["suites"]),
         )
         for one in entries
@@ -130,9 +132,16 @@ def reanchorings(entries: Sequence[Entry]) -> tuple[Reanchored, ...]:
     )
 
 
-def verdict_body(verdict: Verdict, identity: Digest, night: Digest, name: str) -> dict[str, Any]:
-    """The ``verdict`` entry: what the report's history is drawn from."""
+def verdict_body(
+    verdict: Verdict, identity: Digest, night: Digest, name: str, phase: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The ``verdict`` entry: what the report's history is drawn from.
+
+    Args:
+        phase: of a night with several candidates ``phase``, its number, and ``chosen``; else nothing.
+    """
     return {
+        **phase,
         "identity": identity,
         "night": night,
         "name": name,

@@ -14,9 +14,10 @@ from infra.digest import Digest, digest_file
 from infra.errors import LedgerError, StoreError
 from infra.ledger import Entry, append, check_clock, ledger_path, read_ledger
 from infra.store import Blob, Store
-from tasks.contracts import Baselines, Candidate, Night, Role, ScorecardRef, Scores, Suites, Verdict
+from tasks.contracts import Baselines, Candidate, Night, Role, ScorecardRef, Scores, Suites, Trained, Verdict
 from tasks.gate import decisions
 from tasks.gate.card_checks import card_problems
+from tasks.gate.choice import best, together
 from tasks.gate.harm import Bank
 from tasks.gate.scorecard import Scorecard, read_card, scorer_digest
 from tasks.gate.statistics import MIN_GRADED
@@ -34,7 +35,49 @@ class Read(NamedTuple):
     problems: list[str]
 
 
-def judge_candidate(
+class Case(NamedTuple):
+    """One candidate before its verdict: what it is judged on, and the decision that this spends."""
+
+    identity: Digest
+    read: Read
+    facts: Facts
+
+
+def judge_candidates(
+    night: Night,
+    recipe: Recipe,
+    items: dict[str, Suite],
+    suites: Suites,
+    scores: Sequence[Scores],
+    trained: Trained,
+    baselines: Baselines,
+    store: Store,
+    home: Path,
+) -> Verdict:
+    """The verdict over all suites of the recipe. Whatever is missing, unreadable or of another digest blocks.
+
+    Of several candidates every decision is written down before a verdict is known; then the best is the night's.
+    """
+    given = list(zip(trained.candidates, scores, strict=True))
+    seen = [identity_of(night, candidate, baselines, one) for candidate, one in given]
+    cases = [
+        _decided(night, recipe, items, suites, one, candidate, baselines, (store, home), seen)
+        for candidate, one in given
+    ]
+    verdicts = [give_verdict(recipe.gate, case.read.cards, case.facts) for case in cases]
+    ledger, chosen = ledger_path(home, recipe.name), best(verdicts)
+    entries, _ = read_decisions(ledger, baselines)
+    for place, (verdict, case) in enumerate(zip(verdicts, cases, strict=True)):
+        if verdict.verdict != "BLOCK" and not decisions.written(entries, "verdict", case.identity):
+            which = (
+                {"phase": trained.candidates[place].phase, "chosen": place == chosen} if len(recipe.phase) > 1 else {}
+            )
+            body = decisions.verdict_body(verdict, case.identity, night.id, night.name, which)
+            append(ledger, "verdict", body, datetime.now(UTC))
+    return together(verdicts, trained, {number: one.method for number, one in enumerate(recipe.phase, start=1)})
+
+
+def _decided(
     night: Night,
     recipe: Recipe,
     items: dict[str, Suite],
@@ -42,16 +85,23 @@ def judge_candidate(
     scores: Scores,
     candidate: Candidate,
     baselines: Baselines,
-    store: Store,
-    home: Path,
-) -> Verdict:
-    """The verdict over all suites of the recipe. Whatever is missing, unreadable or of another digest blocks."""
+    kept: tuple[Store, Path],
+    tonight: Sequence[Digest],
+) -> Case:
+    """A candidate's evidence, its decision written down where nothing stands against it.
+
+    Args:
+        kept: store and HOME.
+        tonight: identities of all of the night's decisions.
+    """
+    store, home = kept
     ledger = ledger_path(home, recipe.name)
     models = expected_models(candidate, baselines)
     identity = identity_of(night, candidate, baselines, scores)
     entries, problems = read_decisions(ledger, baselines)
     banks = {name: _bank(suite, name, entries, identity, store) for name, suite in items.items()}
     read = read_cards(recipe, items, banks, scores, models, store)
+    earlier = tonight[: tonight.index(identity)]
     facts = Facts(
         problems=(*suites.problems, *missing_baselines(baselines), *problems, *scores.problems, *read.problems),
         decisions=decisions.decisions_before(entries, models["anchor"], identity),
@@ -63,15 +113,14 @@ def judge_candidate(
         lost=decisions.lost_before(entries),
         noise=scores.noise,
         exhausted=suites.exhausted,
+        together=candidate.of,
+        wanted=len(tonight) - sum(decisions.written(entries, "decision", one) for one in earlier),
     )
     new = not decisions.written(entries, "decision", identity)
     if new and not find_problems(recipe.gate, read.cards, facts):
         body = _decision(night, identity, models, scores, items, store)
         facts = facts._replace(problems=_write_down(ledger, "decision", body))
-    verdict = give_verdict(recipe.gate, read.cards, facts)
-    if verdict.verdict != "BLOCK" and not decisions.written(entries, "verdict", identity):
-        append(ledger, "verdict", decisions.verdict_body(verdict, identity, night.id, night.name), datetime.now(UTC))
-    return verdict
+    return Case(identity, read, facts)
 
 
 def identity_of(night: Night, candidate: Candidate, baselines: Baselines, scores: Scores) -> Digest:

@@ -40,16 +40,20 @@ class Planned(NamedTuple):
     assumed: tuple[str, ...]
 
 
-def plan_gate(gate: GateSpec, known: Mapping[str, Known], goal: float) -> Planned:
-    """The plan of a recipe's gate, and what its own sizes give."""
+def plan_gate(gate: GateSpec, known: Mapping[str, Known], goal: float, candidates: int = 1) -> Planned:
+    """The plan of a recipe's gate, and what its own sizes give.
+
+    Args:
+        candidates: that a night judges, each at its share of α.
+    """
     wanted = [
         Wanted(spec.name, known[spec.name].families, tuple(_options(spec, known[spec.name]))) for spec in gate.judged
     ]
     sizes = [min(one.available, _most(gate, one.name)) for one in wanted]
     assumed = tuple(spec.name for spec in gate.judged if known[spec.name].spread is None)
     return Planned(
-        plan_suites(wanted, gate.alpha, gate.planned_decisions, goal),
-        at_sizes(wanted, sizes, gate.alpha, gate.planned_decisions, goal),
+        plan_suites(wanted, gate.alpha, gate.planned_decisions, goal, candidates),
+        at_sizes(wanted, sizes, gate.alpha, gate.planned_decisions, goal, candidates),
         assumed,
     )
 

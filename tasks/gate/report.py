@@ -19,6 +19,7 @@ from tasks.contracts import (
     Bill,
     Flip,
     PastNight,
+    PhaseVerdict,
     Plan,
     Portability,
     Preferences,
@@ -90,6 +91,7 @@ def report_html(
         suites=[report_rows.suite_row(suite) for suite in verdict.suites],
         judged=any(suite.delta is not None for suite in verdict.suites),
         forest=_safe(pictures.forest(verdict.suites, _forest_name, _forest_word)),
+        phases=[report_rows.phase_row(one) for one in verdict.phases],
         limits=[report_rows.limit_row(one) for one in verdict.limits],
         noise=[report_rows.noise_row(one) for one in verdict.noise],
         worst=_shown(flips, order, lost=True),
@@ -146,6 +148,9 @@ def report_markdown(verdict: Verdict, promotable: bool, url: str = "") -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_markdown_row(one) for one in verdict.suites]
+    if verdict.phases:
+        lines += ["", "| phase | method | target: delta | lower bound | verdict |", "|---|---|---|---|---|"]
+        lines += [_markdown_phase(one) for one in verdict.phases]
     lines += ["", f"[The whole report]({url})"] if url else []
     # a line feed in a name would end its row
     return "\n".join(lines) + "\n"
@@ -157,6 +162,12 @@ def _markdown_row(one: SuiteResult) -> str:
         name, f"{one.n:,}", signed(one.delta), signed(one.lower), limit(one.margin), signed(one.anchor_lower),
         limit(one.budget), one.verdict,
     ]  # fmt: skip
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown_phase(one: PhaseVerdict) -> str:
+    number = f"{one.number} (chosen)" if one.chosen else str(one.number)
+    cells = [number, one.method, signed(one.delta), signed(one.lower), one.verdict or "no candidate"]
     return f"| {' | '.join(cells)} |"
 
 

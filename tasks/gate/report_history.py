@@ -18,9 +18,10 @@ def timeline(
 ) -> dict[str, list[Decision]]:
     """Every suite of tonight with its decisions since day one, tonight's last.
 
-    Tonight is added where the past doesn't hold it yet. A night without any number for any suite decided nothing.
+    Tonight is added where the past doesn't hold it yet. A night without any number for any suite decided nothing. Of
+    several phases of a night the one whose verdict was the night's.
     """
-    nights = [one for one in past if any(suite.anchor_delta is not None for suite in one.suites)]
+    nights = [one for one in past if one.chosen and any(suite.anchor_delta is not None for suite in one.suites)]
     breaks = sorted(instant(one.at) for one in reanchored)
     part, parts = 0, []
     for one in nights:  # never falls, even where a clock ran backwards
@@ -62,7 +63,7 @@ def past_rows(past: Sequence[PastNight], suites: Sequence[str]) -> list[dict[str
         rows.append(
             {
                 "day": one.at[:10],
-                "night": one.night,
+                "night": one.night if one.phase is None else f"{one.night}, phase {one.phase}",
                 "verdict": one.verdict,
                 "mark": MARKS[one.verdict],
                 "promoted": "promoted" if one.promoted else "",

@@ -125,7 +125,9 @@ def _about_the_suites(verdict: Verdict) -> list[Step]:
 def _about_the_anchor(verdict: Verdict, since_anchor: int) -> list[Step]:
     if verdict.planned <= 0:
         return []
-    left = verdict.planned - (verdict.decision or since_anchor)
+    # each of several phases spends one, also those that weren't chosen
+    spent = max((one.decision for one in verdict.phases), default=verdict.decision)
+    left = verdict.planned - (spent or since_anchor)
     if left <= 0:
         text = f"The anchor’s {count(verdict.planned)} planned decisions are used up: nights block until you re-anchor."
     elif left < FEW_LEFT * verdict.planned:

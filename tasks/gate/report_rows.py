@@ -12,6 +12,7 @@ from tasks.contracts import (
     Flip,
     Measure,
     Noise,
+    PhaseVerdict,
     Plan,
     SuiteResult,
     Verdict,
@@ -146,6 +147,22 @@ def limit_row(one: FixedLimit) -> dict[str, str]:
         "limit": f"{one.limit:g}",
         "state": state,
         "verdict": {"breached": "FAIL", "missing": "BLOCK", "holds": "PASS"}[state],
+    }
+
+
+def phase_row(one: PhaseVerdict) -> dict[str, Any]:
+    """One of several phases: what the gate said of it, or why it made no candidate."""
+    return {
+        "number": one.number,
+        "method": one.method,
+        "verdict": one.verdict or "none",
+        "mark": MARKS[one.verdict] if one.verdict else "–",
+        "word": one.verdict or "no candidate",
+        "delta": signed(one.delta),
+        "lower": signed(one.lower),
+        "decision": count(one.decision) if one.decision else NONE,
+        "chosen": one.chosen,
+        "told": "" if one.chosen else one.told,
     }
 
 

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infra.attempts import Device
+from infra.attempts import Device, step_of
 from infra.digest import short
 from infra.live import Live
 from infra.programs import fresh_folder, run_program
@@ -29,6 +29,7 @@ from tasks.contracts import (
     Suites,
 )
 from tasks.gate.card_index import CardIndex
+from tasks.gate.choice import shared
 from tasks.gate.items import tonight
 from tasks.gate.noise import floor_for, what_is_new
 from tasks.gate.scorecard import scorer_digest
@@ -55,10 +56,22 @@ def engine_of(recipe: Recipe, device: Device) -> Engine:
 
 
 def score_all(
-    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
+    night: Night,
+    recipe: Recipe,
+    preferences: Preferences,
+    suites: Suites,
+    candidate: Candidate,
+    baselines: Baselines,
+    number: int = 1,
 ) -> Scores:
-    """Score what has no scorecard yet and return references to all cards of the night."""
+    """Score what has no scorecard yet and return references to all cards of the candidate's and the baselines'.
+
+    Args:
+        number: of the candidate, among the night's.
+    """
     store, home, tracker = place.store(), place.home(), place.tracking()
+    # what stops a scoring is what the verdict will find: with so much of α
+    recipe = recipe.model_copy(update={"gate": shared(recipe.gate, candidate.of)})
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
     models = models_by_role(candidate, baselines)
     if "anchor" not in models:
@@ -69,7 +82,7 @@ def score_all(
     aa = aa_wanted(recipe, engine, models, items, index)
     work = missing_work(models, items, index, samples_suite(items), aa)
     work, folders, problems = checked_out(work, store, home)
-    run = tracker.nested_run(night.mlflow_run, "score")
+    run = tracker.nested_run(night.mlflow_run, step_of("score", number))
     with tracker.ending(run):
         if work:
             folder = fresh_folder(home / "work" / f"score-{short(night.id, 16)}")

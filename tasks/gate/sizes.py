@@ -115,17 +115,22 @@ class Plan(NamedTuple):
     reached: bool
 
 
-def plan_suites(wanted: Sequence[Wanted], alpha: float = 0.05, decisions: int = 365, goal: float = GOAL) -> Plan:
+def plan_suites(
+    wanted: Sequence[Wanted], alpha: float = 0.05, decisions: int = 365, goal: float = GOAL, candidates: int = 1
+) -> Plan:
     """Pick measure, items and budgets such that an equal model passes all suites with at least ``goal``.
 
     Of a suite's options, the one that needs the fewest items is taken. Suites then grow, always the one in which
     another item raises the joint probability most, until the goal is reached or the items are used up.
 
+    Args:
+        alpha: of a night, which its ``candidates`` share; the anchor's is a decision's, and each is one.
+
     Raises:
         ValueError: no suite, a suite without options or items, or numbers that mean nothing.
     """
     _check(wanted, goal)
-    design = _Design(alpha, decisions, len(wanted))
+    design = _Design(alpha / candidates, decisions, len(wanted), candidates)
     share = goal ** (1 / len(wanted))
     chosen = [(one, _cheapest(one, design, share)) for one in wanted]
     sizes = _grow([option for _, option in chosen], [one.available for one in wanted], design, goal)
@@ -140,11 +145,17 @@ def plan_suites(wanted: Sequence[Wanted], alpha: float = 0.05, decisions: int = 
 
 
 def at_sizes(
-    wanted: Sequence[Wanted], sizes: Sequence[int], alpha: float = 0.05, decisions: int = 365, goal: float = GOAL
+    wanted: Sequence[Wanted],
+    sizes: Sequence[int],
+    alpha: float = 0.05,
+    decisions: int = 365,
+    goal: float = GOAL,
+    candidates: int = 1,
 ) -> Plan:
     """What given sizes give, each suite judged by its first option."""
     _check(wanted, goal)
-    return _plan([(one, one.options[0]) for one in wanted], sizes, _Design(alpha, decisions, len(wanted)), goal)
+    design = _Design(alpha / candidates, decisions, len(wanted), candidates)
+    return _plan([(one, one.options[0]) for one in wanted], sizes, design, goal)
 
 
 def _plan(chosen: Sequence[tuple[Wanted, Option]], sizes: Sequence[int], design: "_Design", goal: float) -> Plan:
@@ -154,13 +165,14 @@ def _plan(chosen: Sequence[tuple[Wanted, Option]], sizes: Sequence[int], design:
 
 
 class _Design(NamedTuple):
-    alpha: float
+    alpha: float  # of each candidate
     decisions: int
     suites: int
+    candidates: int = 1
 
     @property
     def anchor_alpha(self) -> float:
-        return self.alpha / self.decisions
+        return self.alpha * self.candidates / self.decisions
 
     def budget(self, option: Option, n: int) -> float | None:
         if option.budget is not None:

@@ -13,6 +13,7 @@ from infra.ledger import ledger_path, read_ledger
 from infra.step import step
 from infra.store import Blob
 from tasks import place
+from tasks.chained import makes_candidate
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -26,9 +27,11 @@ from tasks.contracts import (
     Scores,
     Snapshot,
     Suites,
+    Trained,
     Verdict,
 )
 from tasks.errors import SuiteError
+from tasks.gate.choice import phase_tags, shared
 from tasks.gate.decisions import (
     decisions_before,
     decisions_of_others,
@@ -38,7 +41,7 @@ from tasks.gate.decisions import (
     rotations,
 )
 from tasks.gate.items import by_ledger, read_suites, tonight
-from tasks.gate.judge import actual_digest, identity_of, judge_candidate, read_decisions
+from tasks.gate.judge import actual_digest, identity_of, judge_candidates, read_decisions
 from tasks.gate.plan_gate import Planned, known_of, plan_gate
 from tasks.gate.probe_set import probe_of
 from tasks.gate.rotate import rotate_by_hand
@@ -64,7 +67,8 @@ def plan_of(recipe_path: str, goal: float) -> Planned:
     """The gate plan of a recipe, from its suites as they are and from what nights have measured."""
     recipe = load_recipe(place.ROOT / recipe_path)
     entries = read_ledger(ledger_path(place.home(), recipe.name))
-    return plan_gate(recipe.gate, known_of(recipe, place.ROOT, measured_spreads(entries)), goal)
+    candidates = sum(makes_candidate(phase) for phase in recipe.phase)
+    return plan_gate(recipe.gate, known_of(recipe, place.ROOT, measured_spreads(entries)), goal, candidates)
 
 
 def rotate_items(recipe_path: str, names: tuple[str, ...], reason: str) -> str:
@@ -73,11 +77,18 @@ def rotate_items(recipe_path: str, names: tuple[str, ...], reason: str) -> str:
 
 
 def _score_key(
-    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
+    night: Night,
+    recipe: Recipe,
+    preferences: Preferences,
+    suites: Suites,
+    candidate: Candidate,
+    baselines: Baselines,
+    number: int,
 ) -> list[Any]:
     sound = intact(models_by_role(candidate, baselines), place.store())
     return [
-        preferences.house.digest_, suites, candidate.model, baselines, recipe.gate, recipe.serve, _engine(recipe), sound
+        preferences.house.digest_, suites, candidate.model, baselines, shared(recipe.gate, candidate.of), recipe.serve,
+        _engine(recipe), sound,
     ]  # fmt: skip
 
 
@@ -89,12 +100,40 @@ def _device(night: Night, recipe: Recipe, *_: Any) -> Device:
     return place.pool(recipe.pool).device()
 
 
-@step(area="gate", key=_score_key, device=_device)
+def _number(
+    night: Night,
+    recipe: Recipe,
+    preferences: Preferences,
+    suites: Suites,
+    candidate: Candidate,
+    baselines: Baselines,
+    number: int,
+) -> int:
+    return number
+
+
+@step(area="gate", key=_score_key, device=_device, number=_number)
 def score(
-    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, candidate: Candidate, baselines: Baselines
+    night: Night,
+    recipe: Recipe,
+    preferences: Preferences,
+    suites: Suites,
+    candidate: Candidate,
+    baselines: Baselines,
+    number: int,
 ) -> Scores:
-    """Scorecards of candidate, champion and anchor on every suite, on the pool."""
-    return score_all(night, recipe, preferences, suites, candidate, baselines)
+    """Scorecards of a candidate, champion and anchor on every suite, on the pool."""
+    return score_all(night, recipe, preferences, suites, candidate, baselines, number)
+
+
+def score_phases(
+    night: Night, recipe: Recipe, preferences: Preferences, suites: Suites, trained: Trained, baselines: Baselines
+) -> tuple[Scores, ...]:
+    """The scores of each of tonight's candidates: a step a candidate; what the baselines have is not scored again."""
+    return tuple(
+        score(night, recipe, preferences, suites, candidate, baselines, number)
+        for number, candidate in enumerate(trained.candidates, start=1)
+    )
 
 
 def _judge_key(
@@ -102,19 +141,22 @@ def _judge_key(
     recipe: Recipe,
     preferences: Preferences,
     suites: Suites,
-    candidate: Candidate,
+    trained: Trained,
     baselines: Baselines,
-    scores: Scores,
+    scores: tuple[Scores, ...],
 ) -> list[Any]:
-    # the cards as they lie there now, not as they were: an edited one is judged again, and blocks
-    found = [actual_digest(place.store(), ref.card) for ref in scores.cards]
-    # and the ledger as it is now: a night that it blocked is judged again once it is mended
+    # the ledger as it is now: a night that it blocked is judged again once it is mended
     entries, problems = read_decisions(ledger_path(place.home(), recipe.name), baselines)
     anchor = baselines.anchor.model.digest if baselines.anchor else None
-    spent = decisions_before(entries, anchor, identity_of(night, candidate, baselines, scores))
+    of_each: list[Any] = []
+    for candidate, one in zip(trained.candidates, scores, strict=True):
+        # and the cards as they lie there now, not as they were: an edited one is judged again, and blocks
+        found = [actual_digest(place.store(), ref.card) for ref in one.cards]
+        spent = decisions_before(entries, anchor, identity_of(night, candidate, baselines, one))
+        of_each.append([candidate.model, candidate.of, one, found, spent])
     return [
-        recipe.gate, preferences.house.digest_, suites, suites.problems, candidate.model, baselines, scores, found,
-        problems, spent,
+        recipe.gate, preferences.house.digest_, suites, suites.problems, baselines, of_each, list(trained.ended),
+        problems,
     ]  # fmt: skip
 
 
@@ -124,14 +166,27 @@ def judge(
     recipe: Recipe,
     preferences: Preferences,
     suites: Suites,
-    candidate: Candidate,
+    trained: Trained,
     baselines: Baselines,
-    scores: Scores,
+    scores: tuple[Scores, ...],
 ) -> Verdict:
-    """The verdict, from the scorecards as they lie in the store."""
+    """The verdict, from the scorecards as they lie in the store; of several candidates, the best one's."""
     store = place.store()
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
-    return judge_candidate(night, recipe, items, suites, scores, candidate, baselines, store, place.home())
+    verdict = judge_candidates(night, recipe, items, suites, scores, trained, baselines, store, place.home())
+    for candidate in trained.candidates:
+        if tags := phase_tags(verdict, candidate.model.digest):
+            place.tracking().tags(candidate.mlflow_run, tags)
+    return verdict
+
+
+def chosen(verdict: Verdict, trained: Trained, scores: tuple[Scores, ...]) -> tuple[Candidate, Scores]:
+    """The candidate that the night's verdict is about, and its scores."""
+    return next(
+        (candidate, one)
+        for candidate, one in zip(trained.candidates, scores, strict=True)
+        if candidate.model.digest == verdict.candidate
+    )
 
 
 def probe_set(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from infra.digest import Digest
 from infra.number_words import signed
 from tasks.contracts import FixedLimit, Noise, Role, SuiteResult, Verdict, VerdictName
+from tasks.gate.choice import shared
 from tasks.gate.drift import drift_cards, fixed_limits
 from tasks.gate.explain import blocked, explain, warn
 from tasks.gate.harm import Bank, compare, find_harm, looked_at, looks_of, suite_of, too_few
@@ -38,6 +39,7 @@ class Facts(NamedTuple):
         lost: suite → what earlier re-anchorings have added to the lifetime loss (negative: lost).
         noise: A/A of this champion on this engine.
         exhausted: suites without fresh items left to rotate in.
+        together: candidates of this night, which share α; ``wanted``: decisions that those from this one on need.
     """
 
     problems: tuple[str, ...]
@@ -50,6 +52,8 @@ class Facts(NamedTuple):
     lost: Mapping[str, float]
     noise: tuple[Noise, ...] = ()
     exhausted: tuple[str, ...] = ()
+    together: int = 1
+    wanted: int = 1
 
 
 class Judged(NamedTuple):
@@ -63,12 +67,13 @@ class Judged(NamedTuple):
 
 def find_problems(gate: GateSpec, cards: Cards, facts: Facts) -> list[str]:
     """Everything that blocks. Empty: a decision may be spent, and the suites judged."""
+    gate = shared(gate, facts.together)
     missing = [
         f"drift: {limit.name} could not be measured, and the recipe limits it to {limit.limit:g}"
         for limit in _limits(gate, cards)
         if limit.value is None
     ]
-    problems = [*facts.problems, *_decisions_left(gate, facts.decisions)]
+    problems = [*facts.problems, *_decisions_left(gate, facts.decisions, facts.wanted)]
     if facts.problems:  # a scorecard that isn't usable is why a limit has no value, or an A/A is missing
         return problems
     if _stopped(cards):
@@ -80,7 +85,8 @@ def find_problems(gate: GateSpec, cards: Cards, facts: Facts) -> list[str]:
 def give_verdict(gate: GateSpec, cards: Cards, facts: Facts) -> Verdict:
     """Judge the candidate."""
     problems = find_problems(gate, cards, facts)
-    anchor_alpha = gate.alpha / gate.planned_decisions
+    anchor_alpha = gate.alpha / gate.planned_decisions  # a decision's, and each candidate is one
+    gate = shared(gate, facts.together)
     stopped = _stopped(cards)
     limits: list[FixedLimit] = []
     if problems:
@@ -267,9 +273,15 @@ def _anchor_holds(result: SuiteResult) -> bool:
     return result.anchor_lower > -result.budget
 
 
-def _decisions_left(gate: GateSpec, decisions: int) -> list[str]:
-    if decisions < gate.planned_decisions:
+def _decisions_left(gate: GateSpec, decisions: int, wanted: int = 1) -> list[str]:
+    left = gate.planned_decisions - decisions
+    if wanted <= left:
         return []
+    if left > 0:
+        return [
+            f"{left} of the anchor's {gate.planned_decisions} planned decisions are left, and the night's candidates "
+            f"need {wanted}: re-anchor with `nightshift gate reanchor`, or train fewer phases"
+        ]
     return [
         f"the anchor's {gate.planned_decisions} planned decisions are used up ({decisions} judged): "
         "re-anchor with `nightshift gate reanchor`"

@@ -100,7 +100,7 @@ def checkout(model: Model, home: Path, store: Store) -> tuple[Path, Path | None]
     Raises:
         ModelError: one holds a file that could run code. StoreError: an object is missing or changed.
     """
-    return _laid_out(model.base, home, store), _laid_out(model.adapter, home, store) if model.adapter else None
+    return laid_out(model.base, home, store), laid_out(model.adapter, home, store) if model.adapter else None
 
 
 def refuse_model(model: Model) -> str | None:
@@ -108,7 +108,12 @@ def refuse_model(model: Model) -> str | None:
     return refuse_unsafe(file.path for tree in (model.base, model.adapter) if tree is not None for file in tree.files)
 
 
-def _laid_out(tree: Tree, home: Path, store: Store) -> Path:
+def laid_out(tree: Tree, home: Path, store: Store) -> Path:
+    """A folder with a model's files, verified.
+
+    Raises:
+        ModelError: one could run code. StoreError: an object is missing or changed.
+    """
     folder = home / "work" / "models" / short(tree.digest_, 16)
     if (why := refuse_unsafe(file.path for file in tree.files)) is not None:
         raise ModelError(f"the model {tree.digest_} is refused: {why}", do=CONVERT)

@@ -7,7 +7,7 @@ from infra.digest import Record
 from infra.price_book import PriceBook
 from tasks.phases import Phase
 from tasks.plan.decide import nothing_to_learn
-from tasks.plan.forecast import Facts, Forecast, Way, cheapest, forecast, steps_of
+from tasks.plan.forecast import Facts, Forecast, Way, cheapest, forecast, taken
 from tasks.plan.memory import Models
 from tasks.recipe import Recipe
 
@@ -53,10 +53,10 @@ def compare(
     best = cheapest(lines.values())
     on = best or (recipe.pool if recipe.pool in facts else next(iter(facts), None))
     some = next(iter(facts.values()), None)
-    steps = steps_of(recipe, some) if some else 0
+    steps, pairs = taken(recipe, some) if some else (0, 0)
     return Comparison(
         recipe=recipe.name,
-        pairs=recipe.phase[0].pairs_of(steps),
+        pairs=pairs,
         steps=steps,
         deadline_hours=recipe.budget.max_hours,
         idle=(nothing_to_learn(recipe, some, steps) or "") if some else "",

@@ -11,7 +11,7 @@ from infra.hardware import Hardware
 from infra.price_book import PriceBook
 from tasks.lm.flops import Work, forward_flops, training_flops
 from tasks.lm.speed import BANDWIDTH_SHARE, Rate
-from tasks.phases import METHODS, MODEL, Phase
+from tasks.phases import METHODS, Phase
 from tasks.plan.memory import Shape
 
 PPO_EPOCHS = 4  # passes over the sampled answers (arXiv 1707.06347 takes 3 to 15, TRL's former trainer 4)
@@ -137,7 +137,7 @@ def rejection_effort(
 
 def _judging(shape: Shape, phase: Phase, work: Work) -> float:
     """A reward model's forward pass over answers, where the phase has one: its head is one number wide."""
-    return _forward(shape, _unscored(work)) if MODEL in phase.reward else 0.0
+    return _forward(shape, _unscored(work)) if phase.needs_model else 0.0
 
 
 def sampling_seconds(

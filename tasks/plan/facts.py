@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.pools.base import Pool
 from infra.store import Blob, Store
+from tasks.chained import makes_candidate
 from tasks.contracts import Baselines, Model, Preferences, Suites
 from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
@@ -15,7 +16,7 @@ from tasks.phases import METHODS, Phase
 from tasks.plan.forecast import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
-from tasks.trainable import count_unfit, count_units, fitting, has_truth
+from tasks.trainable import about, count_unfit, count_units, fitting, has_truth
 
 
 def gather(
@@ -29,11 +30,30 @@ def gather(
     home: Path,
     month_left: float | None = None,
 ) -> Facts:
-    """All facts of tonight's decision on one pool.
+    """All facts of tonight's decision on one pool, of every phase.
 
     Raises:
         PoolError: the pool can't say what it has. PlanError: a measured speed of an earlier night can't be read.
     """
+    first, *later = (
+        _of_phase(recipe.alone(number), preferences, base, baselines, suites, pool, store, home, month_left)
+        for number in range(1, len(recipe.phase) + 1)
+    )
+    return first.model_copy(update={"later": tuple(later)}) if later else first
+
+
+def _of_phase(
+    recipe: Recipe,
+    preferences: Preferences,
+    base: Model,
+    baselines: Baselines,
+    suites: Suites,
+    pool: Pool,
+    store: Store,
+    home: Path,
+    month_left: float | None,
+) -> Facts:
+    """Of a recipe with one phase."""
     shape = config(base.base, store)
     figures: dict[str, Any] = json.loads(store.read_bytes(preferences.profile))
     device, hardware = pool.device(), pool.hardware()
@@ -45,11 +65,10 @@ def gather(
     return Facts(
         new_pairs=count_new(preferences.train, before, store, phase, recipe.seed),
         train_pairs=count_units(fitting(lines_of(preferences.train, store), phase), method, recipe.seed),
-        unfit_labels=count_unfit(lines_of(preferences.train, store), method),
+        unfit_labels=count_unfit(about(lines_of(preferences.train, store), phase.on), method),
         without_truth=_without_truth(preferences.train, phase, store),
         house_items=preferences.n_house,
-        gate_items=preferences.n_house
-        + sum(len(suite["items"]) for suite in json.loads(store.read_bytes(suites.suites)).values()),
+        gate_items=_gate_items(preferences, suites, store) if makes_candidate(phase) else 0,
         shape=shape_of(shape, parameters(base.base)),
         context=_integer(shape, "max_position_embeddings") or 10**9,
         mean_item_tokens=2 * figures["mean_prompt_tokens"] + answers,
@@ -68,6 +87,12 @@ def gather(
         month_left=month_left,
         earlier=baselines.champion.trained_on if baselines.champion and recipe.data.replay is not None else None,
     )
+
+
+def _gate_items(preferences: Preferences, suites: Suites, store: Store) -> int:
+    """Items that a candidate is scored on."""
+    own = json.loads(store.read_bytes(suites.suites)).values()
+    return preferences.n_house + sum(len(suite["items"]) for suite in own)
 
 
 def shape_of(config: dict[str, Any], parameters: int) -> Shape:
@@ -96,7 +121,9 @@ def count_new(train: Blob, before: Blob | None, store: Store, phase: Phase, seed
 
 
 def _without_truth(train: Blob, phase: Phase, store: Store) -> int:
-    return sum(not has_truth(line) for line in lines_of(train, store)) if phase.needs_truth else 0
+    if not phase.needs_truth:
+        return 0
+    return sum(not has_truth(line) for line in about(lines_of(train, store), phase.on))
 
 
 def _short(line: bytes) -> bytes:

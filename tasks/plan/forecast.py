@@ -1,6 +1,6 @@
 """What the night would be on one pool: does it fit, on how many devices, by when, for how much? Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from infra.attempts import Device
@@ -51,6 +51,7 @@ class Facts(Record):
     unfit_labels: int = 0  # training rows that the method learns nothing from
     without_truth: int = 0  # training rows that lack the truth which a reward compares with
     month_left: float | None = None  # money left of this month's budget; None: no limit
+    later: tuple["Facts", ...] = ()  # of the phases after the first, each on the same pool
 
 
 class Way(NamedTuple):
@@ -103,9 +104,21 @@ class Forecast(Record):
     rate: Rate | None = None
 
 
+def parts_of(recipe: Recipe, facts: Facts) -> list[tuple[Recipe, Facts]]:
+    """Each phase alone: the recipe with it, and its facts."""
+    every = (facts.model_copy(update={"later": ()}), *facts.later)
+    return [(recipe.alone(number), one) for number, one in enumerate(every, start=1)]
+
+
 def steps_of(recipe: Recipe, facts: Facts) -> int:
-    """Whole batches that the pairs fill, as many as the recipe wants."""
+    """Whole batches that the first phase's pairs fill, as many as the recipe wants."""
     return recipe.phase[0].steps_of(facts.train_pairs)
+
+
+def taken(recipe: Recipe, facts: Facts) -> tuple[int, int]:
+    """Steps and pairs of all phases."""
+    steps = [(one.phase[0], steps_of(one, own)) for one, own in parts_of(recipe, facts)]
+    return sum(count for _, count in steps), sum(phase.pairs_of(count) for phase, count in steps)
 
 
 def tonight(recipe: Recipe) -> Way:
@@ -131,7 +144,13 @@ def whole_step(phase: Phase, facts: Facts, devices: int) -> int:
 
 
 def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = None) -> Held:
-    """Memory of one device and time of all, for the steps that the pairs fill."""
+    """Memory of one device and time of all, for the steps that the pairs fill; of several phases the most, and the sum.
+
+    Args:
+        way: another one than the recipe's, for its first phase.
+    """
+    if way is None and facts.later:
+        return added([on_devices(one, own, devices) for one, own in parts_of(recipe, facts)])
     way = way or tonight(recipe)
     phase, pairs = way.phase, recipe.phase[0].pairs_of(steps_of(recipe, facts))
     lengths = Lengths(facts.mean_prompt_tokens, facts.mean_answer_tokens)
@@ -183,6 +202,22 @@ def _rejection(recipe: Recipe, facts: Facts, devices: int) -> Held:
     return Held(devices, memory, effort, effort.seconds(facts.rate, devices))
 
 
+def added(phases: Sequence[Held]) -> Held:
+    """Phases one after another on the same devices."""
+    fullest = max(phases, key=lambda one: one.memory.total)
+    effort = Effort(*(sum(values) for values in zip(*(one.effort for one in phases), strict=True)))
+    return Held(fullest.devices, fullest.memory, effort, sum(one.seconds for one in phases))
+
+
+def _largest_misfit(recipe: Recipe, facts: Facts, devices: int) -> tuple[str, str]:
+    """What of the phase that needs the most memory is too big."""
+    phases = [(on_devices(one, own, devices), one, own) for one, own in parts_of(recipe, facts)]
+    number = max(range(len(phases)), key=lambda place: phases[place][0].memory.total)
+    held, one, own = phases[number]
+    what, do = memory_misfit(one, own, held)
+    return f"phase {number + 1} ({one.phase[0].method}): {what}", do
+
+
 def sampling_models(rows: int, longest: int) -> Models:
     """PPO's four models, and keys and values of the answers sampled at once, as tasks/lm/generate.py has room."""
     return Models(reference=True, reward=True, value=True, sampled=max(longest, min(ROOM, rows * longest)))
@@ -192,8 +227,8 @@ def counts(recipe: Recipe, facts: Facts) -> list[int]:
     """How many devices can be taken: what divides the batch. A pool without accelerators is taken whole."""
     if not facts.device.accelerator:
         return [facts.device.count]
-    batch = recipe.phase[0].batch_size
-    return [devices for devices in range(1, facts.device.count + 1) if batch % devices == 0]
+    batches = [phase.batch_size for phase in recipe.phase]
+    return [devices for devices in range(1, facts.device.count + 1) if all(batch % devices == 0 for batch in batches)]
 
 
 def fewest(held: Iterable[Held], capacity: int, deadline: float) -> Held | None:
@@ -247,7 +282,9 @@ def cannot_run(facts: Facts) -> tuple[str, str] | None:
 
 
 def cannot_draw(recipe: Recipe, facts: Facts) -> tuple[str, str] | None:
-    """What keeps the recipe's method from learning from its own answers on this pool."""
+    """What keeps a method of the recipe from learning from its own answers on this pool."""
+    if facts.later:
+        return next(filter(None, (cannot_draw(one, own) for one, own in parts_of(recipe, facts))), None)
     phase, longest = recipe.phase[0], facts.max_prompt_tokens + recipe.phase[0].max_new_tokens
     if not METHODS[phase.method].draws:
         return None
@@ -292,10 +329,12 @@ def _misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None) -> tuple
 
 def memory_misfit(recipe: Recipe, facts: Facts, shown: Held, way: Way | None = None) -> tuple[str, str]:
     """Which part is too big, and the changes that each make it fit."""
-    largest = shown.memory.largest
+    if way is None and facts.later:
+        return _largest_misfit(recipe, facts, shown.devices)
+    part = shown.memory.largest
     what = (
         f"training needs about {gigabytes(shown.memory.total)} GB, "
-        f"of which {largest} {gigabytes(shown.memory.parts()[largest])} GB"
+        f"of which {part} {gigabytes(shown.memory.parts()[part])} GB"
     )
     if way is not None:  # of another method than the recipe's no change is looked for
         shared = _shared_weights(recipe, facts, way)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from infra.digest import Record
-from tasks.phases import METHODS, MODEL, Phase
+from tasks.phases import METHODS, Phase
 
 # interpreter and libraries of the training program; on an accelerator its context, and a share of it the driver keeps
 PROGRAM = {False: 0.50e9, True: 0.9e9}
@@ -112,7 +112,7 @@ def models_of(phase: Phase) -> Models:
     off; PPO's values are a linear map on the policy itself, and a reward model is one of the policy's size."""
     online = METHODS[phase.method].online
     beside = phase.method == "kto" or online
-    return Models(reference=beside and phase.adapter == "full", reward=online and MODEL in phase.reward)
+    return Models(reference=beside and phase.adapter == "full", reward=online and phase.needs_model)
 
 
 class Kept(NamedTuple):
@@ -224,7 +224,7 @@ def drawing_memory(shape: Shape, phase: Phase, sampled: int, place: Place) -> Me
         weights=shape.parameters * number,
         gradients=0,
         optimizer=0,
-        reference=shape.parameters * number if MODEL in phase.reward else 0,
+        reference=shape.parameters * number if phase.needs_model else 0,
         activations=0,
         logits=0,
         kv=sampled * 2 * shape.layers * shape.key_width * number,

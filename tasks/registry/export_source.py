@@ -118,7 +118,14 @@ def ledger_line(home: Path, version: Version) -> Line | None:
         return None
     entries = read_ledger(ledger_path(home, version.name))
     moves = [one for one in entries if one.kind == "promotion" and one.body["version"] == version.number]
-    decisions = [one for one in entries if one.kind == "decision" and one.body["night"] == version.evidence.night]
+    model = version.evidence.model.digest  # a night with several phases has decided on several models
+    decisions = [
+        one
+        for one in entries
+        if one.kind == "decision"
+        and one.body["night"] == version.evidence.night
+        and one.body.get("candidate", model) == model
+    ]
     newest = (moves or decisions)[-1:]
     return Line(seq=newest[0].seq, digest_=newest[0].digest) if newest else None
 

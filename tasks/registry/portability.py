@@ -5,7 +5,7 @@ from infra.store import Store
 from tasks import place
 from tasks.contracts import Baselines, Candidate, Inputs, Model, Portability
 from tasks.errors import NotPromotable
-from tasks.portability import portability_of
+from tasks.portability import least_shown, portability_of
 from tasks.receipts import phase_digest
 from tasks.recipe import Recipe
 from tasks.registry.client import Registry
@@ -21,7 +21,11 @@ def portability(recipe: Recipe, candidate: Candidate, baselines: Baselines, base
     trained, champion = candidate.device, champion_device(registry_of(recipe.name), baselines.champion.version, store)
     if champion == NEVER:
         return None
-    return portability_of(place.home(), store, trained, champion, base.digest, phase_digest(recipe.phase[0]))
+    phases = recipe.phase[: candidate.phase]  # a later one has no part in it
+    found = [
+        portability_of(place.home(), store, trained, champion, base.digest, phase_digest(phase)) for phase in phases
+    ]
+    return least_shown([one for one in found if one is not None])
 
 
 NEVER = ""  # the device of a model that we didn't train

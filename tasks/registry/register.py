@@ -76,9 +76,19 @@ def version_tags(
         "nightshift.quantise": quantise or "",
         "nightshift.cost": f"{bill.amount:.4f} {bill.currency}{_marks(bill)}",
         **({"nightshift.portability": evidence.portability.finding} if evidence.portability else {}),
+        **phase_tags(evidence.verdict),
         **model_tags(evidence.model, evidence.trained_on, store),
     }
     return tags
+
+
+def phase_tags(verdict: Verdict) -> dict[str, str]:
+    """Of a night with several phases, which one this is, and what was said of each."""
+    chosen = next((one for one in verdict.phases if one.chosen), None)
+    if chosen is None:
+        return {}
+    said = [f"{one.number} {one.method}: {one.verdict or 'no candidate'}" for one in verdict.phases]
+    return {"nightshift.phase": f"{chosen.number} {chosen.method}", "nightshift.phases": "; ".join(said)}
 
 
 def _marks(bill: Bill) -> str:

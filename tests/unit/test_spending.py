@@ -12,7 +12,7 @@ from infra.settings import ROOT
 from infra.step import attempt_log
 from tasks.contracts import Night, Plan
 from tasks.cost.kept import keep
-from tasks.errors import OverBudget, PastDeadline
+from tasks.errors import OverBudget, PastDeadline, PhaseSpent
 from tasks.recipe import Recipe, load_recipe
 from tasks.spending import month_left, watch
 from tests.unit.cost.bills import bill, kept, line
@@ -73,3 +73,26 @@ def test_no_step_begins_to_hold_a_pool_after_the_night_s_deadline(home: Path, ni
     watch(night.model_copy(update={"ends_by": "2999-01-01T06:00:00+01:00"}), recipe(), GPU).look()
     with pytest.raises(PastDeadline, match="2026-01-01 06:00"):
         watch(night.model_copy(update={"ends_by": "2026-01-01T06:00:00+01:00"}), recipe(), GPU)
+
+
+def test_a_phase_s_own_budget_is_of_all_attempts_at_it_and_of_no_other_phase(home: Path, night: Night) -> None:
+    def one(**limits: float) -> Recipe:
+        phase = recipe().phase[0].model_copy(update=limits)
+        return recipe().model_copy(update={"phase": (phase,)})
+
+    for step in ("align", "align-2", "align-2"):
+        with attempt_log(night).attempt(step, "an earlier run", GPU):
+            time.sleep(0.2)
+    watch(night, one(), GPU, 2).look()
+    with pytest.raises(PhaseSpent, match=r"the phase's budget is spent: .*\(phase\.1\.max_hours\)"):
+        watch(night, one(max_hours=0.3 / 3600), GPU, 2).look()
+    watch(night, one(max_hours=0.3 / 3600), GPU, 1).look()  # one attempt at the first phase
+    with pytest.raises(PhaseSpent, match=r"EUR \(phase\.1\.max_amount\)"):
+        watch(night, one(max_amount=0.001), GPU, 2).look()
+    # what scores or samples is no phase's, and the night's own limit is not one of them
+    watch(night, one(max_hours=1e-9), GPU).look()
+    with pytest.raises(OverBudget) as caught:
+        watch(
+            night, one(max_hours=1e-9).model_copy(update={"budget": recipe(max_hours=0.5 / 3600).budget}), GPU, 2
+        ).look()
+    assert type(caught.value) is OverBudget  # the hours of all phases together

@@ -7,7 +7,18 @@ import pytest
 from infra.attempts import Device
 from infra.digest import digest_of
 from infra.store import Blob
-from tasks.contracts import Bill, BillLine, Night, Release, StepReport, SuiteResult, Verdict
+from tasks.contracts import (
+    Bill,
+    BillLine,
+    Night,
+    PhasePlan,
+    PhaseVerdict,
+    Plan,
+    Release,
+    StepReport,
+    SuiteResult,
+    Verdict,
+)
 from tasks.summary import in_words, step_reports, summarise
 
 D = digest_of("x")
@@ -139,3 +150,47 @@ def test_steps_are_those_of_this_run_in_the_nights_order_and_a_retry_counts_once
         ("collect", "Completed", True, 0.0),
         ("align", "Completed", False, 5.0),
     ]
+
+
+def test_each_of_several_phases_has_a_line_with_its_verdict_or_why_it_has_none() -> None:
+    phases = (
+        PhaseVerdict(number=1, method="dpo", verdict="PASS", delta=0.02, lower=0.01, decision=1, chosen=True, told="t"),
+        PhaseVerdict(number=2, method="ppo", told="its budget is spent -> raise it"),
+    )
+    found = verdict("PASS", suite()).model_copy(update={"phases": phases})
+    summary = summarise(NIGHT, "demo", "Completed", [], BILL, {}, verdict=found)
+    assert [(one["number"], one["verdict"], one["chosen"]) for one in summary["phases"]] == [
+        (1, "PASS", True), (2, None, False),
+    ]  # fmt: skip
+    text = in_words(summary)
+    assert "   1 dpo        +0.0200       +0.0100   PASS, chosen" in text
+    assert "   2 ppo                                no candidate" in text
+    assert "phase" not in in_words(
+        summarise(NIGHT, "demo", "Completed", [], BILL, {}, verdict=verdict("PASS", suite()))
+    )
+
+
+def test_a_plan_of_several_phases_shows_each_ones_share() -> None:
+    one = {"number": 1, "method": "dpo", "reason": "", "pairs": 96, "steps": 24, "memory_bytes": 1}
+    idle = {"number": 2, "method": "ppo", "reason": "3 training pairs don't fill one batch of 4", "memory_bytes": 0}
+    plan = Plan(
+        train=True, reason="r", new_pairs=9, pairs=96, steps=24, memory_bytes=1, seconds=1800.0, amount=0.5,
+        currency="EUR",
+        phases=(
+            PhasePlan(**one, seconds=1800.0, amount=0.5), PhasePlan(**idle, pairs=0, steps=0, seconds=0, amount=0)
+        ),
+    )  # fmt: skip
+    text = in_words(summarise(NIGHT, "demo", "Planned", [], BILL, {}, reason="r", plan=plan))
+    assert "  phase         steps    pairs    hours       EUR" in text
+    assert "   1 dpo           24       96    0.500    0.5000" in text
+    assert "   2 ppo       left out: 3 training pairs don't fill one batch of 4" in text
+
+
+def test_steps_of_several_phases_come_in_the_night_s_order() -> None:
+    entries = []
+    for number, name in enumerate(["validate", "align", "align-2", "score", "score-2", "judge"]):
+        entries.append({"event": "start", "id": str(number), "step": name, "run": "run-2", "device": CPU, "at": 0.0})
+        entries.append({"event": "end", "id": str(number), "seconds": 1.0, "state": "Completed"})
+    assert [one.name for one in step_reports(entries, "run-2")] == [
+        "validate", "align", "align-2", "score", "score-2", "judge",
+    ]  # fmt: skip

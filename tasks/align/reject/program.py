@@ -19,7 +19,7 @@ from tasks.errors import ModelError
 from tasks.lm.decode import ends_of
 from tasks.lm.generate import prompt_ids
 from tasks.lm.loading import best_device, load_model, load_tokenizer
-from tasks.phases import MODEL, Phase
+from tasks.phases import Phase
 
 DRAWN = "drawn.jsonl"
 
@@ -46,7 +46,7 @@ def draw_for(
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     refuse_long_prompts(tokenizer, rows, phase.max_new_tokens, context)
     judge = None
-    if MODEL in phase.reward:
+    if phase.needs_model:
         longest = longest_of(tokenizer, rows, phase)
         judge = load_driver(spec.get("reward_model"), tokenizer, longest, device, dtype)
     worker = Worker()

@@ -11,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.store import Blob, Store
-from tasks.contracts import Shard
+from tasks.contracts import Shard, Snapshot, SourceFile
 from tasks.data.features import personal
 from tasks.data.kinds.build import build
 from tasks.data.kinds.fields import canonical
-from tasks.data.outputs import Masks, house_items, train_part, trained
+from tasks.data.outputs import Masks, house_items, topics_of, train_part, trained
 from tasks.data.records import Record
 from tasks.data.rows import Rows
 from tasks.data.shards import PARQUET, rows_of, stored
-from tasks.data_spec import PersonalSpec
+from tasks.data_spec import PersonalSpec, SourceSpec
 from tasks.gate.suites import house_suite
-from tasks.trainable import has_truth
+from tasks.phases import Phase
+from tasks.trainable import about, fitting, has_truth
 
 
 class Written:
@@ -177,3 +178,45 @@ def test_a_part_is_written_once_and_again_where_it_is_lost(
         monkeypatch.setattr("tasks.data.outputs.trained", lambda row: pytest.fail("it is written again"))
     assert written.train() == first
     assert written.store.has(first.digest_)
+
+
+def test_a_line_says_its_topic_only_where_its_source_has_one_and_a_phase_finds_it_unparsed(tmp_path: Path) -> None:
+    confusing = {"topic": "reasoning", "prompt": 'says , "topic": "reasoning", "prompt": '}
+    records = [pair(1), pair(2) | {"truth": confusing}, pair(3) | {"prompt": ', "topic": "reasoning", "prompt": '}]
+    made = Written(tmp_path, *records)
+    places, masks = [0, 1, 2], Masks(PersonalSpec(), b"k" * 32, [made.found])
+
+    def lines(topics: dict[tuple[str, str], str]) -> list[bytes]:
+        blob = train_part(0, made.shard, places, masks, made.store, made.folder / "kept", topics)
+        return made.store.read_bytes(blob).splitlines()
+
+    plain = lines({})
+    assert plain == made.store.read_bytes(made.train()).splitlines()
+    assert lines({("another.jsonl", "v"): "reasoning", ("f.jsonl", "w"): "reasoning"}) == plain
+    about_it = lines({("f.jsonl", "v"): "reasoning"})
+    assert [json.loads(line)["topic"] for line in about_it] == ["reasoning"] * 3
+    assert [{k: v for k, v in json.loads(line).items() if k != "topic"} for line in about_it] == [
+        json.loads(line) for line in plain
+    ]
+    # neither a truth nor a prompt that says so makes a topic
+    assert list(about(plain, "reasoning")) == []
+    assert list(about(about_it, "reasoning")) == about_it
+    assert list(about(about_it, "reason")) == []
+    assert list(about(plain, None)) == plain
+    hard = Phase.model_validate({"max_steps": 1, "on": "reasoning", "method": "ppo", "reward": "exact_number"})
+    assert list(fitting([*plain, *about_it], hard)) == [about_it[1]]  # of the topic, and with a truth
+
+
+def test_topics_are_those_of_the_files_of_sources_that_have_one() -> None:
+    blob = Blob(digest_="sha256:" + "b" * 64, size=1)
+    files = [("data/hard", "a.jsonl", "1"), ("data/easy", "a.jsonl", "2"), ("data/hard", "b.jsonl", "3")]
+    snapshot = Snapshot(
+        shards=(Shard(rows=blob, n_rows=1),), n_rows=1,
+        files=tuple(
+            SourceFile(source=source, kind="pairs", url="", name=name, version=version, size=1, rows=1)
+            for source, name, version in files
+        ),
+    )  # fmt: skip
+    sources = [SourceSpec(path="data/easy"), SourceSpec(path="data/hard", topic="reasoning")]
+    assert topics_of(snapshot, sources) == {("a.jsonl", "1"): "reasoning", ("b.jsonl", "3"): "reasoning"}
+    assert topics_of(snapshot, sources[:1]) == {}

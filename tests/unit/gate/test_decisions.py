@@ -134,3 +134,16 @@ def test_history_and_spreads_come_from_the_verdicts(tmp_path: Path) -> None:
     assert decisions.measured_spreads(entries) == {"safety": (153, 0.2)}
     assert decisions.measured_spreads(entries, nights=1) == {"safety": (153, 0.2)}
     assert decisions.measured_spreads(entries[:2]) == {"safety": (152, pytest.approx(0.2))}
+
+
+def test_of_two_phases_of_a_night_only_the_chosen_one_was_promoted(tmp_path: Path) -> None:
+    def said(number: int, **phase: Any) -> tuple[str, dict[str, Any]]:
+        body = {"identity": identity(number), "night": digest_of("n"), "name": "n", "verdict": "PASS", "suites": []}
+        return "verdict", body | {"spreads": {}} | phase
+
+    promotion = ("promotion", {"night": digest_of("n"), "version": 2})
+    entries = ledger(tmp_path, said(1, phase=1, chosen=False), said(2, phase=2, chosen=True), promotion)
+    past = decisions.past_nights(entries)
+    assert [(one.phase, one.chosen, one.promoted) for one in past] == [(1, False, False), (2, True, True)]
+    (alone,) = decisions.past_nights(ledger(tmp_path / "old", said(1), promotion))
+    assert (alone.phase, alone.chosen, alone.promoted) == (None, True, True)

@@ -24,10 +24,12 @@ from tasks.contracts import (
     ScorecardRef,
     Scores,
     Suites,
+    Trained,
     Verdict,
 )
 from tasks.errors import SuiteError
-from tasks.gate.judge import judge_candidate
+from tasks.gate import judge
+from tasks.gate.judge import judge_candidates
 from tasks.gate.scorecard import ItemResult, Scorecard, scorer_digest
 from tasks.gate.suites import Item, Message, Scorer, Suite, build_suite
 from tasks.recipe import Recipe
@@ -89,6 +91,7 @@ class World:
         self.anchor: Baseline | None = Baseline(version=1, model=MODELS["anchor"], trained_on=None)
         self.nights: tuple[str, ...] = ()
         self.recipe = RECIPE
+        self.later: list[Scores] = []
 
     def card(self, role: Role, name: str) -> Scorecard:
         luck = random.Random(f"{name} {role}")
@@ -126,9 +129,47 @@ class World:
             model=MODELS["candidate"], preferences=D, recipe=D, history=self.store.put_json([]), mlflow_run=""
         )
         baselines = Baselines(champion=self.champion, anchor=self.anchor, nights=self.nights)
-        return judge_candidate(
-            night, self.recipe, self.items, self.suites, scores, candidate, baselines, self.store, self.home
+        given, made = [scores, *self.later], [candidate]
+        if self.later:
+            made = [candidate.model_copy(update={"of": 1 + len(self.later)})]
+            made += [
+                candidate.model_copy(update={"model": model(f"phase {number}"), "phase": number, "of": made[0].of})
+                for number in range(2, 2 + len(self.later))
+            ]
+        trained = Trained(candidates=tuple(made))
+        return judge_candidates(
+            night, self.recipe, self.items, self.suites, given, trained, baselines, self.store, self.home
         )
+
+    def chain(self, *lifts: float) -> None:
+        """Later phases, each with its own lift on the target; what the baselines have stays."""
+        phases = [{"max_steps": 1} for _ in range(1 + len(lifts))]
+        self.recipe = Recipe.model_validate(self.recipe.model_dump(exclude_unset=True) | {"phase": phases})
+        self.later = []
+        for number, lift in enumerate(lifts, start=2):
+            refs = []
+            for (role, name), card in self.cards.items():
+                mine = card
+                if role == "candidate":
+                    luck = random.Random(f"{name} {number}")
+                    moved = [
+                        one.model_copy(
+                            update={"score": 0.5 + (lift if name == "house" else 0) + luck.uniform(-0.05, 0.05)}
+                        )
+                        for one in card.results
+                    ]
+                    mine = card.model_copy(update={"model": model(f"phase {number}").digest, "results": tuple(moved)})
+                blob = self.store.put_bytes(mine.model_dump_json().encode())
+                refs.append(
+                    ScorecardRef(
+                        role=role, suite=name, model=mine.model, items=mine.items, scorer=mine.scorer, card=blob
+                    )
+                )
+            self.later.append(
+                Scores(
+                    cards=tuple(refs), engine=ENGINE, noise=self.noise, samples=self.store.put_json([]), mlflow_run=""
+                )
+            )
 
     @property
     def ledger(self) -> Path:
@@ -320,3 +361,77 @@ def test_items_age_with_every_decision_and_lost_lists_are_not_taken_for_fresh_it
     entry = read_ledger(world.ledger)[0]
     world.store.path(entry.body["items"]["house"]["digest_"]).unlink()
     assert world.judge(seed=2).suites[1].wear == pytest.approx(wear[1])
+
+
+# ---- several phases ------------------------------------------------------------------------------------------------
+
+
+def test_each_phase_spends_a_decision_and_all_are_written_down_before_a_verdict_is(world: World) -> None:
+    world.chain(0.2)
+    verdict = world.judge()
+    assert world.kinds() == ["decision", "decision", "verdict", "verdict"]
+    assert [(one.number, one.decision, one.verdict, one.chosen) for one in verdict.phases] == [
+        (1, 1, "PASS", False), (2, 2, "PASS", True),
+    ]  # fmt: skip
+    assert verdict.candidate == model("phase 2").digest
+    assert (verdict.decision, verdict.alpha) == (2, 0.025)
+    spent = [one.body["candidate"] for one in read_ledger(world.ledger) if one.kind == "decision"]
+    assert spent == [MODELS["candidate"].digest, model("phase 2").digest]
+
+
+def test_the_same_phases_judged_again_spend_nothing_more(world: World) -> None:
+    world.chain(0.2)
+    assert world.judge() == world.judge()
+    assert world.kinds() == ["decision", "decision", "verdict", "verdict"]
+
+
+def test_a_night_that_was_killed_between_its_decisions_goes_on_with_the_same_count(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.chain(0.2)
+    whole = judge.append
+    written: list[str] = []
+
+    def killed(path: Path, kind: str, *rest: Any) -> Any:
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(kind)
+        return whole(path, kind, *rest)
+
+    monkeypatch.setattr(judge, "append", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.judge()
+    assert world.kinds() == ["decision"]  # a look at the items; no verdict was known by then
+    monkeypatch.undo()
+    assert [one.decision for one in world.judge().phases] == [1, 2]
+    assert world.kinds() == ["decision", "decision", "verdict", "verdict"]
+
+
+def test_a_phase_whose_evidence_is_damaged_blocks_alone_and_spends_nothing(world: World) -> None:
+    world.chain(0.2)
+    world.raw("candidate", "house", lambda body: body["results"].pop())
+    verdict = world.judge()
+    assert [(one.verdict, one.decision) for one in verdict.phases] == [("BLOCK", 0), ("PASS", 1)]
+    assert verdict.verdict == "PASS"
+    assert verdict.alpha == 0.025  # as planned
+    assert world.kinds() == ["decision", "verdict"]
+
+
+def test_too_few_decisions_for_all_phases_block_all_and_spend_none(world: World) -> None:
+    world.judge(seed=1)
+    world.chain(0.2, 0.3)  # two are left of three
+    verdict = world.judge(seed=2)
+    assert verdict.verdict == "BLOCK"
+    assert [one.verdict for one in verdict.phases] == ["BLOCK"] * 3
+    assert "2 of the anchor's 3 planned decisions are left, and the night's candidates need 3" in verdict.problems[0]
+    assert world.kinds() == ["decision", "verdict"]
+    world.chain(0.2)
+    assert [one.decision for one in world.judge(seed=2).phases] == [2, 3]
+
+
+def test_the_next_night_counts_every_phase(world: World) -> None:
+    world.chain(0.2)
+    world.judge(seed=1)
+    world.later = []
+    world.recipe = RECIPE
+    assert world.judge(seed=2).decision == 3

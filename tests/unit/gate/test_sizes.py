@@ -5,7 +5,7 @@ import math
 import pytest
 
 from tasks.gate.power import bound_passes, items_without_disagreement
-from tasks.gate.sizes import Option, Plan, Wanted, plan_suites
+from tasks.gate.sizes import Option, Plan, Wanted, at_sizes, plan_suites
 from tasks.gate.statistics import minimum_detectable, z_of
 
 PSI = math.sqrt(0.08)
@@ -170,3 +170,12 @@ def test_a_plan_of_nothing_is_refused(wanted: tuple[Wanted, ...]) -> None:
 def test_a_goal_that_is_none_is_refused(goal: float) -> None:
     with pytest.raises(ValueError, match="goal"):
         plan_suites(ALL, goal=goal)
+
+
+def test_candidates_that_share_alpha_need_more_items_and_the_anchor_s_bound_stays_what_it_was() -> None:
+    alone, two = plan_suites(ALL), plan_suites(ALL, candidates=2)
+    assert (two.alpha, two.anchor_z, two.decisions) == (alone.alpha / 2, alone.anchor_z, alone.decisions)
+    # at the same sizes an equal model passes less often
+    sizes = [row.n for row in alone.suites]
+    assert at_sizes(ALL, sizes, candidates=2).joint.low < at_sizes(ALL, sizes).joint.low
+    assert at_sizes(ALL, sizes, candidates=2).suites[0].anchor == at_sizes(ALL, sizes).suites[0].anchor

@@ -6,8 +6,19 @@ import pytest
 
 from infra.digest import digest_of
 from infra.store import Blob, Tree
-from tasks.contracts import Candidate, Evidence, Inputs, Plan, Portability, Preferences, Shard, Snapshot
+from tasks.contracts import (
+    Candidate,
+    Evidence,
+    Inputs,
+    PhaseVerdict,
+    Plan,
+    Portability,
+    Preferences,
+    Shard,
+    Snapshot,
+)
 from tasks.errors import NotPromotable
+from tasks.portability import least_shown
 from tasks.registry.file_audit import damaged_objects
 from tasks.registry.portability import NEVER, champion_device
 from tasks.registry.promote import check_objects
@@ -101,3 +112,33 @@ def test_a_receipt_that_is_in_the_evidence_and_was_changed_since_stops_a_promoti
         check_objects(evidence, version, world.store)
     (problem,) = damaged_objects(tags, world.store)
     assert receipt.digest_ in problem
+
+
+def test_a_version_of_several_phases_says_which_it_is_and_what_was_said_of_each(world: World) -> None:
+    class Night:
+        name = "n"
+
+    evidence = world.evidence("PASS")
+    blob = world.store.put_bytes(b"e")
+    phases = (
+        PhaseVerdict(number=1, method="dpo", verdict="FAIL", told=""),
+        PhaseVerdict(number=2, method="ppo", verdict="PASS", chosen=True, told=""),
+        PhaseVerdict(number=3, method="grpo", told="spent"),
+    )
+    several = evidence.model_copy(update={"verdict": evidence.verdict.model_copy(update={"phases": phases})})
+    assert several.key != evidence.key
+    tags = version_tags(several, blob, bill(), Night(), world.store, None)  # type: ignore[arg-type]
+    assert tags["nightshift.phase"] == "2 ppo"
+    assert tags["nightshift.phases"] == "1 dpo: FAIL; 2 ppo: PASS; 3 grpo: no candidate"
+    alone = version_tags(evidence, blob, bill(), Night(), world.store, None)  # type: ignore[arg-type]
+    assert not {"nightshift.phase", "nightshift.phases"} & set(alone)
+
+
+def test_of_several_phases_that_moved_the_one_that_is_shown_least_is_told() -> None:
+    def one(finding: str) -> Portability:
+        return moved(None).model_copy(update={"finding": finding, "told": finding})
+
+    found = [one(finding) for finding in ("agrees", "none", "disagrees", "unknown")]
+    assert [least_shown(found[:count]) for count in (1, 2, 3, 4)] == [found[0], found[1], found[2], found[2]]
+    assert least_shown([one("none"), one("unknown")]) == one("unknown")
+    assert least_shown([]) is None
