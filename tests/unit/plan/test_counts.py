@@ -129,7 +129,8 @@ def test_a_head_that_is_fused_keeps_no_logits_and_the_methods_table_knows_which_
     homes = {"dpo": "trl.trainer.dpo_trainer", "kto": "trl.trainer.kto_trainer", "sft": "trl.trainer.sft_trainer",
              "orpo": "trl.experimental.orpo.orpo_trainer", "cpo": "trl.experimental.cpo.cpo_trainer",
              "simpo": "trl.experimental.cpo.cpo_trainer", "ppo": "trl.trainer.grpo_trainer",
-             "grpo": "trl.trainer.grpo_trainer", "rloo": "trl.trainer.rloo_trainer"}  # fmt: skip
+             "grpo": "trl.trainer.grpo_trainer", "rloo": "trl.trainer.rloo_trainer",
+             "online_dpo": "trl.trainer.grpo_trainer"}  # fmt: skip
     # a reward model's head is one number wide, and rejection sampling trains as SFT or DPO
     assert set(homes) == set(METHODS) - {"reward", "reject"}
     assert METHODS["reward"].fused

@@ -1,5 +1,6 @@
 """The plan of a night that trains a reward model, uses one, or draws answers before it trains."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,13 @@ import pytest
 from infra.settings import ROOT
 from tasks.errors import PlanError
 from tasks.lm.flops import Work, forward_flops
+from tasks.phases import Phase
 from tasks.plan.decide import decide_plan
 from tasks.plan.effort import Lengths, drawing_effort, offline_effort, rejection_effort, sampling_seconds
 from tasks.plan.forecast import Facts, cannot_draw, forecast, on_devices
 from tasks.plan.memory import Models, models_of
 from tasks.recipe import Recipe, load_recipe
+from tasks.recipe import _apply as apply_override
 from tests.unit.plan.plan_facts import PRICES, SMOLLM2_135M, facts, on_gpus, speed
 
 REWARD = 'phase.0={method="reward", max_steps=100, batch_size=8}'
@@ -25,8 +28,14 @@ SIZES = {
 
 
 def recipe(*overrides: str) -> Recipe:
-    plain = ("budget.max_amount=1000.0", "budget.max_hours=100.0")
-    return load_recipe(Path(ROOT / "recipes" / "demo.toml"), plain + overrides)
+    """The demo's, with this phase alone: as the plan takes it out of its chain (``Recipe.alone``)."""
+    demo = Path(ROOT / "recipes" / "demo.toml")
+    raw = tomllib.loads(demo.read_text())
+    for override in overrides:
+        apply_override(raw, override)
+    phases = tuple(Phase.model_validate(one) for one in raw["phase"])
+    whole = load_recipe(demo, ("budget.max_amount=1000.0", "budget.max_hours=100.0"))
+    return whole.model_copy(update={"phase": phases})
 
 
 def given(**changes: object) -> Facts:
