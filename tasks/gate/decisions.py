@@ -26,8 +26,8 @@ def written(entries: Sequence[Entry], kind: str, identity: Digest) -> bool:
     return any(one.kind == kind and one.body["identity"] == identity for one in entries)
 
 
-def decisions_before(entries: Sequence[Entry], anchor: Digest | None, identity: Digest | None = None) -> int:
-    """Decisions judged against this anchor since it was made the anchor, before this one.
+def decisions_before(entries: Sequence[Entry], anchor: Digest | None, *identities: Digest) -> int:
+    """Decisions judged against this anchor since it was made the anchor, before this one, or the first of these.
 
     Manual runs, other seeds, phases and hardening rounds count like any night: each has seen the verdict.
     """
@@ -36,7 +36,7 @@ def decisions_before(entries: Sequence[Entry], anchor: Digest | None, identity: 
         if one.kind == "reanchor":
             count = 0
         elif one.kind == "decision" and one.body["anchor"] == anchor:
-            if one.body["identity"] == identity:
+            if one.body["identity"] in identities:
                 return count
             count += 1
     return count

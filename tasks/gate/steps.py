@@ -148,15 +148,15 @@ def _judge_key(
     # the ledger as it is now: a night that it blocked is judged again once it is mended
     entries, problems = read_decisions(ledger_path(place.home(), recipe.name), baselines)
     anchor = baselines.anchor.model.digest if baselines.anchor else None
-    of_each: list[Any] = []
-    for candidate, one in zip(trained.candidates, scores, strict=True):
-        # and the cards as they lie there now, not as they were: an edited one is judged again, and blocks
-        found = [actual_digest(place.store(), ref.card) for ref in one.cards]
-        spent = decisions_before(entries, anchor, identity_of(night, candidate, baselines, one))
-        of_each.append([candidate.model, candidate.of, one, found, spent])
+    given = list(zip(trained.candidates, scores, strict=True))
+    spent = decisions_before(entries, anchor, *(identity_of(night, one, baselines, own) for one, own in given))
+    # and the cards as they lie there now, not as they were: an edited one is judged again, and blocks
+    of_each = [
+        [one.model, one.of, own, [actual_digest(place.store(), ref.card) for ref in own.cards]] for one, own in given
+    ]
     return [
         recipe.gate, preferences.house.digest_, suites, suites.problems, baselines, of_each, list(trained.ended),
-        problems,
+        problems, spent,
     ]  # fmt: skip
 
 

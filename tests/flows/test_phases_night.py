@@ -187,10 +187,6 @@ def test_a_later_phase_s_candidate_is_base_and_one_adapter_trained_on_the_topic_
 
 def test_a_phase_whose_budget_is_spent_leaves_the_one_before_it_to_the_gate(two_phases: Path, home: Path) -> None:
     slow = ("phase.1.max_steps=1000", "phase.1.epochs=100", "phase.1.max_hours=0.001", "budget.max_hours=1000")
-    with pytest.raises(
-        Exception, match=r"phase 2 \(ppo\) needs about .* its own budget is 0\.001 \(phase\.1\.max_hours\)"
-    ):
-        run(two_phases, *slow, "phase.1.max_new_tokens=120")
     summary = run(two_phases, *slow)
     assert summary["verdict"] == "PASS", summary["reason"]
     assert list(steps(summary)) == ["collect", "validate", "decide", "align", "align-2", "score", "judge", "register"]

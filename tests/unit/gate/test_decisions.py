@@ -147,3 +147,12 @@ def test_of_two_phases_of_a_night_only_the_chosen_one_was_promoted(tmp_path: Pat
     assert [(one.phase, one.chosen, one.promoted) for one in past] == [(1, False, False), (2, True, True)]
     (alone,) = decisions.past_nights(ledger(tmp_path / "old", said(1), promotion))
     assert (alone.phase, alone.chosen, alone.promoted) == (None, True, True)
+
+
+def test_what_was_spent_before_a_night_of_several_is_the_same_before_and_after_they_were_judged(tmp_path: Path) -> None:
+    before = ledger(tmp_path / "before", decision(1))
+    after = ledger(tmp_path / "after", decision(1), decision(2), decision(3))
+    tonight = (identity(2), identity(3))
+    assert decisions.decisions_before(before, ANCHOR, *tonight) == 1
+    assert decisions.decisions_before(after, ANCHOR, *tonight) == 1
+    assert decisions.decisions_before(after, ANCHOR, identity(3)) == 2
