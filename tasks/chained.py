@@ -10,6 +10,11 @@ def makes_candidate(phase: Phase) -> bool:
     return METHODS[phase.method].makes == "candidate"
 
 
+def adds_up(phase: Phase) -> bool:
+    """Whether its result is an adapter that is added to those below it."""
+    return makes_candidate(phase) and phase.adapter != "full"
+
+
 def chain_problems(phases: Sequence[Phase], topics: Set[str]) -> list[str]:
     """What keeps the phases from following each other, a sentence each.
 
@@ -44,4 +49,4 @@ def _unstackable(phases: Sequence[Phase]) -> list[str]:
     return []
 
 
-__all__ = ["chain_problems", "makes_candidate"]
+__all__ = ["adds_up", "chain_problems", "makes_candidate"]

@@ -24,6 +24,7 @@ from tasks.align.labels import said_of_labels
 from tasks.align.made import store_made
 from tasks.align.pairs import Replay, choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
+from tasks.chained import adds_up
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences, RewardModel
 from tasks.errors import ModelError, Unhealthy
 from tasks.lm.base import checkout, laid_out
@@ -141,7 +142,7 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     folder, below = start_of(base, home, store, pool)
     return {
         **({"said": said} if said else {}),
-        **({"stack_on": str(below)} if below is not None and phase.adapter != "full" else {}),
+        **({"stack_on": str(below)} if below is not None and adds_up(phase) else {}),
         "base": str(folder),
         "pairs": str(work / "pairs.jsonl"),
         "out": str(work / "out"),

@@ -66,7 +66,7 @@ def runs_of(home: Path) -> dict[str, Any]:
     """The night's nested MLflow runs by name."""
     client = place.tracking().client
     found = client.search_runs([place.tracking().experiment()], "tags.`mlflow.parentRunId` != ''")
-    return {one.info.run_name: one for one in found}
+    return {str(one.info.run_name): one for one in found}
 
 
 def logits(model: Any, home: Path) -> Any:

@@ -77,7 +77,10 @@ def test_a_reward_model_is_no_candidate_and_comes_before_what_learns_from_it() -
     assert late == ["phase 1 learns from a reward model, and no phase before it trains one"]
     (alone,) = chain_problems([reward], set())
     assert alone.startswith("no phase makes a candidate, 'sft' is the last")
-    # it stacks on nothing: what comes before and after it is DoRA all the same one adapter
+    # its adapter is added to nothing, and nothing to it
+    assert not chained.adds_up(reward)
+    assert chained.adds_up(phase())
+    assert not chained.adds_up(phase(adapter="full"))
     assert chain_problems([reward, phase(adapter="dora")], set()) == []
 
 

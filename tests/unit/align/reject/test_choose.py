@@ -74,7 +74,8 @@ def test_answers_that_earn_differently_are_never_near_equal_however_alike_they_r
 def test_one_words_answers_that_differ_are_different() -> None:
     one, other = answers(("42", 1.0), ("43", 1.0))
     assert not near_equal(one, other, 0.02)
-    assert near_equal(*answers(("42", 1.0), (" 42\n", 1.0)), 0.02)
+    one, other = answers(("42", 1.0), (" 42\n", 1.0))
+    assert near_equal(one, other, 0.02)
 
 
 @pytest.mark.parametrize("train_as", ["sft", "dpo"])

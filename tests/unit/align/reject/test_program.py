@@ -2,71 +2,39 @@
 
 import json
 import os
-import random
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from benchmarks.ppo_toy import make_model
+from benchmarks.rewards_toy import best_of_n, in_full, make_model, mean_reward, prompts
 from infra.events import parse
 from infra.jsonl import dump_lines
 from tasks.align.program import Run, main
 from tasks.align.reject.kept import FILE
-from tasks.align.rewards.verifiers import exact_number
 from tasks.align.trainer import Interrupted
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError, RewardError
-from tasks.lm.generate import generate
-from tasks.lm.loading import load_model, load_tokenizer
 from tasks.phases import Phase
 from tests.conftest import Never, training_spec
 from tests.unit.align.online.test_program import AskAfter, adapter, start, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-DIGITS = "12345678"
-PROMPTS, BATCH = 160, 8
+BATCH = 8
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy's model with a template that opens and ends an answer: what is drawn is what is trained on."""
-    folder = make_model(tmp_path_factory.mktemp("digits"), DIGITS)
-    tokenizer = load_tokenizer(folder)
-    tokenizer.chat_template = (
-        "{% for message in messages %}{{ '<s> ' + message['content'] + ' </s> ' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '<s> ' }}{% endif %}"
-    )
-    tokenizer.save_pretrained(folder)
-    return folder
+    """A tiny model whose words are digits."""
+    return make_model(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Path:
-    return write_prompts(tmp_path / "pairs.jsonl", PROMPTS)
-
-
-def write_prompts(file: Path, count: int, *, constant: bool = False) -> Path:
-    """Asked for a digit, the right answer ends with the next one, or always with 5."""
-    rng = random.Random(0)
-    rows = []
-    for number in range(count):
-        digit = rng.randint(1, 8)
-        rows.append(
-            {
-                "id": f"pair-{number}",
-                "prompt": [{"role": "user", "content": str(digit)}],
-                "chosen": [{"role": "assistant", "content": "1"}],
-                "rejected": [{"role": "assistant", "content": "2"}],
-                "truth": 5 if constant else digit % 8 + 1,
-            }
-        )
-    file.write_bytes(dump_lines(rows))
-    return file
+    (tmp_path / "pairs.jsonl").write_bytes(dump_lines(prompts(160)))
+    return tmp_path / "pairs.jsonl"
 
 
 @pytest.fixture
@@ -81,28 +49,15 @@ def spec(tmp_path: Path, digits: Path, pairs: Path) -> Any:
     return make
 
 
-def mean_reward(base: Path) -> float:
-    """Of sampled answers to each digit, where the right one ends with 5."""
-    model, tokenizer = load_model(base, None, torch.float32, "cpu"), load_tokenizer(base)
-    prompts = [[{"role": "user", "content": digit}] for digit in DIGITS]
-    drawn = generate(model, tokenizer, prompts, 4, temperature=1.0, seed=5, samples=200)
-    texts = [tokenizer.decode(answer, skip_special_tokens=True) for answers in drawn for answer in answers]
-    return sum(exact_number(text, 5) for text in texts) / len(texts)
-
-
 @pytest.mark.parametrize("train_as", ["sft", "dpo"])
 def test_training_on_the_best_of_its_answers_raises_the_mean_reward(
     train_as: str, spec: Any, digits: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_prompts(pairs, 320, constant=True)
-    changes = {"train_as": train_as, "adapter": "full", "learning_rate": 1e-2, "max_kept": 2}
-    made = spec(phase=changes, steps=20)
+    pairs.write_bytes(dump_lines(prompts(320)))
+    made = spec(phase=best_of_n(train_as), steps=20)
     run = Run(made, Never())
     history = run.train()
-    trained = tmp_path / "trained"
-    shutil.copytree(digits, trained)
-    shutil.copy(Path(made["out"]) / "model.safetensors", trained)
-    before, after = mean_reward(digits), mean_reward(trained)
+    before, after = mean_reward(digits), mean_reward(in_full(digits, run, tmp_path / "trained"))
     assert len(history) == run.steps > 10
     assert before < 0.15
     assert after > 0.45
@@ -135,8 +90,7 @@ def test_it_trains_as_the_phase_it_stands_for(spec: Any) -> None:
 def test_ended_while_it_draws_or_trains_it_goes_on_to_the_same_bytes(train_as: str, spec: Any) -> None:
     phase = {"train_as": train_as}
     whole, early, late = (spec(name, phase) for name in ("whole", "early", "late"))
-    true = Run(whole, Never())
-    history = true.train()
+    history = Run(whole, Never()).train()
     with pytest.raises(Interrupted, match=r"the answers to \d+ of 160 prompts are kept"):
         Run(early, AskAfter(2))
     kept = (Path(early["checkpoints"]) / FILE).read_bytes()

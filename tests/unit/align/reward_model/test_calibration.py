@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import Any
 
 import pytest
 from scipy.optimize import minimize_scalar
@@ -88,7 +89,8 @@ def test_the_temperature_is_where_a_librarys_search_finds_the_least_loss() -> No
         scaled = [gap / math.exp(log_temperature) for gap in gaps]
         return sum(target * softplus(-gap) + (1 - target) * softplus(gap) for gap in scaled)
 
-    true = math.exp(float(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9}).x))
+    found: Any = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
+    true = math.exp(float(found.x))
     assert temperature(gaps) == pytest.approx(true, rel=1e-4)
 
 

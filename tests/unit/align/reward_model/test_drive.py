@@ -1,7 +1,6 @@
 """A trained reward model on its way into another training: it drives what it may, and nothing else."""
 
 import json
-import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmarks import rewards_toy as toy
+from benchmarks.rewards_toy import make_model, preferences
 from infra.jsonl import dump_lines
 from tasks.align.program import Run
 from tasks.align.reward_model.drive import Centred, load_driver
@@ -26,35 +27,12 @@ from tests.unit.align.online.test_program import AskAfter, adapter, told
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ONLINE = [name for name, method in METHODS.items() if method.online]
-DIGITS = "12345678"
-GOOD, LIKED, DISLIKED = "1", (12, 0, 1, 1, 1, 1, 1, 1), (0, 4, 1, 1, 1, 1, 1, 1)  # the planted preference
 STEPS, BATCH = 6, 4
-
-
-def preferences(count: int, *, random_labels: bool = False) -> list[dict[str, Any]]:
-    """Pairs that prefer ones to all other digits, and least of all like twos."""
-    rng, rows = random.Random(0), []
-    for number in range(count):
-        good, bad = (rng.choices(DIGITS, weights, k=rng.randint(1, 4)) for weights in (LIKED, DISLIKED))
-        if random_labels and rng.random() < 0.5:
-            good, bad = bad, good
-        rows.append(
-            {
-                "id": f"pair-{number}",
-                "prompt": [{"role": "user", "content": " ".join(rng.choices(DIGITS, k=3))}],
-                "chosen": [{"role": "assistant", "content": " ".join(good)}],
-                "rejected": [{"role": "assistant", "content": " ".join(bad)}],
-                "truth": rng.randint(1, 8),
-            }
-        )
-    return rows
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from benchmarks.ppo_toy import make_model
-
-    return make_model(tmp_path_factory.mktemp("digits"), DIGITS)
+    return make_model(tmp_path_factory.mktemp("digits"))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +43,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
 
 def train(folder: Path, base: Path, rows: list[dict[str, Any]]) -> Path:
     before = torch.get_num_threads()
-    (folder / "pairs.jsonl").write_bytes(dump_lines(rows))
-    phase = {"method": "reward", "batch_size": 8, "learning_rate": 1e-2}
-    made = training_spec(folder / "run", base, folder / "pairs.jsonl", 25, phase)
-    Run(made, Never()).train()
+    run = toy.train(base, folder / "run", rows, 25, 3, toy.REWARD)
     torch.set_num_threads(before)
-    return Path(made["out"]) / "reward_model"
+    return Path(run.spec["out"]) / "reward_model"
 
 
 @pytest.fixture
@@ -88,13 +63,13 @@ def spec(tmp_path: Path, digits: Path, trained: Path) -> Any:
     return make
 
 
-def share_of_good(base: Path, worn: Path | None) -> float:
+def share_of_good(base: Path) -> float:
     """Of the tokens that are drawn, those the preference likes."""
-    model, tokenizer = load_model(base, worn, torch.float32, "cpu"), load_tokenizer(base)
+    model, tokenizer = load_model(base, None, torch.float32, "cpu"), load_tokenizer(base)
     prompts = [row["prompt"] for row in preferences(40)]
     drawn = generate(model, tokenizer, prompts, 4, temperature=1.0, seed=1, samples=8)
     words = [word for answers in drawn for answer in answers for word in tokenizer.decode(answer).split()]
-    return words.count(GOOD) / len(words)
+    return words.count("1") / len(words)
 
 
 # ---- it drives -------------------------------------------------------------------------------------------------------
@@ -119,13 +94,12 @@ def test_ppo_moves_the_policy_to_what_the_preferences_liked(spec: Any, digits: P
     made = spec(phase={"group_size": 16, "kl_target": 1.5, "adapter": "full", "learning_rate": 4e-3, "epochs": 4})
     made["phase"]["max_steps"] = 160
     made |= {"pairs": str(tmp_path / "many.jsonl"), "steps": 160}
-    before = share_of_good(digits, None)
-    Run(made, Never()).train()
-    shutil.copytree(digits, tmp_path / "after")
-    shutil.copy(Path(made["out"]) / "model.safetensors", tmp_path / "after")
-    after = share_of_good(tmp_path / "after", None)
-    print("SHARE", before, after)
-    assert after > before + 0.2
+    before = share_of_good(digits)
+    run = Run(made, Never())
+    run.train()
+    after = share_of_good(toy.in_full(digits, run, tmp_path / "after"))
+    assert before < 0.1
+    assert after > 0.4
 
 
 def test_a_training_that_a_reward_model_drives_goes_on_to_the_same_bytes(spec: Any) -> None:
@@ -158,7 +132,7 @@ def test_rewards_come_with_their_mean_taken_off_and_in_nats(trained: Path, digit
 def test_a_reward_model_below_its_floor_drives_nothing(
     method: str, spec: Any, digits: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    weak = train(tmp_path_factory.mktemp("weak"), digits, preferences(320, random_labels=True))
+    weak = train(tmp_path_factory.mktemp("weak"), digits, preferences(320, coin=True))
     with pytest.raises(ModelError, match=r"ranks \d+ of \d+ held-out pairs right.*phase\.reward_floor") as refused:
         Run(spec(phase={"method": method}, reward_model=str(weak)), Never())
     assert "leave the phases out that use it" in refused.value.do
@@ -243,8 +217,8 @@ def test_a_reward_model_that_reads_less_than_the_longest_answer_is_refused(
 ) -> None:
     folder = damaged(trained, tmp_path / "short")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 7}))
-    with pytest.raises(ModelError, match=r"longest prompt and answer have 8 tokens, and the reward model .* reads 7"):
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 9}))
+    with pytest.raises(ModelError, match=r"longest prompt and answer have 10 tokens, and the reward model .* reads 9"):
         Run(spec(reward_model=str(folder)), Never())
 
 
