@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import functools
+import resource
 import sys
 from collections.abc import Callable, Iterator
 
@@ -12,6 +13,12 @@ import psutil
 def memory_in_use() -> int:
     """Resident bytes."""
     return psutil.Process().memory_info().rss
+
+
+def peak_memory() -> int:
+    """Resident bytes at the fullest moment since the process began."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most  # in kilobytes, but for macOS
 
 
 # of glibc's mallopt, from malloc.h; and the ends to which glibc itself moves them as a program frees large blocks

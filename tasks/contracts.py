@@ -157,7 +157,9 @@ class Plan(Record):
 class Candidate(Record):
     """Tonight's model, bound to what it was made from."""
 
-    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset({"history", "mlflow_run", "machine", "device", "pairs"})
+    NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
+        {"history", "mlflow_run", "machine", "device", "pairs", "peak_memory_bytes"}
+    )
 
     model: Model
     preferences: Digest
@@ -167,6 +169,7 @@ class Candidate(Record):
     machine: Blob | None = None  # JSON: what the doctor found inside the job; None where it ran beside the night
     pairs: Blob | None = None  # JSON lines: the pairs that it was trained on, in their order; None before that was kept
     device: str | None = None  # the kind it was trained on (``Pool.device_kind``); None before that was kept
+    peak_memory_bytes: int | None = None  # that the training took since it last began, by the program's own word
 
 
 class ScorecardRef(Record):

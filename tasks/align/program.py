@@ -30,7 +30,7 @@ from tasks.align.pairs import refuse_too_few
 from tasks.align.probe import Probe
 from tasks.align.signals import Asked, EndRequests
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
-from tasks.align.watch import Unhealthy, Watch
+from tasks.align.watch import Unhealthy, Watch, most_memory
 from tasks.errors import ModelError, NightshiftError, RewardError
 from tasks.lm.flops import Work, matmul_rate, model_sizes, training_flops, work_of
 from tasks.lm.layout import Document
@@ -63,7 +63,13 @@ def main(spec_path: str, result_path: str) -> None:
         stopped("out_of_memory", what=str(error).partition("\n")[0] or type(error).__name__)
     else:
         if run.trainer.accelerator.is_main_process:
-            result = {"history": history, "steps": spec["steps"], "facts": facts_of(run.trainer, spec), **run.effort()}
+            result = {
+                "history": history,
+                "steps": spec["steps"],
+                "facts": facts_of(run.trainer, spec),
+                "peak_memory_bytes": most_memory(),
+                **run.effort(),
+            }
             Path(result_path).write_text(json.dumps(result, allow_nan=False))
         return
     sys.exit(EXIT)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from infra.step import step
 from tasks import place
@@ -21,6 +22,16 @@ def _device(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, 
 @step(area="align", key=align_key, device=_device)
 def align(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
     """Train tonight's candidate on the pool."""
+    return train(night, recipe, plan, preferences, base)
+
+
+def _key_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> list[Any]:
+    return [night.id, recipe.pool, *align_key(night, recipe, plan, preferences, base)]
+
+
+@step(area="align", key=_key_apart, device=_device)
+def train_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
+    """As ``align``, for a comparison: nothing another night trained is taken for it: its cost is a figure."""
     return train(night, recipe, plan, preferences, base)
 
 

@@ -86,6 +86,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
         mlflow_run=run,
         machine=machine_of(work, store),
         device=pool.device_kind(),
+        peak_memory_bytes=result.get("peak_memory_bytes"),
     )
 
 

@@ -13,6 +13,7 @@ from infra.ledger import ledger_path, read_ledger
 from infra.step import step
 from infra.store import Blob
 from tasks import place
+from tasks.compared import Distance, Marks
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -39,6 +40,7 @@ from tasks.gate.decisions import (
 )
 from tasks.gate.items import by_ledger, read_suites, tonight
 from tasks.gate.judge import actual_digest, identity_of, judge_candidate, read_decisions
+from tasks.gate.methods import marks_of
 from tasks.gate.plan_gate import Planned, known_of, plan_gate
 from tasks.gate.probe_set import probe_of
 from tasks.gate.rotate import rotate_by_hand
@@ -132,6 +134,15 @@ def judge(
     store = place.store()
     items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
     return judge_candidate(night, recipe, items, suites, scores, candidate, baselines, store, place.home())
+
+
+def marks(
+    recipe: Recipe, suites: Suites, preferences: Preferences, scores: Scores
+) -> tuple[tuple[Marks, ...], Distance]:
+    """The candidate's results item by item, for a comparison of methods. No verdict: nothing is written down."""
+    store = place.store()
+    items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
+    return marks_of(recipe.gate, items, scores, "candidate", store)
 
 
 def probe_set(
