@@ -11,6 +11,7 @@ ALPHA = 0.05
 SAY_DRIFT = "drift-"  # suites that measure change, in whatever direction: no quality
 
 Finding = Literal["shown", "shown of these trainings", "not shown"]
+TINY = 1e-6  # of a score: a bound nearer to 0 is 0
 MIN_SEEDS = 3  # fewer say nothing of a method, only of these trainings
 
 
@@ -240,7 +241,7 @@ def find(one: Difference, whole: tuple[float, float] | None, trained: Sequence[T
     trainings only, where the interval over items alone is."""
     if not one.enough:
         return "not shown", f"{one.n} graded items are too few for a bound"
-    if not (one.lower > 0 or one.upper < 0):
+    if not _apart(one.lower, one.upper):
         return "not shown", ""
     if not all(delta * one.delta > 0 for delta in one.deltas):
         return "not shown", "the seeds disagree on which is better"
@@ -249,9 +250,14 @@ def find(one: Difference, whole: tuple[float, float] | None, trained: Sequence[T
         return "shown of these trainings", f"{unfinished} of {len(trained)} did not finish, and may be no chance sample"
     if len(one.seeds) < MIN_SEEDS or whole is None:
         return "shown of these trainings", f"{_seeds(len(one.seeds))} too few to speak of the methods"
-    if not (whole[0] > 0 or whole[1] < 0):
+    if not _apart(*whole):
         return "shown of these trainings", "seeds differ by as much"
     return "shown", ""
+
+
+def _apart(lower: float, upper: float) -> bool:
+    """Whether an interval is on one side of 0, by more than rounding."""
+    return lower > TINY or upper < -TINY
 
 
 def _seeds(count: int) -> str:

@@ -14,6 +14,7 @@ from tasks.compare.figures import ALPHA, Figures, comparisons_of, figures_of
 from tasks.compare.kept import keep, kept
 from tasks.compare.outcome import ended, finished
 from tasks.compare.phases import shared_lines
+from tasks.compare.sentence import closing
 from tasks.compare.trials import Asked, Design
 from tasks.compare.words import in_words
 from tasks.compared import Difference, Distance, Larger, Marks, Trained, Trial
@@ -115,7 +116,12 @@ def conclude(
     with tracker.ending(run):
         for path in (page, data):
             tracker.artifact(run, path)
-    return {"figures": figures.model_dump(mode="json"), "page": str(page), "file": str(data)}
+    return {
+        "figures": figures.model_dump(mode="json"),
+        "sentences": closing(figures),
+        "page": str(page),
+        "file": str(data),
+    }
 
 
 def told(made: dict[str, Any]) -> str:

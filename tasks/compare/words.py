@@ -69,7 +69,7 @@ def plus_minus(value: Value, say: Callable[[float], str]) -> str:
 
 def hours(value: float) -> str:
     """Three figures, however short."""
-    return f"{value:.3g}" if value >= 0.001 else f"{value:.1e}"
+    return f"{value:.3g}" if value >= 0.001 or value == 0 else f"{value:.1e}"
 
 
 def energy(kwh: float) -> str:

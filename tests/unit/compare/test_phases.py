@@ -19,6 +19,7 @@ from tasks.errors import RecipeError
 from tasks.phases import METHODS, Method, Phase
 from tasks.recipe import Recipe
 
+OWN = {"method": "dpo", "beta": 0.3, "max_steps": 10, "batch_size": 8, "learning_rate": 2e-3}
 REWARDED = {"online": {"reward": ["exact_number"], "group_size": 4, "max_new_tokens": 8}}
 
 
@@ -28,10 +29,10 @@ def recipe(phase: dict[str, Any] | None = None, **changes: Any) -> Recipe:
         "seed": 5,
         "sources": ["pairs.jsonl"],
         "model": {"name": "tiny", "source": "model"},
-        "phase": [{"method": "dpo", "beta": 0.3, "max_steps": 10, "batch_size": 8, "learning_rate": 2e-3} | (phase or {})],
+        "phase": [OWN | (phase or {})],
         "gate": {"target": "house", "suites": [{"name": "house", "measure": "right", "margin": 0.1, "budget": 0.2}]},
         "budget": {"max_amount": 1, "max_hours": 1},
-    }  # fmt: skip
+    }
     return Recipe.model_validate(raw | changes)
 
 
@@ -159,7 +160,7 @@ def test_the_budget_is_whole_batches_of_all_and_each_method_takes_it_once() -> N
         assert phase.max_steps == steps
         assert phase.pairs_of(steps) == 48
         assert phase.steps_of(48) == steps
-    with pytest.raises(RecipeError, match="11 training pairs .* don't fill a batch that all methods share"):
+    with pytest.raises(RecipeError, match=r"11 training pairs .* don't fill a batch that all methods share"):
         preference_budget([dpo, ppo], 100, 11)
 
 
