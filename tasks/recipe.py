@@ -176,8 +176,9 @@ class Recipe(Record):
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
     compare: dict[str, dict[str, Any]] = Field(
-        default={}, description="`nightshift compare`: what a method's phase has of its own, a table a method; "
-        "`online`: of all that learn from rewards. No night reads it"
+        default={},
+        description="`nightshift compare`: what a method's phase has of its own, a table a method; "
+        "`online`: of all that learn from rewards. No night reads it",
     )
     schedule: ScheduleSpec | None = Field(
         default=None, description="when nights start by themselves, once `nightshift schedule RECIPE` said so"

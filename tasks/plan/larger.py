@@ -2,15 +2,14 @@
 
 The shapes are those of Llama 3.1, from its published configurations. Memory is of one device that would hold all of a
 training, however many devices it takes in truth; hours are by the formula for a device that nothing has been measured
-on. What is published stands beside: PPO in full, with its four models, needs more than three times the memory of SFT
-(Santacroce et al. 2023, arXiv 2309.00754).
+on. The last two methods are the pair of a published figure, that PPO with its four models needs more than three times the
+memory of SFT (Santacroce et al. 2023, arXiv 2309.00754).
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from infra.attempts import Device
-from infra.errors import PriceError
 from infra.hardware import hardware_book
 from infra.price_book import PriceBook
 from tasks.compared import Larger
@@ -44,7 +43,6 @@ SIZES: Mapping[str, Shape] = MappingProxyType(
     }
 )
 KIND, POOL = "h100", "nvidia-kubernetes"
-PUBLISHED = "PPO needs more than 3 times the memory of SFT (arXiv 2309.00754)"
 FULL = "full, bf16"
 
 
@@ -121,6 +119,3 @@ def _phase(given: Phase, method: str, **changes: str) -> Phase:
     if method == "sft":
         same.pop("max_tokens")
     return Phase.model_validate({**same, **lora, "method": method, "max_steps": max(steps, 1), **changes})
-
-
-__all__ = ["PUBLISHED", "SIZES", "PriceError", "larger"]
