@@ -247,7 +247,7 @@ def find(one: Difference, whole: tuple[float, float] | None, trained: Sequence[T
         return "not shown", "the seeds disagree on which is better"
     unfinished = sum(it.state != "Finished" for it in trained)
     if unfinished:
-        return "shown of these trainings", f"{unfinished} of {len(trained)} did not finish, and may be no chance sample"
+        return "shown of these trainings", f"{unfinished} of {len(trained)} trainings did not finish"
     if len(one.seeds) < MIN_SEEDS or whole is None:
         return "shown of these trainings", f"{_seeds(len(one.seeds))} too few to speak of the methods"
     if not _apart(*whole):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from infra.drawing import Scale, circle, line, picture, rectangle, scale, text, tick_words, ticks
 
-ROW, MIDDLE, AXIS = 30.0, 15.0, 38.0
+ROW, MIDDLE, AXIS, BARE_AXIS = 30.0, 15.0, 38.0, 20.0
 
 
 class Row(NamedTuple):
@@ -94,10 +94,10 @@ def _drawn(
     ]
     axis = picture(
         "forest-axis",
-        AXIS,
+        BARE_AXIS if bars else AXIS,
         f"Axis: {title}",
         *(text("tick middle", across.at(mark), 14, said) for mark, said in zip(marks, words, strict=True)),
-        text("title middle", 50, 33, title),
+        "" if bars else text("title middle", 50, 33, title),  # bars have theirs above
     )
     return f'<div class="forest">{"".join(drawn)}<div class="forest-row">{axis}</div></div>'
 

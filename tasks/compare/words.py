@@ -64,7 +64,13 @@ def mean(value: Value, say: Callable[[float], str]) -> str:
 def plus_minus(value: Value, say: Callable[[float], str]) -> str:
     if value.mean is None:
         return NONE
-    return say(value.mean) if value.spread is None else f"{say(value.mean)} ± {say(value.spread)}"
+    said = say(value.mean)
+    return said if value.spread is None else f"{said} ± {_alike(value.spread, said, say)}"
+
+
+def _alike(spread: float, said: str, say: Callable[[float], str]) -> str:
+    """A spread with as many decimals as its mean was said with."""
+    return say(spread) if "e" in said else f"{spread:.{len(said.partition('.')[2])}f}"
 
 
 def hours(value: float) -> str:

@@ -2,7 +2,7 @@
 
 The shapes are those of Llama 3.1, from its published configurations. Memory is of one device that would hold all of a
 training, however many devices it takes in truth; hours are by the formula for a device that nothing has been measured
-on. The last two methods are the pair of a published figure, that PPO with its four models needs more than three times the
+on. The last two methods are the pair of a published figure: PPO with its four models needs more than three times the
 memory of SFT (Santacroce et al. 2023, arXiv 2309.00754).
 """
 

@@ -65,7 +65,7 @@ def test_a_difference_of_trainings_that_did_not_all_finish_is_not_one_of_the_met
     rest = [training("dpo", seed, START) for seed in range(3)] + [failed("ppo", 3)]
     found = compared(one, rest)
     assert found.finding == "shown of these trainings"
-    assert found.because.startswith("1 of 4 did not finish")
+    assert found.because.startswith("1 of 4 trainings did not finish")
 
 
 numbers = st.floats(-1, 1, allow_nan=False)

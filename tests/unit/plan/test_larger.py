@@ -30,7 +30,7 @@ def test_ppo_in_full_is_counted_with_four_models_and_two_optimizers_which_is_bel
         sft, ppo = found[size, "sft", FULL], found[size, "ppo", f"{FULL}, four models"]
         assert sft.times_sft == 1
         # weights, gradients and moments alone: (4·2 + 2·2 + 2·4) bytes a parameter over (2 + 2 + 4)
-        assert 2.2 < ppo.times_sft < 2.5
+        assert 2.2 < ppo.times_sft < 2.55
         assert ppo.times_sft == pytest.approx(ppo.memory_bytes / sft.memory_bytes)
         assert ppo.device_hours > 5 * sft.device_hours
 
@@ -39,7 +39,7 @@ def test_our_ppo_has_one_model_and_an_adapter_where_the_published_one_has_four()
     found = rows()
     for size in SIZES:
         four = found[size, "ppo", f"{FULL}, four models"]
-        assert found[size, "ppo", "lora, r 16"].memory_bytes < four.memory_bytes / 2
+        assert found[size, "ppo", "lora, r 16"].memory_bytes < 0.65 * four.memory_bytes
         assert found[size, "ppo", "lora, r 16"].device_hours > found[size, "dpo", "lora, r 16"].device_hours
 
 
