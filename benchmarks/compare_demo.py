@@ -180,7 +180,7 @@ def train_start(folder: Path) -> float:
         optimizer.step()
         rate.step()
         optimizer.zero_grad()
-        last = float(loss)
+        last = loss.item()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return last
