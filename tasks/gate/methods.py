@@ -50,8 +50,9 @@ def _whole(ref: ScorecardRef, items: Mapping[str, Suite], store: Store) -> Score
     card = read_card(store.read_bytes(ref.card))
     lacking = {item.id for item in items[ref.suite].items} - {one.id for one in card.results}
     if card.stopped or lacking:
+        stopped = ", for its scoring was stopped" if card.stopped else ""
         raise SuiteError(
-            f"the suite {ref.suite}: {len(lacking)} items have no result of the {ref.role}",
+            f"the suite {ref.suite}: {len(lacking)} items have no result of the {ref.role}{stopped}",
             do="look into its scorecard: log-probabilities that are not finite are those of a damaged model",
         )
     return card
