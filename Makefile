@@ -13,7 +13,7 @@ STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly setup test test-slow test-slow-tiny test-model test-slurm test-gpu test-ui test-mutation lint check lock up clean-state help
+.PHONY: nightly compare-demo setup test test-slow test-slow-tiny test-model test-slurm test-gpu test-ui test-mutation lint check lock up clean-state help
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -21,6 +21,9 @@ help:                ## this list
 nightly: setup       ## one full night of recipes/demo.toml on this machine
 	@$(BIN)/nightshift init recipes/demo.toml --once
 	@$(BIN)/nightshift run recipes/demo.toml
+
+compare-demo: setup  ## six ways to learn from preferences on a made-up task, compared: some quarter of an hour on two cores
+	@PYTHONPATH=. $(BIN)/python benchmarks/compare_demo.py
 
 setup: $(STAMP)      ## virtual environment with pinned versions
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.audit_commands import AUDIT, add_audit_commands
+from flows.compare_commands import COMPARE, add_compare_command
 from flows.cost_commands import COST, add_cost_commands
 from flows.data_commands import DATA, add_data_commands
 from flows.export_commands import EXPORT, add_export_command
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     add_life_commands(command)
     add_schedule_commands(command)
     add_receipt_command(command, DEMO)
+    add_compare_command(command, DEMO)
     add_data_commands(command)
     command("up", "Prefect, MLflow, a worker and all deployments in this terminal, until Ctrl-C")
     doctor = command("doctor", "what this machine can do, and what is wrong with it")
@@ -227,6 +229,7 @@ COMMANDS = {
     **SCHEDULE,
     **DATA,
     **RECEIPT,
+    **COMPARE,
 }
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 import contextlib
 import ctypes
 import functools
+import resource
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 
@@ -12,6 +14,20 @@ import psutil
 def memory_in_use() -> int:
     """Resident bytes."""
     return psutil.Process().memory_info().rss
+
+
+def peak_memory() -> int:
+    """Resident bytes at the fullest moment of this program.
+
+    On Linux by the kernel's mark of the program's own memory: ``getrusage`` counts that of the process which started it
+    too, from before the program was loaded.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most  # in kilobytes, but for macOS
 
 
 # of glibc's mallopt, from malloc.h; and the ends to which glibc itself moves them as a program frees large blocks

@@ -174,7 +174,7 @@ class Candidate(Record):
     """
 
     NOT_IDENTITY: ClassVar[frozenset[str]] = frozenset(
-        {"history", "mlflow_run", "machine", "device", "pairs", "phase", "of"}
+        {"history", "mlflow_run", "machine", "device", "pairs", "phase", "of", "peak_memory_bytes"}
     )
 
     model: Model
@@ -187,6 +187,7 @@ class Candidate(Record):
     device: str | None = None  # the kind it was trained on (``Pool.device_kind``); None before that was kept
     phase: int = 1
     of: int = 1
+    peak_memory_bytes: int | None = None  # that the training took since it last began, by the program's own word
 
 
 class Trained(Record):

@@ -85,6 +85,10 @@ class ReceiptError(NightshiftError):
     """A portability receipt can't be made or read."""
 
 
+class CompareError(NightshiftError):
+    """A comparison of methods can't be made or read."""
+
+
 class Interrupted(NightshiftError):
     """A training was asked to end before its last step; it can be gone on with."""
 

@@ -11,7 +11,7 @@ from infra.digest import Digest
 from infra.exposition import Sample
 from infra.price_book import exact
 from tasks.contracts import Bill
-from tasks.cost.kept import RECEIPT, KeptBill
+from tasks.cost.kept import APART, KeptBill
 from tasks.metric_families import STATES, STEPS, VERDICTS, one_of
 
 DONE = ("Completed", "Skipped")
@@ -31,7 +31,7 @@ def night_samples(
         by_recipe.setdefault(one.recipe, []).append(one)
     for recipe, billed in sorted(by_recipe.items()):
         # what a receipt's comparison has cost is the month's, but it was no night
-        if nights := [one for one in billed if one.state != RECEIPT]:
+        if nights := [one for one in billed if one.state not in APART]:
             yield from _last(recipe, nights[-1])
             yield from _data(recipe, summaries.get(nights[-1].id, {}))
             yield from _all(recipe, nights)
@@ -40,7 +40,7 @@ def night_samples(
 
 def last_ids(bills: Iterable[KeptBill]) -> list[Digest]:
     """The ids of every recipe's last night."""
-    nights = [one for one in bills if one.state != RECEIPT]
+    nights = [one for one in bills if one.state not in APART]
     return list({one.recipe: one.id for one in sorted(nights, key=lambda kept: _at(kept.ended))}.values())
 
 

@@ -151,8 +151,8 @@ class BudgetSpec(Record):
     )
 
 
-# where and when it runs, what it may cost and what comes after it don't change what a night makes
-_NO_RESULT = {"pool", "fallback_pools", "tenant", "sources", "budget", "schedule", "approval", "deploy"}
+# where and when it runs, what it may cost, what comes after it and what is compared don't change what a night makes
+_NO_RESULT = {"pool", "fallback_pools", "tenant", "sources", "budget", "schedule", "approval", "deploy", "compare"}
 
 
 class Recipe(Record):
@@ -176,6 +176,11 @@ class Recipe(Record):
     gate: GateSpec = Field(description="how the candidate is judged")
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
+    compare: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="`nightshift compare`: what a method's phase has of its own, a table a method; "
+        "`online`: of all that learn from rewards. No night reads it",
+    )
     schedule: ScheduleSpec | None = Field(
         default=None, description="when nights start by themselves, once `nightshift schedule RECIPE` said so"
     )

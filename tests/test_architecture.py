@@ -23,7 +23,7 @@ ARROWS = {
 
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
-    "chained", "contracts", "data_spec",
+    "chained", "compared", "contracts", "data_spec",
     "errors", "recipe", "parts", "phases", "place", "portability", "probes", "lm", "receipts", "release",
     "spending", "trainable", "turns",
 }  # fmt: skip
@@ -53,7 +53,7 @@ HOMES = {
     "py3langid": ("tasks/lm/language.py",),
     "lm_eval": ("tasks/gate/foreign/",),
     "inspect_ai": ("tasks/gate/foreign/",),
-    "scipy": ("tasks/data/", "tasks/gate/"),
+    "scipy": ("tasks/compare/", "tasks/data/", "tasks/gate/"),
     "rensa": ("tasks/data/features/",),
     "jinja2": ("infra/pages.py", "tasks/lm/template.py"),
     "phonenumbers": ("tasks/data/personal/contact.py",),

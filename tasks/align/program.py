@@ -36,7 +36,7 @@ from tasks.align.reward_model.report import figures_of, said_of
 from tasks.align.signals import Asked, EndRequests
 from tasks.align.stack import stack
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
-from tasks.align.watch import Unhealthy, Watch
+from tasks.align.watch import Unhealthy, Watch, most_memory
 from tasks.errors import ModelError, NightshiftError, RewardError
 from tasks.lm.flops import Work, matmul_rate, model_sizes, training_flops, work_of
 from tasks.lm.layout import Document
@@ -71,7 +71,7 @@ def main(spec_path: str, result_path: str) -> None:
     else:
         if run.trainer.accelerator.is_main_process:
             told = {"facts": facts_of(run.trainer, spec), **run.effort(), **run.told}
-            result = {"history": history, "steps": run.steps, **told}
+            result = {"history": history, "steps": run.steps, "peak_memory_bytes": most_memory(), **told}
             Path(result_path).write_text(json.dumps(result, allow_nan=False))
         return
     sys.exit(EXIT)

@@ -53,6 +53,16 @@ def align_phases(night: Night, recipe: Recipe, plan: Plan, preferences: Preferen
     return trained
 
 
+def _key_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> list[Any]:
+    return [night.id, recipe.pool, *align_key(night, recipe, plan, preferences, base)]
+
+
+@step(area="align", key=_key_apart, device=_device)
+def train_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
+    """As ``align``, for a comparison: nothing another night trained is taken for it: its cost is a figure."""
+    return train(night, recipe, plan, preferences, base)
+
+
 def _device_of_first(night: Night, recipe: Recipe, preferences: Preferences, base: Model, steps: int) -> Device:
     return place.pool(recipe.pool).device()
 

@@ -113,6 +113,7 @@ def train(
         mlflow_run=run,
         machine=machine_of(work, store),
         device=pool.device_kind(),
+        peak_memory_bytes=result.get("peak_memory_bytes"),
     )
 
 

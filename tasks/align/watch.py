@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 
 from infra.digest import Digest
 from infra.events import emit
-from infra.memory import memory_in_use
+from infra.memory import memory_in_use, peak_memory
 from tasks.align import checkpoints
 from tasks.align.health import Stop, judge_health
 from tasks.align.probe import Probe
@@ -135,6 +135,11 @@ def _timed(values: dict[str, float]) -> tuple[dict[str, float], dict[str, float]
     """What a clock said, and the rest: the history of a training that was killed is that of one that wasn't."""
     timed = {key: value for key, value in values.items() if key.startswith("seconds_")}
     return timed, {key: value for key, value in values.items() if key not in timed}
+
+
+def most_memory() -> int:
+    """Bytes at the fullest moment so far: of the accelerator where there is one, else of the process."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()
 
 
 def _memory() -> int:

@@ -12,7 +12,10 @@ from infra.files import write_whole
 from tasks.contracts import Bill, BillLine
 from tasks.errors import BillError
 
-RECEIPT = "Receipt"  # the state of a bill that is of a portability receipt, not of a night
+# states of bills that are of no night: of a portability receipt, of one training of a comparison
+RECEIPT = "Receipt"
+COMPARISON = "Comparison"
+APART = frozenset({RECEIPT, COMPARISON})
 MONTH = r"\d{4}-(0[1-9]|1[0-2])"
 
 

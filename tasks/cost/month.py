@@ -7,20 +7,23 @@ from typing import Any, Literal
 
 from infra.price_book import TokenPrice, exact
 from tasks.contracts import AnswerLength, BillLine, Fate
-from tasks.cost.kept import RECEIPT, KeptBill
+from tasks.cost.kept import COMPARISON, RECEIPT, KeptBill
 from tasks.cost.money import total
 
-Outcome = Literal["promoted", "waiting", "rejected", "skipped", "failed", "receipt"]
-OUTCOMES: tuple[Outcome, ...] = ("promoted", "waiting", "rejected", "skipped", "failed", "receipt")
+Outcome = Literal["promoted", "waiting", "rejected", "skipped", "failed", "receipt", "comparison"]
+OUTCOMES: tuple[Outcome, ...] = ("promoted", "waiting", "rejected", "skipped", "failed", "receipt", "comparison")
 
 
 def outcome(kept: KeptBill, fates: Sequence[Fate]) -> Outcome:
     """What became of a night: its version served, waits for a decision, or was rejected by the gate or a person.
 
-    What two pools were held for to be compared (``receipt``) is no night's, and has no version to wait for.
+    What two pools were held for to be compared (``receipt``) is no night's, and has no version to wait for; nor has a
+    training of a ``comparison`` of methods.
     """
     if kept.state == RECEIPT:
         return "receipt"
+    if kept.state == COMPARISON:
+        return "comparison"
     if kept.state == "Skipped":
         return "skipped"
     if kept.verdict is None or kept.version is None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from infra.attempts import Attempt, attempts_of, step_of
-from infra.digest import digest_of, short
+from infra.digest import Digest, digest_of, short
 from infra.price_book import load_price_book
 from infra.step import attempt_log
 from tasks import place
 from tasks.contracts import Bill, Night, Plan
 from tasks.cost.bill import bill_metrics, make_bill
-from tasks.cost.kept import RECEIPT, KeptBill, keep
+from tasks.cost.kept import COMPARISON, RECEIPT, KeptBill, keep
 from tasks.cost.words import marks
 from tasks.recipe import Recipe
 
@@ -36,7 +36,7 @@ def price_attempts(night: Night, plan: Plan | None = None) -> Bill:
         book.name,
         now=time.time(),
         night=began(night).date(),
-        planned=_planned(plan) if plan else None,
+        planned=_planned(plan) | {"train_apart": plan.memory_bytes} if plan else None,
     )
 
 
@@ -78,6 +78,27 @@ def billed_apart(night: Night, recipe: Recipe, pools: tuple[str, ...]) -> Iterat
     finally:
         on = recipe.model_copy(update={"pool": ",".join(pools)})
         keep_bill(apart, on, meter(apart), {"state": RECEIPT, "verdict": None, "version": None})
+
+
+@contextmanager
+def billed_training(night: Night, recipe: Recipe, what: str, id_: Digest) -> Iterator[Night]:
+    """A place for one training of a comparison: its attempts are found again by what it is, its bill is kept.
+
+    Args:
+        what: it is, in a word. id_: decides its figures (``tasks.compare.trials.trial_id``).
+    """
+    name = f"{recipe.name}-compare-{what}-{recipe.seed}-{short(id_, 6)}"
+    folder = place.home() / "comparisons" / "trainings" / short(id_, 16)
+    folder.mkdir(parents=True, exist_ok=True)
+    tracker = place.tracking()
+    run = tracker.nested_run(night.mlflow_run, name)
+    changes = {"id": id_, "core": "", "name": name, "folder": str(folder), "mlflow_run": run, "fresh": False}
+    apart = night.model_copy(update=changes)
+    try:
+        with tracker.ending(run):
+            yield apart
+    finally:
+        keep_bill(apart, recipe, meter(apart), {"state": COMPARISON, "verdict": None, "version": None})
 
 
 def keep_bill(night: Night, recipe: Recipe, bill: Bill, summary: dict[str, Any]) -> Path:

@@ -14,6 +14,7 @@ from infra.step import step
 from infra.store import Blob
 from tasks import place
 from tasks.chained import makes_candidate
+from tasks.compared import Distance, Marks
 from tasks.contracts import (
     Baselines,
     Bill,
@@ -42,6 +43,7 @@ from tasks.gate.decisions import (
 )
 from tasks.gate.items import by_ledger, read_suites, tonight
 from tasks.gate.judge import actual_digest, identity_of, judge_candidates, read_decisions
+from tasks.gate.methods import marks_of
 from tasks.gate.plan_gate import Planned, known_of, plan_gate
 from tasks.gate.probe_set import probe_of
 from tasks.gate.rotate import rotate_by_hand
@@ -187,6 +189,15 @@ def chosen(verdict: Verdict, trained: Trained, scores: tuple[Scores, ...]) -> tu
         for candidate, one in zip(trained.candidates, scores, strict=True)
         if candidate.model.digest == verdict.candidate
     )
+
+
+def marks(
+    recipe: Recipe, suites: Suites, preferences: Preferences, scores: Scores
+) -> tuple[tuple[Marks, ...], Distance]:
+    """The candidate's results item by item, for a comparison of methods. No verdict: nothing is written down."""
+    store = place.store()
+    items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
+    return marks_of(recipe.gate, items, scores, "candidate", store)
 
 
 def probe_set(

@@ -167,9 +167,8 @@ def on_devices(recipe: Recipe, facts: Facts, devices: int, way: Way | None = Non
         return _rejection(recipe, facts, devices)
     elif way.online:
         longest, step = facts.max_sequence_tokens, whole_step(phase, facts, devices) // facts.max_pair_tokens
-        memory = peak(
-            facts.shape, phase, step * longest, longest, place_of(facts, devices), sampling_models(step, longest)
-        )
+        models = sampling_models(step, longest)._replace(bf16=way.models.bf16)
+        memory = peak(facts.shape, phase, step * longest, longest, place_of(facts, devices), models)
         effort = online_effort(facts.shape, phase, pairs, lengths, scored, facts.rate, facts.hardware)
     else:
         step = whole_step(phase, facts, devices)

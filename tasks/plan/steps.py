@@ -9,11 +9,13 @@ from infra.pools.base import Pool
 from infra.price_book import load_price_book
 from infra.step import step
 from tasks import place
+from tasks.compared import Larger
 from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Suites
 from tasks.plan.comparison import Comparison, compare
 from tasks.plan.decide import decide_plan
 from tasks.plan.facts import gather
 from tasks.plan.forecast import Facts, Forecast, cannot
+from tasks.plan.larger import larger
 from tasks.recipe import Recipe
 from tasks.spending import month_left
 
@@ -47,6 +49,18 @@ def decide(
         month_left=None if left is None else float(left),
     )
     return decide_plan(recipe, facts, load_price_book(place.settings().price_book))
+
+
+def larger_sizes(
+    recipes: dict[str, Recipe], preferences: Preferences, base: Model, baselines: Baselines, suites: Suites
+) -> tuple[tuple[Larger, ...], str]:
+    """The methods of a comparison at larger sizes, and why they can't be forecast. Not a step: prices change."""
+    some = next(iter(recipes.values()))
+    try:
+        facts = gather(some, preferences, base, baselines, suites, place.pool(some.pool), place.store(), place.home())
+        return larger(recipes, facts, load_price_book(place.settings().price_book)), ""
+    except NightshiftError as error:  # a forecast that can't be made hides no measurement
+        return (), error.what
 
 
 def compare_pools(

@@ -66,6 +66,14 @@ def test_what_a_receipt_held_is_no_failed_night_and_is_in_the_total() -> None:
     assert found["total"]["amount"] == "22.01"
 
 
+def test_a_training_of_a_comparison_is_no_failed_night_either() -> None:
+    one = kept("c", line("train_apart", 1.5), version=None, verdict=None, state="Comparison")
+    (found,) = report([*NIGHTS, one], FATES, month="2026-11")["currencies"]
+    assert outcome(one, FATES) == "comparison"
+    assert amounts(found["by_outcome"])["comparison"] == "1.5"
+    assert found["total"]["amount"] == "22.01"
+
+
 def test_a_promoted_model_costs_everything_that_was_spent_for_it() -> None:
     (found,) = november()["currencies"]
     assert (found["promoted"], found["per_promoted_model"]) == (1, "20.51")
