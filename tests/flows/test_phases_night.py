@@ -196,10 +196,11 @@ def test_a_phase_whose_budget_is_spent_leaves_the_one_before_it_to_the_gate(two_
     assert len(entries(home, "decision")) == 1
 
 
+@pytest.mark.timeout(1800)  # two nights in processes of their own
 def test_a_night_killed_in_its_second_phase_does_not_train_the_first_again(two_phases: Path, home: Path) -> None:
     command = [sys.executable, "-m", "flows.cli", "run", str(two_phases)]
-    for override in ("max_steps=24", "epochs=2", "batch_size=4"):
-        command += ["--set", f"phase.1.{override}"]
+    for override in ("phase.0.max_steps=8", "phase.1.max_steps=16", "phase.1.epochs=2"):
+        command += ["--set", override]
     process = subprocess.Popen(
         command, env=child_environment(load_settings()), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
