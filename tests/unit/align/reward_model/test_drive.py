@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
 
 def train(folder: Path, base: Path, rows: list[dict[str, Any]]) -> Path:
     before = torch.get_num_threads()
-    run = toy.train(base, folder / "run", rows, 25, 3, toy.REWARD)
+    run = toy.train(base, folder / "run", rows, toy.REWARD_STEPS, 3, toy.REWARD)
     torch.set_num_threads(before)
     return Path(run.spec["out"]) / "reward_model"
 
