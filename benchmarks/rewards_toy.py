@@ -32,6 +32,7 @@ from tasks.lm.loading import load_model, load_tokenizer
 DIGITS = "12345678"
 RIGHT = 5
 PROMPTS, ANSWERS = 320, 200  # answers a digit, for the mean reward that is told
+REWARD_STEPS = 30
 LIKED, DISLIKED = (14, 1, 1, 1, 1, 1, 1, 1), (0, 1, 1, 1, 1, 1, 1, 1)  # how often each digit is in an answer
 # opens and ends an answer: what is drawn is what is trained on
 TEMPLATE = (
@@ -110,7 +111,7 @@ def best_of_n(train_as: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-REWARD = {"method": "reward", "batch_size": 8, "learning_rate": 1e-2}
+REWARD = {"method": "reward", "batch_size": 8, "learning_rate": 4e-3}
 
 
 def in_full(base: Path, run: Run, folder: Path) -> Path:
@@ -145,7 +146,9 @@ def main(seeds: list[int]) -> None:
                 found["best_of_n"].setdefault(name, {})[str(seed)] = told
                 print(name, seed, told, flush=True)
             for name, coin in (("planted", False), ("coin", True)):
-                run = train(base, folder / f"{name}-{seed}", preferences(320, seed=seed, coin=coin), 25, seed, REWARD)
+                run = train(
+                    base, folder / f"{name}-{seed}", preferences(320, seed=seed, coin=coin), REWARD_STEPS, seed, REWARD
+                )
                 report = run.told["reward"]
                 of = report["accuracy"]
                 told = {key: round(of[key], 4) for key in ("accuracy", "lower", "upper", "n")}

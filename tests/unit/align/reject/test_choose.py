@@ -64,11 +64,14 @@ def test_near_equal_answers_count_once() -> None:
 
 
 def test_answers_that_earn_differently_are_never_near_equal_however_alike_they_read() -> None:
-    right, wrong = (f"so we add all of these many numbers up as shown and get the number {n}" for n in (41, 42))
+    reasons = "so we add each of these many numbers up in turn as is shown above and then we look at what is left over"
+    right, wrong = (f"{reasons} , and once more to be sure of it , and get the number {n}" for n in (41, 42))
     one, other, same = answers((right, 1.0), (wrong, 0.0), (right, 1.0))
     assert near_equal(one, same, 0.02)
+    assert near_equal(one, other, 2.0)  # one word in forty
     assert not near_equal(one, other, 0.02)
-    assert near_equal(one, other, 2.0) == (right == wrong)  # one word of 15, and two pairs of words, differ
+    found = choose([one, other], phase("dpo"))
+    assert found == ("kept", [(0, 1)], 0)
 
 
 def test_one_words_answers_that_differ_are_different() -> None:

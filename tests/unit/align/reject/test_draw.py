@@ -153,6 +153,11 @@ def test_no_signal_for_many_rounds_in_a_row_ends_it(tmp_path: Path) -> None:
     assert "phase.temperature" in stopped.value.stop.do
 
 
+def test_rounds_without_signal_count_only_in_a_row(tmp_path: Path) -> None:
+    every_other = World(tmp_path, signal=lambda id_: id_ // SIZE % 2 == 0, health={"no_signal_window": 2})
+    assert len(every_other.run(8 * SIZE, 100).rows) == 4 * SIZE
+
+
 def test_no_signal_at_all_is_unhealthy_with_its_numbers(tmp_path: Path) -> None:
     with pytest.raises(Unhealthy) as stopped:
         World(tmp_path, signal=lambda id_: False).run(9, 100)

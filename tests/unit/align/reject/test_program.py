@@ -79,7 +79,7 @@ def test_training_on_the_best_of_its_answers_raises_the_mean_reward(
 def test_it_trains_as_the_phase_it_stands_for(spec: Any) -> None:
     for train_as, method in (("sft", "sft"), ("dpo", "dpo")):
         run = Run(spec(train_as, {"train_as": train_as, "lora": {"r": 4}, "health": {"max_kl": 0.25}}), Never())
-        assert run.phase.method == method
+        assert (run.phase.method, run.phase.reward) == (method, ())
         assert (run.phase.lora.r, run.phase.health.max_kl, run.phase.batch_size) == (4, 0.25, BATCH)
         assert ("rejected" in run.pairs[0]) == (train_as == "dpo")
     packed = Run(spec("packed", {"train_as": "dpo", "beta": 0.7, "max_tokens": 50}), Never())

@@ -112,5 +112,8 @@ def test_a_temperature_is_taken_only_where_it_surely_helps() -> None:
     found = temperature_that_helps(boastful, folds)
     assert found == temperature(boastful)
     assert mean_loss([gap / found for gap in boastful]) < mean_loss(boastful)
+    # each half by its own would gain, and by the other's it loses
+    at_odds = [gap * (5 if fold else 0.2) for gap, fold in zip(honest, folds, strict=True)]
+    assert temperature_that_helps(at_odds, folds) == 1.0
     assert temperature_that_helps(boastful[:40], folds[:40]) == 1.0  # too few to tell
     assert temperature_that_helps(boastful, [True] * 400) == 1.0  # one prompt: nothing to try it on

@@ -13,8 +13,9 @@ from benchmarks import rewards_toy as toy
 from benchmarks.rewards_toy import make_model, preferences
 from infra.jsonl import dump_lines
 from tasks.align.program import Run
+from tasks.align.reward_model.calibration import mean_loss
 from tasks.align.reward_model.drive import Centred, load_driver
-from tasks.align.reward_model.report import read_report
+from tasks.align.reward_model.report import is_held_out, read_report
 from tasks.align.trainer import Interrupted
 from tasks.errors import ModelError
 from tasks.lm.generate import generate
@@ -43,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
 
 def train(folder: Path, base: Path, rows: list[dict[str, Any]]) -> Path:
     before = torch.get_num_threads()
-    run = toy.train(base, folder / "run", rows, 25, 3, toy.REWARD)
+    run = toy.train(base, folder / "run", rows, toy.REWARD_STEPS, 3, toy.REWARD)
     torch.set_num_threads(before)
     return Path(run.spec["out"]) / "reward_model"
 
@@ -123,6 +124,21 @@ def test_rewards_come_with_their_mean_taken_off_and_in_nats(trained: Path, digit
     assert driver.rewards(prompts, answers) == pytest.approx(true)
     assert isinstance(driver, Centred)
     assert mean != 0
+
+
+def test_the_temperature_is_in_the_weights_of_the_folder(trained: Path) -> None:
+    report = read_report((trained / "reward.json").read_bytes(), "")
+    assert report.temperature != 1
+    rows = [row for row in preferences(320) if is_held_out(row["prompt"], 0.2)]
+    plain = load_reward_model(trained, "cpu", torch.float32)
+    prompts = [row["prompt"] for row in rows]
+    chosen, rejected = (
+        plain.rewards(prompts, [row[side][0]["content"] for row in rows]) for side in ("chosen", "rejected")
+    )
+    gaps = [one - other for one, other in zip(chosen, rejected, strict=True)]
+    assert mean_loss(gaps) == pytest.approx(report.calibration.loss, rel=1e-3)
+    assert mean_loss([gap * report.temperature for gap in gaps]) == pytest.approx(report.before.loss, rel=1e-3)
+    assert report.calibration.loss < report.before.loss
 
 
 # ---- it doesn't ------------------------------------------------------------------------------------------------------
