@@ -70,7 +70,7 @@ probe_tokens = 12
 [compare.ipo]
 beta = 0.2
 [compare.kto]
-learning_rate = 2e-3
+learning_rate = 7e-4
 [compare.online]
 reward = ["exact_number"]
 group_size = 8

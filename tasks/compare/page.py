@@ -9,7 +9,7 @@ from infra.number_words import NONE, amount, duration, number, signed
 from infra.pages import page_template
 from tasks.compare.figures import Compared, Figures, MethodFigures, SuiteFigure, Value
 from tasks.compare.pictures import Row, amounts, intervals, ratios
-from tasks.compare.sentence import closing, footing, hours_words, name
+from tasks.compare.sentence import capital, closing, footing, hours_words, name
 from tasks.compare.words import energy, gigabytes, hours, mean, table
 from tasks.compared import Trained
 
@@ -35,7 +35,7 @@ def comparison_html(figures: Figures, trained: Sequence[Trained]) -> str:
         drift=[(suite.removeprefix("drift-"), _to_start(figures, suite)) for suite in _suites(figures, "drift")],
         differences=[(suite, _to_first(figures, suite)) for suite in _suites(figures, "quality")],
         ratios=_ratios(figures),
-        hours_said=[hours_words(one) for one in figures.hours if one.ratio is None],
+        hours_said=[capital(hours_words(one)) for one in figures.hours if one.ratio is None],
         costs=_costs(figures),
         distances=_distances(figures),
         larger=[_larger(figures, size) for size in dict.fromkeys(one.size for one in figures.larger)],

@@ -59,7 +59,7 @@ def _on(figures: Figures, hours: Hours) -> str:
     ]
     rest = len(mine) - len(said)
     more = [f"on {rest} other suite{'s' if rest > 1 else ''} no difference is shown"] if rest else []
-    return _capital("; ".join([hours_words(hours), *scores, *more])) + "."
+    return capital("; ".join([hours_words(hours), *scores, *more])) + "."
 
 
 def _lacking(figures: Figures, hours: Hours) -> str:
@@ -103,7 +103,7 @@ def _failed(one: MethodFigures) -> str:
     return f"{one.trainings - one.finished} of {one.trainings} trainings of {name(one.method)}"
 
 
-def _capital(words: str) -> str:
+def capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 

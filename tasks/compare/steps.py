@@ -73,8 +73,11 @@ def alpha_of(asked: Asked, start: Sequence[Marks]) -> float:
 
 
 def by_method(design: Design) -> dict[str, Recipe]:
-    """A recipe of each method, the first seed's."""
-    return {trial.method: trial.recipe for trial in reversed(design.trials)}
+    """A recipe of each method, the first seed's, in the order that was asked for."""
+    found: dict[str, Recipe] = {}
+    for trial in design.trials:
+        found.setdefault(trial.method, trial.recipe)
+    return found
 
 
 def conclude(

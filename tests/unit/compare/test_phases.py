@@ -14,6 +14,7 @@ from tasks.compare.phases import (
     shared_lines,
     within_budget,
 )
+from tasks.compare.steps import by_method
 from tasks.compare.trials import asked, design
 from tasks.errors import RecipeError
 from tasks.phases import METHODS, Method, Phase
@@ -173,4 +174,6 @@ def test_every_pool_takes_whole_seeds_and_every_training_is_scored_to_the_end() 
         [("dpo", 6, "b"), ("ppo", 6, "b")],
     ]
     assert not any(one.recipe.gate.early_stop or one.recipe.gate.aa_items for one in planned.trials)
+    assert list(by_method(planned)) == ["dpo", "ppo"]
+    assert {one.seed for one in by_method(planned).values()} == {5}
     assert len(design(recipe(), asked(recipe(), ["dpo", "kto"], 1), 1000, ["a", "b"]).blocks) == 1
