@@ -17,9 +17,13 @@ from tasks.judged import (
     PastNight,
     PastSuite,
     Reanchored,
+    Round,
+    RoundSuite,
     SuiteResult,
+    TwinRows,
     Verdict,
     VerdictName,
+    WeakTopic,
     WearState,
 )
 from tasks.receipts import Portability
@@ -296,6 +300,8 @@ __all__ = [
     "Reanchored",
     "Release",
     "Role",
+    "Round",
+    "RoundSuite",
     "ScorecardRef",
     "Scores",
     "Shard",
@@ -304,7 +310,9 @@ __all__ = [
     "StepReport",
     "SuiteResult",
     "Suites",
+    "TwinRows",
     "Verdict",
     "VerdictName",
+    "WeakTopic",
     "WearState",
 ]

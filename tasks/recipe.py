@@ -11,6 +11,7 @@ from infra.digest import Record
 from infra.redact import holds_password
 from tasks.data_spec import DataSpec, SourceSpec
 from tasks.errors import RecipeError
+from tasks.harden_spec import HardenSpec
 from tasks.judged import Measure
 from tasks.phases import Phase
 from tasks.release import ApprovalSpec, DeploySpec
@@ -173,6 +174,9 @@ class Recipe(Record):
         min_length=1, max_length=1, description="what is trained; one phase in this release"
     )
     gate: GateSpec = Field(description="how the candidate is judged")
+    harden: HardenSpec = Field(
+        default_factory=HardenSpec, description="what is tried with a candidate that didn't pass; nothing unless `on`"
+    )
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
     schedule: ScheduleSpec | None = Field(

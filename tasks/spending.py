@@ -15,7 +15,7 @@ from tasks.cost.steps import began, price_attempts
 from tasks.recipe import Recipe
 
 # the steps that hold the pool, whose hours the budget limits
-POOL_STEPS = frozenset({"sample", "align", "score", "train_first"})
+POOL_STEPS = frozenset({"sample", "align", "align_again", "soup", "score", "train_first"})
 
 
 def month_left(night: Night, recipe: Recipe) -> Decimal | None:

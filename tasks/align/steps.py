@@ -24,6 +24,12 @@ def align(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     return train(night, recipe, plan, preferences, base)
 
 
+@step(area="align", key=align_key, device=_device)
+def align_again(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
+    """One more phase from tonight's candidate on the pool: ``base`` is a model with an adapter, or a whole one."""
+    return train(night, recipe, plan, preferences, base, run="align-again")
+
+
 def _device_of_first(night: Night, recipe: Recipe, preferences: Preferences, base: Model, steps: int) -> Device:
     return place.pool(recipe.pool).device()
 

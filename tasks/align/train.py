@@ -23,9 +23,9 @@ from tasks.align.labels import said_of_labels
 from tasks.align.made import store_model
 from tasks.align.pairs import Replay, choose, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
+from tasks.align.start import on_top_of, start_folder
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
 from tasks.errors import ModelError, Unhealthy
-from tasks.lm.base import checkout
 from tasks.lm.reference_cache import context_digest
 from tasks.lm.speed import remember
 from tasks.parts import LINES, lines_of
@@ -35,8 +35,14 @@ from tasks.spending import Watch, watch
 from tasks.trainable import fitting
 
 
-def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
+def train(
+    night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model, *, run: str = "align"
+) -> Candidate:
     """Run the phase and bind its result to recipe, preferences and base model.
+
+    Args:
+        base: what training starts from; one with an adapter is trained merged, and comes out with both adapters joined.
+        run: the nested run's name.
 
     Raises:
         Unhealthy: a stop condition fired; the last good checkpoint is kept, guilty pairs are in quarantine.
@@ -46,7 +52,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
     """
     store, home, tracker = place.store(), place.home(), place.tracking()
     pool = place.pool(recipe.pool)
-    run = tracker.nested_run(night.mlflow_run, "align")
+    run = tracker.nested_run(night.mlflow_run, run)
     tracker.params(run, {f"phase.{key}": value for key, value in recipe.phase[0].model_dump().items()})
     tracker.dataset(
         run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs}
@@ -72,7 +78,7 @@ def train(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, ba
             tracker.tags(run, {"nightshift.unhealthy": error.what})
             send_to_quarantine(home, list(error.pairs), error.what, night.name)
             raise
-        model = store_model(recipe, work / "out", base, store)
+        model = on_top_of(base, store_model(recipe, work / "out", base, store), home, store, pool)
         device = pool.device()
         if not METHODS[recipe.phase[0].method].online:  # drawing answers waits for memory: that is no rate of training
             remember(home, device.kind, result["flops"], result["seconds"], device.count, pool.hardware())
@@ -112,7 +118,7 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     steps = whole_steps(plan.steps, len(pairs), phase, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: phase.pairs_of(steps)]))
-    folder, _ = checkout(base, home, store)
+    folder = start_folder(base, home, store, pool)
     return {
         **({"said": said} if said else {}),
         "base": str(folder),

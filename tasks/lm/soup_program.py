@@ -1,8 +1,8 @@
 """Program: join LoRA adapters, or average whole models. ``python -m tasks.lm.soup_program SPEC RESULT``.
 
-Spec: models (folders: of adapters, or of whole models), shares (one each), adapters (whether they are adapters), folder.
-The folder gets ``adapter_config.json`` and ``adapter_model.safetensors``, or the whole model's weights in as many files
-as the first model's are in.
+Spec: models (folders: of adapters, or of whole models), shares (one each), adapters (whether they are adapters) and
+folder. That gets ``adapter_config.json`` and ``adapter_model.safetensors``, or the whole model's weights in as many
+files as the first model's are in.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Weight soups: a joined adapter is the weighted sum of merged models, to rounding; what has no exact sum is refused."""
+"""Weight soups: a joined adapter is the weighted sum of merged models, to rounding; what has no sum is refused."""
 
 import json
 from pathlib import Path
