@@ -37,7 +37,10 @@ class Method(NamedTuple):
 
 
 _ONLINE = frozenset(
-    {"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "clip", "epochs", "max_tokens"}
+    {
+        "beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "clip", "epochs", "max_tokens",
+        "watch",
+    }  # fmt: skip
 )
 
 METHODS: dict[str, Method] = {
@@ -133,6 +136,14 @@ class HealthLimits(Record):
     no_signal_window: int = Field(
         default=25, ge=2, description="rollouts in a row in which all answers to a prompt earn the same, at most"
     )
+    hacking_window: int = Field(default=8, ge=4, description="looks at held-out answers that a trend is taken over")
+    hacking_errors: float = Field(default=4.0, gt=0, description="standard errors that prove a trend")
+    hacking_rise: float = Field(
+        default=0.5, gt=0, description="rise of the trained reward, in its answers' first deviations, that counts"
+    )
+    hacking_flat: float = Field(
+        default=0.1, gt=0, description="rise of the watch, in its own first deviations, that counts as none"
+    )
     not_moving_window: int = Field(default=100, ge=5, description="steps compared with the start and with no margin")
     not_moving_min_steps: int = Field(default=200, ge=10, description="steps after warm-up a run is given to move")
     not_moving_errors: float = Field(default=2.0, gt=0, description="standard errors within which nothing has moved")
@@ -159,6 +170,11 @@ class Phase(Record):
         default=(), description="PPO, GRPO, RLOO: what an answer earns, one or a list (docs/design/online.md)"
     )
     reward_weights: tuple[float, ...] = Field(default=(), description="one a reward; else all 1")
+    watch: RewardName | None = Field(
+        default=None,
+        description="PPO, GRPO, RLOO: what answers to held-out prompts are looked at by, beside what is trained on; "
+        "unset: the rewards themselves",
+    )
     group_size: int = Field(default=4, ge=2, description="answers drawn to a prompt")
     max_new_tokens: int = Field(default=64, gt=0, description="most tokens of an answer that is drawn")
     temperature: float = Field(default=1.0, gt=0, description="that answers are drawn with, and scored")
@@ -236,6 +252,10 @@ class Phase(Record):
     def _check_online(self, method: Method) -> None:
         if method.online and not self.reward:
             raise ValueError(f'method {self.method!r} learns from rewards: set reward, as in reward = ["not_refused"]')
+        if self.watch is not None and self.probe_every == 0:
+            raise ValueError("probe_every = 0 ignores watch, which looks at the same answers: take one of them out")
+        if self.watch is not None and self.reward == (self.watch,):
+            raise ValueError(f"watch {self.watch!r} is the trained reward, which is looked at anyway: take it out")
         if len(set(self.reward)) < len(self.reward):
             raise ValueError(f"reward names one twice: {', '.join(self.reward)}")
         if self.reward_weights and len(self.reward_weights) != len(self.reward):

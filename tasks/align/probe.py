@@ -5,6 +5,7 @@ DPO's metrics are about given answers. A model can drift where none of them look
 estimates the divergence a token, KL(policy ‖ reference), without bias.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,18 +22,31 @@ class Probe:
             has no reference beside it: then only lengths are looked at, against its own before the first step.
         prompts: conversations.
         most: tokens an answer may have.
+        watch: what else is said of the answers, by their texts.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, prompts: list[Any], most: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompts: list[Any],
+        most: int,
+        seed: int,
+        watch: Callable[[Sequence[str]], dict[str, float]] | None = None,
+    ) -> None:
         self.model, self.tokenizer, self.prompts, self.most, self.seed = model, tokenizer, prompts, most, seed
+        self.watch = watch
         self.base_tokens = _mean_length(self._sample(reference=True))
 
     def look(self) -> dict[str, float]:
-        """``probe_tokens``, ``probe_base_tokens`` (mean answer lengths) and, with an adapter, ``probe_kl`` (nats)."""
+        """``probe_tokens``, ``probe_base_tokens`` (mean answer lengths), with an adapter ``probe_kl`` (nats), and what
+        the watch says."""
         rows = self._sample(reference=False)
         found = {"probe_tokens": _mean_length(rows), "probe_base_tokens": self.base_tokens}
         if hasattr(self.model, "disable_adapter"):
             found["probe_kl"] = self._divergence(rows)
+        if self.watch is not None:
+            found |= self.watch([self.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in rows])
         return found
 
     def _sample(self, *, reference: bool) -> list[tuple[list[int], list[int]]]:

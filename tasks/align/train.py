@@ -21,7 +21,7 @@ from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
 from tasks.align.labels import said_of_labels
 from tasks.align.made import store_model
-from tasks.align.pairs import Replay, choose, whole_steps
+from tasks.align.pairs import HELD_OUT, Replay, choose, set_apart, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
 from tasks.align.start import on_top_of, start_folder
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences
@@ -113,13 +113,18 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     def train() -> Iterable[bytes]:
         return fitting(lines_of(preferences.train, store), phase)
 
-    pairs = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method, replay)
+    extra = HELD_OUT if METHODS[phase.method].online else 0
+    chosen = choose(train, plan.pairs + extra, recipe.seed, read_quarantine(home), phase.method, replay)
+    pairs, held_out = set_apart(chosen, phase)
     said = said_of_labels(train(), pairs, phase)
     steps = whole_steps(plan.steps, len(pairs), phase, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: phase.pairs_of(steps)]))
+    if held_out:
+        (work / "held_out.jsonl").write_bytes(dump_lines(held_out))
     folder = start_folder(base, home, store, pool)
     return {
+        **({"held_out": str(work / "held_out.jsonl")} if held_out else {}),
         **({"said": said} if said else {}),
         "base": str(folder),
         "pairs": str(work / "pairs.jsonl"),
@@ -223,7 +228,7 @@ def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) ->
     phase = {
         name: value
         for name, value in recipe.phase[0].identity().items()
-        if name != "health" and not name.startswith("probe_")
+        if name not in ("health", "watch") and not name.startswith("probe_")
     }
     return digest_of(
         [
