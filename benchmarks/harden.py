@@ -24,7 +24,8 @@ import torch
 
 PLACES = ("first", "second", "third", "fourth")
 WEAK = "fourth"
-WORDS = tuple(f"{a}{b}" for a in ("ba", "do", "fi", "gu", "ke", "lo", "mu", "ni", "pa", "re") for b in ("lm", "nd", "rt", "sk", "v"))
+FRONTS, ENDS = ("ba", "do", "fi", "gu", "ke", "lo", "mu", "ni", "pa", "re"), ("lm", "nd", "rt", "sk", "v")
+WORDS = tuple(front + end for front in FRONTS for end in ENDS)
 ITEM_WORDS, TWIN_WORDS = WORDS[:25], WORDS[25:]  # items are asked with the ones, twins with the others
 POLITE = ("please", "thanks", "glad", "happy", "sorry", "kindly", "welcome")
 CURT = ("never", "no", "stop", "away", "rude", "wrong", "later")
@@ -111,8 +112,13 @@ def _teach(model: Any, tokenizer: Any, rng: random.Random) -> None:
 
 def _batch(tokenizer: Any, rows: list[Row]) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and labels, padded on the right; only answers are learned."""
-    prompts = [tokenizer(f"<s> user {one} </s> <s> assistant", add_special_tokens=False)["input_ids"] for one, _ in rows]
-    answers = [tokenizer(f"{one} </s>", add_special_tokens=False)["input_ids"] for _, one in rows]
+    prompts, answers = (
+        tokenizer(texts, add_special_tokens=False)["input_ids"]
+        for texts in (
+            [f"<s> user {asked} </s> <s> assistant" for asked, _ in rows],
+            [f"{said} </s>" for _, said in rows],
+        )
+    )
     longest = max(len(p) + len(a) for p, a in zip(prompts, answers, strict=True))
     ids, labels = torch.full((len(rows), longest), 2), torch.full((len(rows), longest), -100)
     for n, (prompt, said) in enumerate(zip(prompts, answers, strict=True)):
@@ -217,7 +223,8 @@ def night(folder: Path, *, on: bool) -> dict[str, Any]:
 
 def right_of(version_: int, folder: Path, home: Path) -> dict[str, dict[str, float]]:
     """Split → topic → share of right answers of a registered version, by the gate's own scorer."""
-    from infra.store import Store
+    from infra.store import Blob, Store
+    from tasks.contracts import Model
     from tasks.gate.scorecard import item_result
     from tasks.gate.suites import load_suite
     from tasks.lm.base import checkout
@@ -226,9 +233,6 @@ def right_of(version_: int, folder: Path, home: Path) -> dict[str, dict[str, flo
     from tasks.registry.steps import registry_of
 
     store = Store(home / "store")
-    from infra.store import Blob
-    from tasks.contracts import Model
-
     tag = registry_of("planted").version(version_).tags["nightshift.model_ref"]
     model = Model.model_validate_json(store.read_bytes(Blob.model_validate_json(tag)))
     base, adapter = checkout(model, home, store)
@@ -253,7 +257,8 @@ def right_of(version_: int, folder: Path, home: Path) -> dict[str, dict[str, flo
 def main(folder: Path) -> None:
     home = folder / "home"
     os.environ |= {
-        "NIGHTSHIFT_HOME": str(home), "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}", "NIGHTSHIFT_THREADS": "1",
+        "NIGHTSHIFT_HOME": str(home), "NIGHTSHIFT_THREADS": "1",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow.db'}",
     }  # fmt: skip
     home.mkdir()
     torch.set_num_threads(1)

@@ -38,10 +38,10 @@ class Method(NamedTuple):
 
 _ONLINE = frozenset(
     {
-        "beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "clip", "epochs", "max_tokens",
-        "watch",
-    }  # fmt: skip
-)
+        "beta", "reward", "reward_weights", "watch", "group_size", "max_new_tokens", "temperature", "clip", "epochs",
+        "max_tokens",
+    }
+)  # fmt: skip
 
 METHODS: dict[str, Method] = {
     "dpo": Method(
@@ -136,13 +136,17 @@ class HealthLimits(Record):
     no_signal_window: int = Field(
         default=25, ge=2, description="rollouts in a row in which all answers to a prompt earn the same, at most"
     )
-    hacking_window: int = Field(default=8, ge=4, description="looks at held-out answers that a trend is taken over")
-    hacking_errors: float = Field(default=4.0, gt=0, description="standard errors that prove a trend")
+    hacking_window: int = Field(
+        default=8, ge=4, description="looks at held-out answers that are compared, half of them with as many before"
+    )
+    hacking_errors: float = Field(
+        default=3.5, gt=0, description="standard errors that prove a rise, or that there is none"
+    )
     hacking_rise: float = Field(
         default=0.5, gt=0, description="rise of the trained reward, in its answers' first deviations, that counts"
     )
     hacking_flat: float = Field(
-        default=0.1, gt=0, description="rise of the watch, in its own first deviations, that counts as none"
+        default=0.25, gt=0, description="rise of the watch, in the deviations of its scores, that counts as none"
     )
     not_moving_window: int = Field(default=100, ge=5, description="steps compared with the start and with no margin")
     not_moving_min_steps: int = Field(default=200, ge=10, description="steps after warm-up a run is given to move")

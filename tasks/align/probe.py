@@ -36,7 +36,9 @@ class Probe:
     ) -> None:
         self.model, self.tokenizer, self.prompts, self.most, self.seed = model, tokenizer, prompts, most, seed
         self.watch = watch
-        self.base_tokens = _mean_length(self._sample(reference=True))
+        rows = self._sample(reference=True)
+        self.base_tokens = _mean_length(rows)
+        self.base_watch = watch(self._texts(rows))["probe_watch"] if watch else 0.0
 
     def look(self) -> dict[str, float]:
         """``probe_tokens``, ``probe_base_tokens`` (mean answer lengths), with an adapter ``probe_kl`` (nats), and what
@@ -46,8 +48,11 @@ class Probe:
         if hasattr(self.model, "disable_adapter"):
             found["probe_kl"] = self._divergence(rows)
         if self.watch is not None:
-            found |= self.watch([self.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in rows])
+            found |= {**self.watch(self._texts(rows)), "probe_base_watch": self.base_watch}
         return found
+
+    def _texts(self, rows: list[tuple[list[int], list[int]]]) -> list[str]:
+        return [self.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in rows]
 
     def _sample(self, *, reference: bool) -> list[tuple[list[int], list[int]]]:
         """(prompt, answer) as token ids. Neither the training's random numbers nor its mode are touched."""

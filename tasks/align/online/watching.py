@@ -1,6 +1,7 @@
 """What answers to prompts that aren't trained on are looked at by: a verifier that the policy doesn't learn from, or,
 without one, the rewards that it does. What rises in training and not here was not learned, but got around."""
 
+import math
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 from typing import Any
@@ -45,7 +46,8 @@ class Watching:
         return [row["prompt"] for row in self.rows]
 
     def look(self, answers: Sequence[str]) -> dict[str, float]:
-        """``probe_watch``: the mean score of an answer to each prompt; ``probe_watch_spread``: their deviation.
+        """``probe_watch``: the mean score of an answer to each prompt; ``_spread``: their deviation; ``_error``: the
+        mean's; ``_room``: from it to the best.
 
         Raises:
             RewardError: a score is no finite number, or took too long.
@@ -54,4 +56,12 @@ class Watching:
         found = [score(self.prompts, list(answers), truth=truths) for _, score in self.scorers]
         weights = [weight for weight, _ in self.scorers]
         scores = [sum(w * s for w, s in zip(weights, row, strict=True)) for row in zip(*found, strict=True)]
-        return {"probe_watch": fmean(scores), "probe_watch_spread": pstdev(scores)}
+        spread = pstdev(scores)
+        error = spread / math.sqrt(len(scores))
+        mean = fmean(scores)
+        return {
+            "probe_watch": mean,
+            "probe_watch_spread": spread,
+            "probe_watch_error": error,
+            "probe_watch_room": max(scores) - mean,
+        }

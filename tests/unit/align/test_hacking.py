@@ -1,4 +1,4 @@
-"""Reward hacking is told from learning: by the trends of the trained reward and of what held-out answers are watched by."""
+"""Reward hacking is told from learning by two trends: of the trained reward, and of what held-out answers show."""
 
 import math
 import random
@@ -30,6 +30,7 @@ def training(
     A rollout's reward is the mean of ``answers``, a look's watch the mean over ``prompts``.
     """
     rng, history = random.Random(seed), History()
+    base = _drawn(rng, watch(0.0), prompts, "probe_base_watch", "-")["probe_base_watch"]
     for step in range(1, every * looks + 1):
         done = step / (every * looks)
         values: dict[str, float] = {"step": step, "loss": 0.1}
@@ -37,6 +38,8 @@ def training(
             values |= _drawn(rng, reward(done), answers, "reward", "reward_std")
         if step % every == 0:
             values |= _drawn(rng, watch(done), prompts, "probe_watch", "probe_watch_spread")
+            values["probe_base_watch"], values["probe_watch_room"] = base, 1 - values["probe_watch"]
+            values["probe_watch_error"] = values["probe_watch_spread"] / math.sqrt(prompts)
         history.append(values)
     return history
 
@@ -85,21 +88,29 @@ def test_a_healthy_training_is_silent_over_fifty_seeds(kind: str) -> None:
     assert stops == [], f"{kind}: {stops}"
 
 
-def test_a_reward_that_rises_while_the_watch_falls_is_stopped() -> None:
-    stops = [first_stop(training(seed, 16, rising, falling)) for seed in range(50)]
-    assert sum(stop is not None for stop in stops) >= 48, stops
+@pytest.mark.parametrize("looks", [16, 32, 64])
+def test_a_reward_that_rises_while_the_watch_falls_is_stopped_however_slowly_it_does(looks: int) -> None:
+    stops = [first_stop(training(seed, looks, rising, falling)) for seed in range(50)]
+    assert all(stop is not None for stop in stops), stops
 
 
-def test_a_reward_that_rises_while_the_watch_stands_still_is_stopped_where_the_looks_are_sharp_enough_to_show_it() -> (
-    None
-):
+def test_a_jump_of_the_reward_and_a_drop_of_the_watch_are_stopped_wherever_they_come() -> None:
+    for place in (0.02, 0.3, 0.7):
+        stops = [
+            first_stop(training(seed, 16, lambda done: 0.9 if done > place else 0.1, lambda done: 0.1 if done > place else 0.8))  # noqa: B023, E501
+            for seed in range(20)
+        ]  # fmt: skip
+        assert all(stop is not None for stop in stops), (place, stops)
+
+
+def test_a_reward_that_rises_while_the_watch_stands_still_is_stopped_where_the_looks_are_sharp_enough() -> None:
     def still(done: float) -> float:
         return 0.4
 
-    stops = [first_stop(training(seed, 16, rising, still, prompts=4000, answers=256)) for seed in range(50)]
-    assert sum(stop is not None for stop in stops) >= 45, stops
-    few = [first_stop(training(seed, 16, rising, still, prompts=8)) for seed in range(20)]
-    assert few.count(None) >= 19
+    stops = [first_stop(training(seed, 16, rising, still, prompts=1000)) for seed in range(50)]
+    assert all(stop is not None for stop in stops), stops
+    few = [first_stop(training(seed, 12, rising, still, prompts=8)) for seed in range(20)]
+    assert few == [None] * 20
 
 
 def test_the_sentence_names_both_trends_and_the_stop_its_step_and_an_action() -> None:
@@ -114,8 +125,8 @@ def test_the_sentence_names_both_trends_and_the_stop_its_step_and_an_action() ->
     assert "phase.reward" in stop.do
 
 
-def test_fewer_looks_than_the_window_say_nothing() -> None:
-    history = training(1, WINDOW - 1, rising, falling)
+def test_fewer_looks_than_half_the_window_say_nothing() -> None:
+    history = training(1, WINDOW // 2 - 1, rising, lambda done: 0.9 if done < 0.2 else 0.0)
     assert first_stop(history) is None
     assert hacked([], LIMITS) is None
 
@@ -140,5 +151,5 @@ def test_a_wider_window_and_more_errors_ask_for_more_proof() -> None:
     history = training(2, 16, rising, falling)
     end = first_stop(history)
     assert end is not None
-    for changes in ({"hacking_window": 16}, {"hacking_errors": 100.0}):
+    for changes in ({"hacking_window": 40}, {"hacking_errors": 100.0}, {"hacking_rise": 50.0}):
         assert hacked(history[:end], LIMITS.model_copy(update=changes)) is None
