@@ -191,13 +191,14 @@ budget = {{ max_amount = 5.0, max_hours = 2.0 }}
 [[phase]]
 max_steps = 30
 batch_size = 8
-learning_rate = 1e-3
+learning_rate = 3e-4
+health = {{ max_kl = 3.0 }}   # of a model this small
 
 [harden]
 on = {on}
 topics = 1
 twins = 600
-phase = {{ max_steps = 75, batch_size = 8, learning_rate = 2e-3, beta = 0.1 }}
+phase = {{ max_steps = 75, batch_size = 8, learning_rate = 1e-3, health = {{ max_kl = 3.0, max_length_ratio = 5.0 }} }}
 
 [gate]
 planned_decisions = 30
