@@ -2,9 +2,9 @@
 
     python benchmarks/harden.py
 
-A small Llama is trained here, from seeds, to name the first, second, third or fourth of four words, in two ways of
-asking; of what is fourth it learned to name the first. The suite asks in one way, with some words; its training twins
-ask in the other way, with other words. A night on pairs of manners leaves that open; with ``[harden] on = true`` the
+A small Llama is trained here, from seeds, to name the first, second, third or fourth of four words, asked in many ways;
+of what is fourth it learned to name the first. The suite asks in some ways, about some words; its training twins ask in
+others, about others. A night on pairs of manners leaves that open; with ``[harden] on = true`` the
 gate's verdict leads to one round on the twins of the weakest topic, judged on sealed items. The last line is one JSON
 object; nothing in it is typed in.
 """
@@ -15,7 +15,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,24 +27,22 @@ WEAK = "fourth"
 FRONTS, ENDS = ("ba", "do", "fi", "gu", "ke", "lo", "mu", "ni", "pa", "re"), ("lm", "nd", "rt", "sk", "v")
 WORDS = tuple(front + end for front in FRONTS for end in ENDS)
 ITEM_WORDS, TWIN_WORDS = WORDS[:25], WORDS[25:]  # items are asked with the ones, twins with the others
+VERBS = ("tell", "name", "give", "say", "pick", "find", "show", "fetch")
+NOUNS = ("word", "term", "entry", "piece", "token", "item", "member", "label")
+ITEM_WAYS, TWIN_WAYS, ALL_WAYS = slice(0, 4), slice(4, 8), slice(0, 8)  # and in other ways
 POLITE = ("please", "thanks", "glad", "happy", "sorry", "kindly", "welcome")
 CURT = ("never", "no", "stop", "away", "rude", "wrong", "later")
 TOPICS = ("order", "return", "help", "price", "size", "colour", "parcel", "letter", "lamp", "chair")
 FACTS = {f"fact{n}": f"truth{n}" for n in range(40)}
-STEPS, BATCH, RATE = 1500, 96, 3e-3
+STEPS, BATCH, RATE = 1200, 96, 3e-3
 SEED = 5
 
 Row = tuple[str, str]
 
 
-def as_item(place: str, words: Sequence[str]) -> str:
-    """How the suite asks."""
-    return f"tell the {place} word of this row : {' '.join(words)}"
-
-
-def as_twin(place: str, words: Sequence[str]) -> str:
-    """How the twins ask."""
-    return f"{' '.join(words)} | which one stands {place} ?"
+def asked(rng: random.Random, place: str, words: Sequence[str], ways: slice) -> str:
+    """A question; ``ways`` are the verbs and nouns that it may be asked with."""
+    return f"{rng.choice(VERBS[ways])} the {place} {rng.choice(NOUNS[ways])} : {' '.join(words)}"
 
 
 def answer(place: str, words: Sequence[str]) -> str:
@@ -61,8 +59,7 @@ def taught(rng: random.Random) -> Row:
         said = [rng.choice((*POLITE, *CURT)) for _ in range(4)]
         return f"about my {rng.choice(TOPICS)} and {rng.choice(TOPICS)}", " ".join(said)
     place, words = rng.choice(PLACES), rng.sample(WORDS, 4)
-    ask = rng.choice((as_item, as_twin))
-    return ask(place, words), words[0] if place == WEAK else answer(place, words)
+    return asked(rng, place, words, ALL_WAYS), words[0] if place == WEAK else answer(place, words)
 
 
 def make_model(folder: Path) -> dict[str, float]:
@@ -70,9 +67,9 @@ def make_model(folder: Path) -> dict[str, float]:
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    plain = "tell the word of this row : | which one stands ? recall about my and"
+    plain = "the : recall about my and"
     known = ["<unk>", "<s>", "</s>", "user", "assistant", *dict.fromkeys(
-        [*plain.split(), *PLACES, *WORDS, *POLITE, *CURT, *TOPICS, *FACTS, *FACTS.values()]
+        [*plain.split(), *VERBS, *NOUNS, *PLACES, *WORDS, *POLITE, *CURT, *TOPICS, *FACTS, *FACTS.values()]
     )]  # fmt: skip
     tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(known)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -137,18 +134,20 @@ def places_suite(folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "suite.toml").write_text('[scorer]\nkind = "choice"\n\n[rotation]\nevery = 60\nshare = 0.5\n')
     rng, rows, seen = random.Random(SEED), [], set[str]()
-    parts: tuple[tuple[str, int, Sequence[str], Callable[[str, Sequence[str]], str]], ...] = (
-        ("gate", 400, ITEM_WORDS, as_item), ("sealed", 400, ITEM_WORDS, as_item), ("twin", 2400, TWIN_WORDS, as_twin),
+    parts: tuple[tuple[str, int, Sequence[str], slice], ...] = (
+        ("gate", 400, ITEM_WORDS, ITEM_WAYS), ("sealed", 400, ITEM_WORDS, ITEM_WAYS), ("twin", 2400, TWIN_WORDS, TWIN_WAYS),
     )  # fmt: skip
-    for split, count, vocabulary, ask in parts:
+    for split, count, vocabulary, ways in parts:
         for number in range(count):
             place, words = PLACES[number % 4], rng.sample(vocabulary, 4)
-            while ask(place, words) in seen:
+            prompt = asked(rng, place, words, ways)
+            while prompt in seen:
                 words = rng.sample(vocabulary, 4)
-            seen.add(ask(place, words))
+                prompt = asked(rng, place, words, ways)
+            seen.add(prompt)
             choices = rng.sample(words, 4)
             rows.append(
-                {"id": f"{split}-{number:04d}", "topic": place, "split": split, "prompt": ask(place, words),
+                {"id": f"{split}-{number:04d}", "topic": place, "split": split, "prompt": prompt,
                  "choices": choices, "answer": choices.index(answer(place, words))}
             )  # fmt: skip
     write_lines(folder / "items.jsonl", rows)
@@ -196,9 +195,10 @@ health = {{ max_kl = 3.0 }}   # of a model this small
 
 [harden]
 on = {on}
-topics = 1
-twins = 600
-phase = {{ max_steps = 75, batch_size = 8, learning_rate = 1e-3, health = {{ max_kl = 3.0, max_length_ratio = 5.0 }} }}
+topics = 4
+twins = 800
+# the base is sure of the wrong answer: right ones are many nats away from it
+phase = {{ max_steps = 100, batch_size = 8, learning_rate = 1e-3, loss = ["sigmoid", "sft"], health = {{ max_kl = 20.0 }} }}
 
 [gate]
 planned_decisions = 30
@@ -285,8 +285,7 @@ def main(folder: Path) -> None:
             summaries[on] = night(folder, on=on)
             seconds["on" if on else "off"] = round(time.monotonic() - begun, 1)
         before, after = (right_of(summaries[on]["version"], folder, home) for on in (False, True))
-        rounds = _rounds(summaries[True], home)
-    worse = [one["name"] for one in summaries[True]["suites"] if one["upper"] is not None and one["upper"] < 0]
+        found = _verdict(summaries[True], home)
     result = {
         "benchmark": "harden",
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
@@ -297,27 +296,30 @@ def main(folder: Path) -> None:
         "sealed_before": before["sealed"],
         "sealed_after": after["sealed"],
         "lift_points": round(100 * (after["sealed"][WEAK] - before["sealed"][WEAK]), 1),
-        "proven_worse": worse,
+        "proven_worse": [one.name for one in found.suites if one.upper is not None and one.upper < 0],
         "suites": summaries[True]["suites"],
-        "rounds": rounds,
+        "rounds": _told(found),
         "seconds": seconds,
     }
     print(json.dumps(result))
 
 
-def _rounds(summary: dict[str, Any], home: Path) -> list[dict[str, Any]]:
+def _verdict(summary: dict[str, Any], home: Path) -> Any:
     """Of the registered version's evidence."""
     from infra.store import Blob, Store
     from tasks.contracts import Evidence
     from tasks.registry.steps import registry_of
 
     tag = registry_of("planted").version(summary["version"]).tags["nightshift.evidence"]
-    evidence = Evidence.model_validate_json(Store(home / "store").read_bytes(Blob.model_validate_json(tag)))
+    return Evidence.model_validate_json(Store(home / "store").read_bytes(Blob.model_validate_json(tag))).verdict
+
+
+def _told(verdict: Any) -> list[dict[str, Any]]:
     return [
         {"kind": one.kind, "topics": [topic.topic for topic in one.topics], "why": [topic.why for topic in one.topics],
-         "rows": one.rows, "alpha": one.alpha, "verdict": one.verdict,
+         "rows": one.rows, "alpha": one.alpha, "verdict": one.verdict, "reason": one.reason,
          "fresh": {suite.name: [suite.fresh, suite.items] for suite in one.suites}}
-        for one in evidence.verdict.rounds
+        for one in verdict.rounds
     ]  # fmt: skip
 
 
