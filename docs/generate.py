@@ -19,7 +19,7 @@ from flows.cli import parser  # noqa: E402
 from infra.kubernetes import examples as kubernetes_examples  # noqa: E402
 from infra.settings import ROOT, Settings  # noqa: E402
 from infra.slurm import examples as slurm_examples  # noqa: E402
-from tasks.phases import METHODS  # noqa: E402
+from tasks.phases import METHODS, Phase  # noqa: E402
 from tasks.recipe import Recipe  # noqa: E402
 
 
@@ -75,7 +75,9 @@ def _keys(model: type[BaseModel], prefix: str) -> list[str]:
     for name, field in model.model_fields.items():
         inner, many = _inner(field.annotation)
         key = f"{prefix}{name}" + ("[]" if many else "")
-        if inner is not None:
+        if inner is Phase and prefix:  # the same keys once more say nothing new
+            rows.append(f"| **`{key}`** | | {field.description} |")
+        elif inner is not None:
             rows.append(f"| **`{key}`** | | {field.description} |")
             rows += _keys(inner, f"{key}.")
         else:

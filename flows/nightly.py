@@ -10,6 +10,7 @@ from prefect import State, flow, get_run_logger
 from pydantic import Field
 
 from flows.frame import close_finished, close_skipped, ends_by_name, open_night
+from flows.hardening import harden
 from tasks.align.steps import align_phases
 from tasks.contracts import Plan
 from tasks.cost.steps import meter
@@ -76,7 +77,10 @@ def nightly(
 
         # PASS, FAIL, INCONCLUSIVE or BLOCK of the best phase, with the evidence a person decides from
         verdict = judge(night, spec, preferences, suites, trained, baselines, cards)
-        candidate, scores = chosen(verdict, trained, cards)
+        # off unless the recipe says so: what didn't pass is averaged with the champion, trained on twins, judged anew
+        spec, suites, candidate, scores, verdict = harden(
+            tonight, spec, plan, preferences, suites, *chosen(verdict, trained, cards), verdict
+        )
         probe = probe_set(spec, suites, preferences, candidate, scores)
         moved = portability(spec, candidate, baselines, base)
         evidence = make_evidence(night, spec, snapshot, preferences, plan, candidate, scores, verdict, probe, moved)

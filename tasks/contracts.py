@@ -18,9 +18,13 @@ from tasks.judged import (
     PastSuite,
     PhaseVerdict,
     Reanchored,
+    Round,
+    RoundSuite,
     SuiteResult,
+    TwinRows,
     Verdict,
     VerdictName,
+    WeakTopic,
     WearState,
 )
 from tasks.phased import Ended, PhasePlan, RewardModel
@@ -328,6 +332,8 @@ __all__ = [
     "Release",
     "RewardModel",
     "Role",
+    "Round",
+    "RoundSuite",
     "ScorecardRef",
     "Scores",
     "Shard",
@@ -337,7 +343,9 @@ __all__ = [
     "SuiteResult",
     "Suites",
     "Trained",
+    "TwinRows",
     "Verdict",
     "VerdictName",
+    "WeakTopic",
     "WearState",
 ]

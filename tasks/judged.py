@@ -3,6 +3,7 @@
 from typing import Literal
 
 from infra.digest import Digest, Record
+from infra.store import Blob
 
 VerdictName = Literal["PASS", "FAIL", "INCONCLUSIVE", "BLOCK"]
 Measure = Literal["right", "probability", "score"]
@@ -97,6 +98,71 @@ class PhaseVerdict(Record):
     told: str
 
 
+class WeakTopic(Record):
+    """A topic of a suite that didn't pass, on which the candidate does badly.
+
+    Attributes:
+        n: families; champion, candidate: their mean results on tonight's items.
+        upper: one-sided bound of candidate minus champion at the gate's α; 1 where there are too few families for one.
+        why: ``worse``: proven worse than the champion; ``below``: worse, not proven; ``low``: among its worst topics.
+    """
+
+    suite: str
+    topic: str
+    n: int
+    champion: float
+    candidate: float
+    upper: float
+    why: Literal["worse", "below", "low"]
+
+    @property
+    def delta(self) -> float:
+        return self.candidate - self.champion
+
+
+class TwinRows(Record):
+    """Training twins of weak topics, as lines of training data; ``left_out`` shared text with the gate's items."""
+
+    topics: tuple[WeakTopic, ...]
+    rows: Blob
+    n: int
+    left_out: int = 0
+
+
+class RoundSuite(Record):
+    """A suite as a try was judged on it: items that no earlier judgement of the night had seen, of all."""
+
+    name: str
+    candidate: float | None
+    delta: float | None
+    verdict: VerdictName
+    fresh: int
+    items: int
+
+
+class Round(Record):
+    """One try to harden a candidate that didn't pass, and what came of it.
+
+    Attributes:
+        kind: ``soup``: averaged with the champion, ``share`` of it the candidate's; ``twins``: trained on ``rows``
+            training twins of ``topics`` by ``method``.
+        alpha: one-sided error it was judged with: half of the try's before.
+        verdict: None where it came to none; ``reason`` then says why.
+    """
+
+    number: int
+    kind: Literal["soup", "twins"]
+    share: float | None = None
+    method: str | None = None
+    topics: tuple[WeakTopic, ...] = ()
+    rows: int = 0
+    alpha: float
+    verdict: VerdictName | None = None
+    reason: str
+    suites: tuple[RoundSuite, ...] = ()
+    candidate: Digest | None = None
+
+
 class Verdict(Record):
     """The gate's answer, with the numbers and one paragraph that explains it.
 
@@ -106,6 +172,7 @@ class Verdict(Record):
         decision: which judged decision against this anchor this is, of ``planned``; 0 where nothing was judged.
         waivable: INCONCLUSIVE, and every anchor bound holds: a recorded waiver may promote it.
         stopped: scoring ended early because harm was proven.
+        rounds: tries to harden a candidate that didn't pass, up to this one where a try passed.
     """
 
     verdict: VerdictName
@@ -121,6 +188,7 @@ class Verdict(Record):
     planned: int = 0
     waivable: bool = False
     stopped: bool = False
+    rounds: tuple[Round, ...] = ()
     candidate: Digest
     champion: Digest | None
     anchor: Digest | None

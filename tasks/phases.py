@@ -47,7 +47,7 @@ class Method(NamedTuple):
 
 
 _DRAWING = frozenset({"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "max_tokens"})
-_ONLINE = _DRAWING | {"clip", "epochs"}
+_ONLINE = _DRAWING | {"clip", "epochs", "watch"}
 
 METHODS: dict[str, Method] = {
     "dpo": Method(
@@ -171,6 +171,18 @@ class HealthLimits(Record):
     no_signal_window: int = Field(
         default=25, ge=2, description="rollouts in a row in which all answers to a prompt earn the same, at most"
     )
+    hacking_window: int = Field(
+        default=8, ge=4, description="looks at held-out answers that are compared, half of them with as many before"
+    )
+    hacking_errors: float = Field(
+        default=3.5, gt=0, description="standard errors that prove a rise, or that there is none"
+    )
+    hacking_rise: float = Field(
+        default=0.5, gt=0, description="rise of the trained reward, in its answers' first deviations, that counts"
+    )
+    hacking_flat: float = Field(
+        default=0.25, gt=0, description="rise of the watch, in the deviations of its scores, that counts as none"
+    )
     not_moving_window: int = Field(default=100, ge=5, description="steps compared with the start and with no margin")
     not_moving_min_steps: int = Field(default=200, ge=10, description="steps after warm-up a run is given to move")
     not_moving_errors: float = Field(default=2.0, gt=0, description="standard errors within which nothing has moved")
@@ -212,6 +224,11 @@ class Phase(Record):
         "`model` is the reward model of an earlier phase (docs/design/rewards.md)",
     )
     reward_weights: tuple[float, ...] = Field(default=(), description="one a reward; else all 1")
+    watch: RewardName | None = Field(
+        default=None,
+        description="PPO, GRPO, RLOO: what answers to held-out prompts are looked at by, beside what is trained on; "
+        "unset: the rewards themselves",
+    )
     group_size: int = Field(default=4, ge=2, description="answers drawn to a prompt")
     max_new_tokens: int = Field(default=64, gt=0, description="most tokens of an answer that is drawn")
     temperature: float = Field(default=1.0, gt=0, description="that answers are drawn with, and scored")
@@ -340,6 +357,10 @@ class Phase(Record):
         given = self.model_fields_set
         if method.draws and not self.reward:
             raise ValueError(f'method {self.method!r} learns from rewards: set reward, as in reward = ["not_refused"]')
+        if self.watch is not None and self.probe_every == 0:
+            raise ValueError("probe_every = 0 ignores watch, which looks at the same answers: take one of them out")
+        if self.watch is not None and self.reward == (self.watch,):
+            raise ValueError(f"watch {self.watch!r} is the trained reward, which is looked at anyway: take it out")
         if len(set(self.reward)) < len(self.reward):
             raise ValueError(f"reward names one twice: {', '.join(self.reward)}")
         if self.reward_weights and len(self.reward_weights) != len(self.reward):

@@ -12,6 +12,7 @@ from infra.redact import holds_password
 from tasks.chained import chain_problems
 from tasks.data_spec import DataSpec, SourceSpec
 from tasks.errors import RecipeError
+from tasks.harden_spec import HardenSpec
 from tasks.judged import Measure
 from tasks.phases import Phase
 from tasks.release import ApprovalSpec, DeploySpec
@@ -174,6 +175,9 @@ class Recipe(Record):
         min_length=1, description="what is trained, in this order; each phase starts from the one before"
     )
     gate: GateSpec = Field(description="how the candidate is judged")
+    harden: HardenSpec = Field(
+        default_factory=HardenSpec, description="what is tried with a candidate that didn't pass; nothing unless `on`"
+    )
     serve: ServeSpec = Field(default_factory=ServeSpec, description="what serves, and so what is judged")
     budget: BudgetSpec = Field(description="what the night may take")
     compare: dict[str, dict[str, Any]] = Field(

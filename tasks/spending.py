@@ -16,7 +16,7 @@ from tasks.phases import Phase
 from tasks.recipe import Recipe
 
 # the steps that hold the pool, whose hours the budget limits
-POOL_STEPS = frozenset({"sample", "align", "score", "train_first", "train_apart"})
+POOL_STEPS = frozenset({"sample", "align", "align_again", "soup", "score", "train_first", "train_apart"})
 
 
 def month_left(night: Night, recipe: Recipe) -> Decimal | None:

@@ -24,7 +24,7 @@ ARROWS = {
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
     "chained", "compared", "contracts", "data_spec",
-    "errors", "recipe", "parts", "phases", "place", "portability", "probes", "lm", "receipts", "release",
+    "errors", "harden_spec", "recipe", "parts", "phases", "place", "portability", "probes", "lm", "receipts", "release",
     "spending", "trainable", "turns",
 }  # fmt: skip
 
@@ -88,6 +88,7 @@ PROGRAMS = (
     "tasks/lm/import_program.py",
     "tasks/lm/merge_program.py",
     "tasks/lm/serve_program.py",
+    "tasks/lm/soup_program.py",
 )
 
 ENVIRONMENT = "infra/settings.py"

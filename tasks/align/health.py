@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from infra.digest import Record
+from tasks.align.hacking import hacked
 from tasks.phases import HealthLimits
 
 Condition = Literal[
@@ -21,6 +22,7 @@ Condition = Literal[
     "accuracy_saturated",
     "loss_not_moving",
     "no_signal",
+    "reward_hacking",
 ]
 History = list[dict[str, float]]
 
@@ -226,6 +228,17 @@ def _no_signal(history: History, limits: HealthLimits, beta: float) -> _Fault | 
     )
 
 
+def _reward_hacking(history: History, limits: HealthLimits, beta: float) -> _Fault | None:
+    found = hacked(history, limits)
+    if found is None:
+        return None
+    return _Fault(
+        found,
+        "look at the answers of the last checkpoint: they earn the reward without being better. Mend phase.reward, or"
+        " add one that they lose by (length_penalty, not_refused); or raise phase.beta, or lower phase.max_steps",
+    )
+
+
 # in order: causes before their consequences, so that a person reads of the cause
 _CHECKS: dict[Condition, _Check] = {
     "not_finite": _not_finite,
@@ -236,6 +249,7 @@ _CHECKS: dict[Condition, _Check] = {
     "accuracy_saturated": _accuracy_saturated,
     "loss_not_moving": _loss_not_moving,
     "no_signal": _no_signal,
+    "reward_hacking": _reward_hacking,
 }
 
 

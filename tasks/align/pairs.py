@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 from tasks.align.labels import conversations_of, units_of
 from tasks.errors import ModelError
-from tasks.phases import Phase
+from tasks.phases import METHODS, Phase
 from tasks.trainable import is_plain, trainable
 
 Lines = Callable[[], Iterable[bytes]]
+
+# rows of a training on its own answers that it isn't trained on; no setting, so that looks change no training's course
+HELD_OUT = 32
 
 
 class Replay(NamedTuple):
@@ -71,6 +74,13 @@ def _pick(new: list[int], old: list[int], count: int, seed: int, share: float) -
 
 def _short(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=8).digest()
+
+
+def set_apart(pairs: list[dict[str, Any]], phase: Phase) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is trained on, and, of a method that learns from rewards, what it is watched on: the last ``HELD_OUT`` rows,
+    or a fifth where there are few."""
+    count = min(HELD_OUT, len(pairs) // 5) if METHODS[phase.method].online else 0
+    return (pairs[:-count], pairs[-count:]) if count else (pairs, [])
 
 
 def whole_steps(asked: int, count: int, phase: Phase, quarantine: Path) -> int:

@@ -5,6 +5,7 @@ DPO's metrics are about given answers. A model can drift where none of them look
 estimates the divergence a token, KL(policy ‖ reference), without bias.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,19 +22,37 @@ class Probe:
             has no reference beside it: then only lengths are looked at, against its own before the first step.
         prompts: conversations.
         most: tokens an answer may have.
+        watch: what else is said of the answers, by their texts.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, prompts: list[Any], most: int, seed: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompts: list[Any],
+        most: int,
+        seed: int,
+        watch: Callable[[Sequence[str]], dict[str, float]] | None = None,
+    ) -> None:
         self.model, self.tokenizer, self.prompts, self.most, self.seed = model, tokenizer, prompts, most, seed
-        self.base_tokens = _mean_length(self._sample(reference=True))
+        self.watch = watch
+        rows = self._sample(reference=True)
+        self.base_tokens = _mean_length(rows)
+        self.base_watch = watch(self._texts(rows))["probe_watch"] if watch else 0.0
 
     def look(self) -> dict[str, float]:
-        """``probe_tokens``, ``probe_base_tokens`` (mean answer lengths) and, with an adapter, ``probe_kl`` (nats)."""
+        """``probe_tokens``, ``probe_base_tokens`` (mean answer lengths), with an adapter ``probe_kl`` (nats), and what
+        the watch says."""
         rows = self._sample(reference=False)
         found = {"probe_tokens": _mean_length(rows), "probe_base_tokens": self.base_tokens}
         if hasattr(self.model, "disable_adapter"):
             found["probe_kl"] = self._divergence(rows)
+        if self.watch is not None:
+            found |= {**self.watch(self._texts(rows)), "probe_base_watch": self.base_watch}
         return found
+
+    def _texts(self, rows: list[tuple[list[int], list[int]]]) -> list[str]:
+        return [self.tokenizer.decode(answer, skip_special_tokens=True) for _, answer in rows]
 
     def _sample(self, *, reference: bool) -> list[tuple[list[int], list[int]]]:
         """(prompt, answer) as token ids. Neither the training's random numbers nor its mode are touched."""

@@ -1,9 +1,10 @@
 """Program: train one phase with TRL. ``python -m tasks.align.program SPEC RESULT``, by torchrun on several devices.
 
-Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context},
-``reward_model``, a folder, where "model" is one of the phase's rewards; ``stack_on``, the adapter that is merged into
-``base`` already: what is written is the sum of both; and ``first`` where only so many of its steps are to be taken, to
-be compared with another machine's: no model is kept.
+Spec: {base, pairs, out, seed, threads, steps, phase, max_tokens, shard, checkpoints, context, cache, cache_context};
+``held_out``, rows that a method which learns from rewards is watched on; ``reward_model``, a folder, where "model" is
+one of the phase's rewards; ``stack_on``, the adapter that is merged into ``base`` already: what is written is the sum
+of both; and ``first`` where only so many of its steps are to be taken, to be compared with another machine's: no model
+is kept.
 Writes the adapter (or the whole model) to ``out`` and a result with the metrics by step; sends one event a step. Method
 "reward" leaves ``out/reward_model`` and its report as the result's ``reward`` instead; method "reject" leaves
 ``out/drawn.jsonl``, too, and its counts as ``drawn``. Killed at any step and started again with the same spec, it goes
@@ -22,12 +23,14 @@ from typing import Any
 from safetensors import SafetensorError
 
 from infra.events import die_with_parent, emit
+from infra.jsonl import load_lines
 from infra.settings import launched_processes
 from tasks.align import checkpoints
 from tasks.align.facts import facts_of
 from tasks.align.faults import explain_unwritable, is_io_error, out_of_memory, refuse_unwritable
 from tasks.align.labels import prompt_of
 from tasks.align.methods import Setting, build, quantisation
+from tasks.align.online.watching import Watching
 from tasks.align.outcome import EXIT, stopped
 from tasks.align.prepared import prepare
 from tasks.align.probe import Probe
@@ -235,9 +238,18 @@ class Run:
             watch.rate = launched_processes() * matmul_rate(device, model.dtype)
         # sharded weights can't be sampled from outside the trainer
         if phase.probe_every and METHODS[phase.method].reference and not trainer.is_fsdp_enabled:
-            prompts = [prompt_of(pair) for pair in self.pairs[: phase.probe_prompts]]
-            tokenizer = trainer.processing_class
-            watch.probe = Probe(model, tokenizer, prompts, phase.probe_tokens, self.spec["seed"])
+            prompts, seen = [prompt_of(pair) for pair in self.pairs[: phase.probe_prompts]], None
+            if held := self._held_out():
+                # answers to prompts that no step trains on, as long as those that are rewarded
+                watching = Watching(phase, held, phase.probe_prompts)
+                prompts, seen = watching.prompts, watching.look
+            most = phase.probe_tokens if seen is None else max(phase.probe_tokens, phase.max_new_tokens)
+            watch.probe = Probe(model, trainer.processing_class, prompts, most, self.spec["seed"], seen)
+
+    def _held_out(self) -> list[dict[str, Any]]:
+        """Rows set apart from those that are trained on, of a method that learns from rewards."""
+        path = self.spec.get("held_out")
+        return load_lines(Path(path).read_bytes()) if path else []
 
     def _say_resumed(self) -> None:
         assert self.found is not None

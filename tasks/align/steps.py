@@ -53,6 +53,11 @@ def align_phases(night: Night, recipe: Recipe, plan: Plan, preferences: Preferen
     return trained
 
 
+def _candidate(made: Candidate | RewardModel) -> Candidate:
+    assert isinstance(made, Candidate)  # a phase that makes a reward model is refused where it stands alone
+    return made
+
+
 def _key_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> list[Any]:
     return [night.id, recipe.pool, *align_key(night, recipe, plan, preferences, base)]
 
@@ -60,7 +65,13 @@ def _key_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preference
 @step(area="align", key=_key_apart, device=_device)
 def train_apart(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
     """As ``align``, for a comparison: nothing another night trained is taken for it: its cost is a figure."""
-    return train(night, recipe, plan, preferences, base)
+    return _candidate(train(night, recipe, plan, preferences, base))
+
+
+@step(area="align", key=align_key, device=_device)
+def align_again(night: Night, recipe: Recipe, plan: Plan, preferences: Preferences, base: Model) -> Candidate:
+    """One more phase from tonight's candidate on the pool: ``base`` is a model with an adapter, or a whole one."""
+    return _candidate(train(night, recipe, plan, preferences, base, called="align_again"))
 
 
 def _device_of_first(night: Night, recipe: Recipe, preferences: Preferences, base: Model, steps: int) -> Device:

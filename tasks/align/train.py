@@ -22,7 +22,7 @@ from tasks.align.checkpoints import clear, sweep
 from tasks.align.ended import MEMORY_DO, crashed, ended_by_scheduler, error_of, merged, ran_out_of_memory
 from tasks.align.labels import said_of_labels
 from tasks.align.made import store_made
-from tasks.align.pairs import Replay, choose, whole_steps
+from tasks.align.pairs import HELD_OUT, Replay, choose, set_apart, whole_steps
 from tasks.align.quarantine import quarantine_file, read_quarantine, send_to_quarantine
 from tasks.chained import adds_up
 from tasks.contracts import Candidate, Model, Night, Plan, Preferences, RewardModel
@@ -46,6 +46,7 @@ def train(
     base: Model,
     number: int = 1,
     reward: Tree | None = None,
+    called: str | None = None,
 ) -> Candidate | RewardModel:
     """Run the phase and bind its result to recipe, preferences and the model that it starts from.
 
@@ -54,6 +55,7 @@ def train(
         base: where it starts: the base model, with an adapter where phases before it made one.
         number: of the phase, from 1.
         reward: the model that answers are rewarded by, where the phase asks for one.
+        called: the nested run's name, and the step's in the live progress; by its number unless given.
 
     Raises:
         Unhealthy: a stop condition fired; the last good checkpoint is kept, guilty pairs are in quarantine.
@@ -64,7 +66,8 @@ def train(
     """
     store, home, tracker = place.store(), place.home(), place.tracking()
     pool = place.pool(recipe.pool)
-    run = tracker.nested_run(night.mlflow_run, step_of("align", number))
+    told = called or step_of("align", number)
+    run = tracker.nested_run(night.mlflow_run, told)
     tracker.params(run, {f"phase.{key}": value for key, value in recipe.phase[0].model_dump().items()})
     tracker.dataset(
         run, "preferences", preferences.train.digest_, "training", {"pairs": preferences.n_train, "used": plan.pairs}
@@ -87,7 +90,6 @@ def train(
     with tracker.ending(run):
         try:
             budget = watch(night, recipe, pool.device(), number)
-            told = step_of("align", number)
             result = run_training(
                 pool, spec, work, lambda values, step: tracker.metrics(run, values, step), budget, told
             )
@@ -135,13 +137,18 @@ def make_spec(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model,
     def train() -> Iterable[bytes]:
         return fitting(lines_of(preferences.train, store), phase)
 
-    pairs = choose(train, plan.pairs, recipe.seed, read_quarantine(home), phase.method, replay)
+    extra = HELD_OUT if METHODS[phase.method].online else 0
+    chosen = choose(train, plan.pairs + extra, recipe.seed, read_quarantine(home), phase.method, replay)
+    pairs, held_out = set_apart(chosen, phase)
     said = said_of_labels(train(), pairs, phase)
     steps = whole_steps(plan.steps, len(pairs), phase, quarantine_file(home))
     # no more than the steps take: a resume at the last step would begin another with the rest
     (work / "pairs.jsonl").write_bytes(dump_lines(pairs[: phase.pairs_of(steps)]))
+    if held_out:
+        (work / "held_out.jsonl").write_bytes(dump_lines(held_out))
     folder, below = start_of(base, home, store, pool)
     return {
+        **({"held_out": str(work / "held_out.jsonl")} if held_out else {}),
         **({"said": said} if said else {}),
         **({"stack_on": str(below)} if below is not None and adds_up(phase) else {}),
         "base": str(folder),
@@ -265,7 +272,7 @@ def course(recipe: Recipe, plan: Plan, preferences: Preferences, base: Model, re
     phase = {
         name: value
         for name, value in recipe.phase[0].identity().items()
-        if name != "health" and not name.startswith("probe_")
+        if name not in ("health", "watch") and not name.startswith("probe_")
     }
     return digest_of(
         [

@@ -161,6 +161,19 @@ def read_cards(
     return found
 
 
+def all_cards(
+    recipe: Recipe, candidate: Candidate, baselines: Baselines, scores: Scores, store: Store
+) -> dict[tuple[Role, str], Scorecard]:
+    """Every card that can be read and is of the model that it should be of: for looking into, not for judging."""
+    models = expected_models(candidate, baselines)
+    found = {
+        (ref.role, ref.suite): read_reference(ref, ref.role, ref.suite, store)[0]
+        for ref in scores.cards
+        if ref.suite in {spec.name for spec in recipe.gate.suites}
+    }
+    return {place: card for place, card in found.items() if card is not None and card.model == models[place[0]]}
+
+
 def asked(recipe: Recipe) -> list[SuiteSpec]:
     """The suites that models are scored on: the recipe's, and the prompts of drift."""
     if recipe.gate.drift is None:

@@ -28,7 +28,7 @@ from tasks.contracts import (
     SuiteResult,
     Verdict,
 )
-from tasks.gate import pictures, pictures_lines, report_history, report_next, report_rows
+from tasks.gate import pictures, pictures_lines, report_history, report_next, report_rounds, report_rows
 from tasks.gate.flips import FlipCount, interleave
 
 # worst and best flips that are open when the page is; the others are a click away
@@ -92,6 +92,7 @@ def report_html(
         judged=any(suite.delta is not None for suite in verdict.suites),
         forest=_safe(pictures.forest(verdict.suites, _forest_name, _forest_word)),
         phases=[report_rows.phase_row(one) for one in verdict.phases],
+        rounds=[report_rounds.round_row(one) for one in verdict.rounds],
         limits=[report_rows.limit_row(one) for one in verdict.limits],
         noise=[report_rows.noise_row(one) for one in verdict.noise],
         worst=_shown(flips, order, lost=True),
@@ -141,7 +142,8 @@ def report_markdown(verdict: Verdict, promotable: bool, url: str = "") -> str:
         plain_markdown(report_next.status(verdict, promotable)),
     ]
     lines += ["", plain_markdown(early)] if (early := report_next.stopped_early(verdict)) else []
-    lines += ["", *(f"- {plain_markdown(one)}" for one in verdict.warnings)] if verdict.warnings else []
+    said = [*verdict.warnings, *report_rounds.in_short(verdict.rounds)]
+    lines += ["", *(f"- {plain_markdown(one)}" for one in said)] if said else []
     lines += [
         "",
         "| suite | n | delta | lower bound | −margin | anchor: lower bound | −budget | verdict |",

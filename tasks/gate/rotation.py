@@ -7,8 +7,8 @@ all models of a night are scored on the same window.
 
 import importlib
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from tasks.errors import SuiteError
 from tasks.gate.suites import Bank, Item, Suite, build_suite, hashed, parse_raw
@@ -65,6 +65,26 @@ def guarded(bank: Bank) -> list[Item]:
     return [item for item in bank.suite.items if item.split != "twin"]
 
 
+def generator_at(name: str, suite: str, key: str) -> Callable[..., list[dict[str, Any]]]:
+    """A function that a ``suite.toml`` names under ``key`` (``generator`` or ``twins``).
+
+    Raises:
+        SuiteError: it lies outside expectations, or isn't there.
+    """
+    module, _, function = name.partition(":")
+    if not module.startswith("expectations."):
+        raise SuiteError(
+            f"the {key} {name!r} of the suite {suite} lies outside expectations",
+            do="name it as expectations.model.SUITE:FUNCTION",
+        )
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise SuiteError(
+            f"the {key} {name!r} of the suite {suite} can't be loaded: {error}", do=f"mend `{key}` in its suite.toml"
+        ) from error
+
+
 def _families(items: tuple[Item, ...], split: str) -> list[list[Item]]:
     members: dict[str, list[Item]] = {}
     for item in items:
@@ -92,19 +112,7 @@ def _fresh(bank: Bank, count: int) -> list[list[Item]]:
 
 
 def _blocks(bank: Bank) -> Iterator[list[Item]]:
-    module, _, function = (bank.generator or "").partition(":")
-    if not module.startswith("expectations."):
-        raise SuiteError(
-            f"the generator {bank.generator!r} of the suite {bank.suite.name} lies outside expectations",
-            do="name it as expectations.model.SUITE:FUNCTION",
-        )
-    try:
-        generate = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise SuiteError(
-            f"the generator {bank.generator!r} of the suite {bank.suite.name} can't be loaded: {error}",
-            do="mend `generator` in its suite.toml",
-        ) from error
+    generate = generator_at(bank.generator or "", bank.suite.name, "generator")
     number = 0
     while True:
         seed = FRESH_SEED + number

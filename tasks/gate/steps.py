@@ -2,13 +2,14 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from infra.digest import Digest
-from infra.jsonl import load_lines
+from infra.jsonl import dump_lines, load_lines
 from infra.ledger import ledger_path, read_ledger
 from infra.step import step
 from infra.store import Blob
@@ -29,6 +30,7 @@ from tasks.contracts import (
     Snapshot,
     Suites,
     Trained,
+    TwinRows,
     Verdict,
 )
 from tasks.errors import SuiteError
@@ -41,15 +43,20 @@ from tasks.gate.decisions import (
     reanchorings,
     rotations,
 )
-from tasks.gate.items import by_ledger, read_suites, tonight
-from tasks.gate.judge import actual_digest, identity_of, judge_candidates, read_decisions
+from tasks.gate.fresh import count_fresh, moved_on
+from tasks.gate.items import Epochs, bank_at, by_ledger, folders, read_suites, tonight
+from tasks.gate.judge import actual_digest, all_cards, identity_of, judge_candidates, read_decisions
 from tasks.gate.methods import marks_of
 from tasks.gate.plan_gate import Planned, known_of, plan_gate
 from tasks.gate.probe_set import probe_of
 from tasks.gate.rotate import rotate_by_hand
 from tasks.gate.score import engine_of, models_by_role, score_all
 from tasks.gate.side_by_side import flips_of
+from tasks.gate.suites import Bank, Suite
+from tasks.gate.twins import twin_rows, twin_topics
+from tasks.gate.weak import weak_topics
 from tasks.gate.work import intact
+from tasks.parts import LINES
 from tasks.recipe import Recipe, load_recipe
 
 
@@ -59,10 +66,54 @@ def suites_of(recipe: Recipe, core: Digest) -> Suites:
     Args:
         core: the night's inputs but the suites; its own decision, made before, must not rotate the items.
     """
+    return _suites_of(recipe, core, lambda epochs: epochs)
+
+
+def fresh_suites(recipe: Recipe, core: Digest, names: Iterable[str], judgements: int) -> Suites:
+    """The suites once more, ``names`` of them on items that the night's judgements so far haven't seen."""
+    return _suites_of(recipe, core, lambda epochs: moved_on(epochs, names, judgements))
+
+
+def fresh_items(suites: Suites, seen: Iterable[Suites]) -> dict[str, tuple[int, int]]:
+    """Suite → (items that none of the judgements in ``seen`` was over, all)."""
+    return count_fresh(_read(suites), [_read(one) for one in seen])
+
+
+def _read(suites: Suites) -> dict[str, Suite]:
+    found = json.loads(place.store().read_bytes(suites.suites))
+    return {name: Suite.model_validate(raw) for name, raw in found.items()}
+
+
+def _suites_of(recipe: Recipe, core: Digest, moved: Callable[[Epochs], Epochs]) -> Suites:
     entries, problems = read_decisions(ledger_path(place.home(), recipe.name), Baselines(champion=None, anchor=None))
     epochs = by_ledger(decisions_of_others(entries, core), partial(rotations, entries))
-    suites = read_suites(recipe, place.ROOT, place.store(), epochs)
+    suites = read_suites(recipe, place.ROOT, place.store(), moved(epochs))
     return suites.model_copy(update={"problems": (*problems, *suites.problems)})
+
+
+def weak_twins(
+    recipe: Recipe,
+    suites: Suites,
+    preferences: Preferences,
+    candidate: Candidate,
+    baselines: Baselines,
+    scores: Scores,
+    verdict: Verdict,
+    number: int,
+) -> TwinRows:
+    """Training twins of the topics that this candidate is weakest on: what round ``number`` trains on."""
+    store = place.store()
+    items = tonight(suites, store.read_bytes(preferences.house), recipe, store)
+    banks: dict[str, Bank] = {
+        name: bank_at(name, path, place.ROOT) for name, (path, _) in folders(recipe.gate).items() if name != "drift"
+    }
+    able = {name: twin_topics(bank) for name, bank in banks.items()}
+    cards = all_cards(recipe, candidate, baselines, scores, store)
+    topics = weak_topics(verdict, items, cards, able, recipe.harden.topics)
+    rows = twin_rows(
+        banks, [(one.suite, one.topic) for one in topics], recipe.harden.twins, recipe.seed * 1000 + number
+    )
+    return TwinRows(topics=topics, rows=store.put_bytes(dump_lines(rows), LINES), n=len(rows))
 
 
 def plan_of(recipe_path: str, goal: float) -> Planned:

@@ -143,11 +143,12 @@ HOUSE_SCORER = Scorer(normalise="tokens")  # answers of people differ in length
 
 
 class Bank(NamedTuple):
-    """A suite as its folder has it: all splits, how it is renewed, and where fresh items come from."""
+    """A suite as its folder has it: all splits, how it is renewed, where fresh items come from, and training twins."""
 
     suite: Suite
     rotation: Rotation | None = None
     generator: str | None = None
+    twins: str | None = None
 
 
 def load_bank(name: str, folder: Path) -> Bank:
@@ -167,7 +168,7 @@ def load_bank(name: str, folder: Path) -> Bank:
             f"the suite {name} in {folder} can't be read: {error}", do="mend suite.toml and items.jsonl there"
         ) from error
     items = [parse_item(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
-    return Bank(build_suite(name, scorer, items), rotation, settings.get("generator"))
+    return Bank(build_suite(name, scorer, items), rotation, settings.get("generator"), settings.get("twins"))
 
 
 def load_suite(name: str, folder: Path) -> Suite:

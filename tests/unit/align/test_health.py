@@ -154,6 +154,15 @@ KEYS = {
     "accuracy_saturated": ("rewards_accuracies", "loss"),
     "loss_not_moving": ("rewards_margins", "loss"),
     "no_signal": ("frac_reward_zero_std", "reward"),
+    "reward_hacking": (
+        "probe_watch",
+        "probe_watch_spread",
+        "probe_base_watch",
+        "probe_watch_error",
+        "probe_watch_room",
+        "reward",
+        "reward_std",
+    ),
 }
 
 
@@ -182,6 +191,19 @@ def faulty(name: str, seed: int = 0) -> History:
             ]
         case "no_signal":
             return drawing([0.5] * 195 + [1.0] * 25)
+        case "reward_hacking":
+            steps: History = [{"step": i + 1, "reward": i / 300, "reward_std": 0.3} for i in range(220)]
+            looks = {
+                i: {
+                    "probe_watch": 0.6 - i / 800,
+                    "probe_watch_spread": 0.4,
+                    "probe_watch_error": 0.001,
+                    "probe_watch_room": 0.5,
+                    "probe_base_watch": 0.6,
+                }
+                for i in range(19, 220, 20)
+            }
+            return [step | looks.get(i, {}) for i, step in enumerate(steps)]
     raise AssertionError(name)
 
 

@@ -19,8 +19,11 @@ from tasks.contracts import (
     PastSuite,
     Portability,
     Reanchored,
+    Round,
+    RoundSuite,
     Snapshot,
     VerdictName,
+    WeakTopic,
 )
 from tasks.gate import report_history, report_next, report_rows
 from tasks.gate.flips import FlipCount
@@ -585,3 +588,42 @@ def test_a_training_that_moved_to_another_kind_of_device_is_shown_and_warned_of_
     verdict_section = text_of(html[html.index('id="verdict"') : html.index('class="tiles"')])
     assert ("the champion on <h100>" in verdict_section) == (finding != "agrees")
     assert 'id="portability"' not in page()
+
+
+def tried(**changes: Any) -> Round:
+    given: dict[str, Any] = {
+        "number": 2,
+        "kind": "twins",
+        "method": "dpo",
+        "topics": (
+            WeakTopic(suite="reasoning", topic="<money>", n=47, champion=0.7, candidate=0.55, upper=0.0, why="below"),
+        ),
+        "rows": 256,
+        "alpha": 0.0125,
+        "verdict": "PASS",
+        "reason": "every bound holds",
+        "suites": (RoundSuite(name="reasoning", candidate=0.73, delta=0.0312, verdict="PASS", fresh=140, items=400),),
+    }
+    return Round(**given | changes)
+
+
+def test_every_try_to_harden_is_shown_with_its_topics_its_alpha_and_its_fresh_items() -> None:
+    soup = tried(number=1, kind="soup", share=0.5, method=None, topics=(), rows=0, suites=(), verdict=None,
+                 reason="an adapter has no exact sum with another", alpha=0.025)  # fmt: skip
+    html = page(verdict=verdict("PASS", rounds=(soup, tried())))
+    text = text_of(html)
+    assert "2 tries were made" in text
+    assert "Try 1: averaged with the champion, 50% of it the candidate – – none" in text
+    assert "an adapter has no exact sum with another" in text
+    assert "Try 2: trained by dpo on 256 twins" in text
+    assert "reasoning: <money>" in text
+    assert "<money>" not in html
+    assert "below the champion" in text
+    assert "140 of 400" in text
+    assert "α 0.0125" in text
+    short = report_markdown(verdict("PASS", rounds=(soup, tried())), True)
+    assert "try 1, averaged with the champion, 50% of it the candidate: no verdict" in short
+
+
+def test_a_night_without_hardening_has_no_word_of_it() -> None:
+    assert "ardening" not in text_of(page())
