@@ -35,7 +35,7 @@ class HardenSpec(Record):
             raise ValueError("harden is on and tries nothing: give soup a share, or max_rounds at least 1")
         if METHODS[self.phase.method].makes != "candidate" or self.phase.needs_model:
             raise ValueError(
-                f"harden.phase trains or needs a reward model (method {self.phase.method!r}), and a round is one phase: "
+                f"harden.phase trains or needs a reward model (method {self.phase.method!r}), a round is one phase: "
                 "take a method and rewards that need none"
             )
         if self.phase.adapter in ("dora", "full") and self.max_rounds:
