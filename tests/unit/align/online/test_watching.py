@@ -10,10 +10,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks.ppo_toy import make_model
 from infra.jsonl import dump_lines
-from tasks.align.online import build
 from tasks.align.online.watching import Watching
 from tasks.align.pairs import HELD_OUT, set_apart
 from tasks.align.program import Run
+from tasks.align.rewards import caller
 from tasks.align.rewards.caller import text_of
 from tasks.align.watch import Unhealthy
 from tasks.errors import RewardError
@@ -83,13 +83,15 @@ def train(folder: Path, base: Path, seed: int = 0, **changes: Any) -> list[dict[
 @pytest.fixture
 def flawed(monkeypatch: pytest.MonkeyPatch) -> None:
     """`not_refused` pays for ones, whatever was asked."""
-    true = build.verifiable
+    true = caller.verifiable
 
     def ones(prompts: list[Any], completions: list[Any], **_: Any) -> list[float]:
         return [text_of(one).split().count("1") / 2 for one in completions]
 
     ones.__name__ = "not_refused"
-    monkeypatch.setattr(build, "verifiable", lambda name, worker: ones if name == "not_refused" else true(name, worker))
+    monkeypatch.setattr(
+        caller, "verifiable", lambda name, worker: ones if name == "not_refused" else true(name, worker)
+    )
 
 
 @pytest.mark.usefixtures("flawed")
