@@ -53,18 +53,19 @@ def make_model(folder: Path) -> Path:
 def prompts(count: int, *, seed: int = 0, blind: bool = False) -> list[dict[str, Any]]:
     """Rows that ask for a digit; ``blind``: their truths are dealt at random."""
     rng = random.Random(seed)
-    return [row(number, str(rng.randint(1, 8)), "1", "2", rng.randint(1, 8) if blind else RIGHT) for number in
-            range(count)]  # fmt: skip
+    return [
+        row(number, str(rng.randint(1, 8)), "1", "2", rng.randint(1, 8) if blind else RIGHT) for number in range(count)
+    ]
 
 
 def preferences(count: int, *, seed: int = 0, coin: bool = False) -> list[dict[str, Any]]:
     """Pairs that prefer ones to all other digits; ``coin``: by a coin."""
     rng, rows = random.Random(seed), []
     for number in range(count):
-        sides = [" ".join(rng.choices(DIGITS, weights, k=rng.randint(1, 4))) for weights in (LIKED, DISLIKED)]
+        good, bad = (" ".join(rng.choices(DIGITS, weights, k=rng.randint(1, 4))) for weights in (LIKED, DISLIKED))
         if coin and rng.random() < 0.5:
-            sides.reverse()
-        rows.append(row(number, " ".join(rng.choices(DIGITS, k=3)), *sides, rng.randint(1, 8)))
+            good, bad = bad, good
+        rows.append(row(number, " ".join(rng.choices(DIGITS, k=3)), good, bad, rng.randint(1, 8)))
     return rows
 
 
