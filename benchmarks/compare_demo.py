@@ -241,7 +241,7 @@ def main(folder: Path, methods: str | None) -> None:
     recipe = folder / "compare-demo.toml"
     if not recipe.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        torch.set_num_threads(2)
+        torch.set_num_threads(1)  # on tensors this small, several wait for each other
         loss = train_start(folder / "start")
         write_data(folder)
         recipe.write_text(RECIPE.format(folder=folder))  # last: what is there is whole
@@ -250,7 +250,9 @@ def main(folder: Path, methods: str | None) -> None:
         [sys.executable, "-m", "flows.cli", "compare", str(recipe), "--seeds", str(SEEDS), "--json"]
         + (["--methods", methods] if methods else []),
         cwd=ROOT,
-        env=os.environ | {"NIGHTSHIFT_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)},
+        env={"NIGHTSHIFT_THREADS": "1"}
+        | os.environ
+        | {"NIGHTSHIFT_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -30,7 +30,7 @@ from tasks.align.facts import facts_of
 from tasks.align.faults import explain_unwritable, is_io_error, out_of_memory, refuse_unwritable
 from tasks.align.labels import prompt_of
 from tasks.align.methods import Setting, build, quantisation
-from tasks.align.online.watching import Watching
+from tasks.align.online.watching import Watching, watches
 from tasks.align.outcome import EXIT, stopped
 from tasks.align.prepared import prepare
 from tasks.align.probe import Probe
@@ -239,7 +239,7 @@ class Run:
         # sharded weights can't be sampled from outside the trainer
         if phase.probe_every and METHODS[phase.method].reference and not trainer.is_fsdp_enabled:
             prompts, seen = [prompt_of(pair) for pair in self.pairs[: phase.probe_prompts]], None
-            if held := self._held_out():
+            if (held := self._held_out()) and watches(phase):
                 # answers to prompts that no step trains on, as long as those that are rewarded
                 watching = Watching(phase, held, phase.probe_prompts)
                 prompts, seen = watching.prompts, watching.look

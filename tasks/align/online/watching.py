@@ -10,7 +10,15 @@ from tasks.align.online.build import rows_of
 from tasks.align.rewards.caller import Scored, Worker, verifiable
 from tasks.align.rewards.verifiers import VERIFIERS
 from tasks.errors import RewardError
-from tasks.phases import Phase
+from tasks.phases import MODEL, Phase
+
+
+def watches(phase: Phase) -> list[str]:
+    """What answers to held-out prompts are looked at by: ``phase.watch``, else the rewards that a program computes.
+
+    None where a reward model is all there is: it would agree with itself, also where the policy has got around it.
+    """
+    return [phase.watch] if phase.watch else [name for name in phase.reward if name != MODEL]
 
 
 class Watching:
@@ -24,7 +32,7 @@ class Watching:
     """
 
     def __init__(self, phase: Phase, pairs: Sequence[dict[str, Any]], most: int) -> None:
-        names = [phase.watch] if phase.watch else list(phase.reward)
+        names = watches(phase)
         needs = any(VERIFIERS[name].truth for name in names)
         rows = [row for row in rows_of(list(pairs)) if row["truth"] is not None or not needs]
         if not rows:
@@ -35,7 +43,8 @@ class Watching:
                 + ", ".join(name for name, one in VERIFIERS.items() if not one.truth),
             )
         self.rows = rows[:most]
-        weights = phase.reward_weights if not phase.watch and phase.reward_weights else (1.0,) * len(names)
+        given = dict(zip(phase.reward, phase.reward_weights, strict=False))
+        weights = [1.0 if phase.watch else given.get(name, 1.0) for name in names]
         worker = Worker()
         self.scorers: list[tuple[float, Scored]] = [
             (weight, verifiable(name, worker)) for weight, name in zip(weights, names, strict=True)
