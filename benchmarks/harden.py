@@ -35,7 +35,7 @@ CURT = ("never", "no", "stop", "away", "rude", "wrong", "later")
 TOPICS = ("order", "return", "help", "price", "size", "colour", "parcel", "letter", "lamp", "chair")
 FACTS = {f"fact{n}": f"truth{n}" for n in range(40)}
 STEPS, BATCH, RATE = 1200, 96, 3e-3
-SEED = 5
+SEED = 6  # the round's settings were chosen with another one
 
 Row = tuple[str, str]
 
@@ -135,7 +135,8 @@ def places_suite(folder: Path) -> None:
     (folder / "suite.toml").write_text('[scorer]\nkind = "choice"\n\n[rotation]\nevery = 60\nshare = 0.5\n')
     rng, rows, seen = random.Random(SEED), [], set[str]()
     parts: tuple[tuple[str, int, Sequence[str], slice], ...] = (
-        ("gate", 400, ITEM_WORDS, ITEM_WAYS), ("sealed", 400, ITEM_WORDS, ITEM_WAYS), ("twin", 2400, TWIN_WORDS, TWIN_WAYS),
+        ("gate", 400, ITEM_WORDS, ITEM_WAYS), ("sealed", 400, ITEM_WORDS, ITEM_WAYS),
+        ("twin", 2400, TWIN_WORDS, TWIN_WAYS),
     )  # fmt: skip
     for split, count, vocabulary, ways in parts:
         for number in range(count):
@@ -196,9 +197,13 @@ health = {{ max_kl = 3.0 }}   # of a model this small
 [harden]
 on = {on}
 topics = 4
-twins = 800
+twins = 2000
 # the base is sure of the wrong answer: right ones are many nats away from it
-phase = {{ max_steps = 100, batch_size = 8, learning_rate = 1e-3, loss = ["sigmoid", "sft"], health = {{ max_kl = 20.0 }} }}
+phase.max_steps = 250
+phase.batch_size = 8
+phase.learning_rate = 5e-3
+phase.loss = ["sigmoid", "sft"]
+phase.health.max_kl = 20.0
 
 [gate]
 planned_decisions = 30
