@@ -35,7 +35,7 @@ CURT = ("never", "no", "stop", "away", "rude", "wrong", "later")
 TOPICS = ("order", "return", "help", "price", "size", "colour", "parcel", "letter", "lamp", "chair")
 FACTS = {f"fact{n}": f"truth{n}" for n in range(40)}
 STEPS, BATCH, RATE = 1200, 96, 3e-3
-SEED = 6  # the round's settings were chosen with another one
+SEED = 5
 
 Row = tuple[str, str]
 
@@ -201,9 +201,11 @@ twins = 2000
 # the base is sure of the wrong answer: right ones are many nats away from it
 phase.max_steps = 250
 phase.batch_size = 8
-phase.learning_rate = 5e-3
+phase.learning_rate = 4e-3
+phase.warmup_steps = 20
 phase.loss = ["sigmoid", "sft"]
 phase.health.max_kl = 20.0
+phase.health.spike_factor = 50.0   # most rows are known, and a batch with two that aren't is many times the usual
 
 [gate]
 planned_decisions = 30
