@@ -135,7 +135,8 @@ def places_suite(folder: Path) -> None:
     (folder / "suite.toml").write_text('[scorer]\nkind = "choice"\n\n[rotation]\nevery = 60\nshare = 0.5\n')
     rng, rows, seen = random.Random(SEED), [], set[str]()
     parts: tuple[tuple[str, int, Sequence[str], slice], ...] = (
-        ("gate", 400, ITEM_WORDS, ITEM_WAYS), ("sealed", 400, ITEM_WORDS, ITEM_WAYS), ("twin", 2400, TWIN_WORDS, TWIN_WAYS),
+        ("gate", 400, ITEM_WORDS, ITEM_WAYS), ("sealed", 400, ITEM_WORDS, ITEM_WAYS),
+        ("twin", 2400, TWIN_WORDS, TWIN_WAYS),
     )  # fmt: skip
     for split, count, vocabulary, ways in parts:
         for number in range(count):
@@ -196,9 +197,15 @@ health = {{ max_kl = 3.0 }}   # of a model this small
 [harden]
 on = {on}
 topics = 4
-twins = 800
+twins = 2000
 # the base is sure of the wrong answer: right ones are many nats away from it
-phase = {{ max_steps = 100, batch_size = 8, learning_rate = 1e-3, loss = ["sigmoid", "sft"], health = {{ max_kl = 20.0 }} }}
+phase.max_steps = 250
+phase.batch_size = 8
+phase.learning_rate = 4e-3
+phase.warmup_steps = 20
+phase.loss = ["sigmoid", "sft"]
+phase.health.max_kl = 20.0
+phase.health.spike_factor = 50.0   # most rows are known, and a batch with two that aren't is many times the usual
 
 [gate]
 planned_decisions = 30

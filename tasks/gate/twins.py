@@ -53,13 +53,13 @@ def _of_topic(bank: Bank, topic: str, count: int, seed: int) -> list[Row]:
 
 
 def _line(id_: str, made: Mapping[str, Any], bank: Bank) -> Row:
-    texts = [made.get(name) for name in ("prompt", "chosen", "rejected")]
-    if not all(isinstance(text, str) and text for text in texts) or texts[1] == texts[2]:
+    prompt, chosen, rejected = (made.get(name) for name in ("prompt", "chosen", "rejected"))
+    if not all(isinstance(text, str) and text for text in (prompt, chosen, rejected)) or chosen == rejected:
         raise SuiteError(
             f"{bank.twins} gave a row without a prompt and two different answers: {dict(made)!r:.200}",
             do="mend the generator that `twins` names in the suite's suite.toml",
         )
-    return _row(id_, *map(str, texts), made.get("truth"))
+    return _row(id_, str(prompt), str(chosen), str(rejected), made.get("truth"))
 
 
 def _usable(bank: Bank) -> list[Item]:
