@@ -71,7 +71,7 @@ def summarise(
             "quarantined": preferences.n_quarantined,
             "warnings": list(preferences.warnings),
         },
-        "plan": None if plan is None else plan.model_dump(),
+        "plan": None if plan is None else plan.model_dump(mode="json"),
         "bill": {
             "gpu_hours": bill.gpu_hours,
             "device_hours": bill.device_hours,

@@ -1,5 +1,6 @@
 """The night's summary: the promised JSON keys, and a screen that says what happened and what to do next."""
 
+import json
 from typing import Any
 
 import pytest
@@ -194,3 +195,11 @@ def test_steps_of_several_phases_come_in_the_night_s_order() -> None:
     assert [one.name for one in step_reports(entries, "run-2")] == [
         "validate", "align", "align-2", "score", "score-2", "judge",
     ]  # fmt: skip
+
+
+def test_the_summary_is_what_is_read_of_its_json() -> None:
+    plan = Plan(
+        train=True, reason="r", new_pairs=9, pairs=96, steps=24, memory_bytes=1, seconds=1.0, amount=0.5, currency="EUR"
+    )
+    summary = summarise(NIGHT, "demo", "Planned", [], BILL, {}, reason="r", plan=plan, verdict=verdict("PASS", suite()))
+    assert json.loads(json.dumps(summary)) == summary
