@@ -44,7 +44,7 @@ def compare_training(trial: Trial, night: Night, preferences: Preferences, base:
     start = baselines_at(base)
     plan = refuse_idle(decide(night, trial.recipe, preferences, base, start, suites))
     candidate = train_apart(night, trial.recipe, plan, preferences, base)
-    scores = score(night, trial.recipe, preferences, suites, candidate, start)
+    scores = score(night, trial.recipe, preferences, suites, candidate, start, 1)
     found = marks(trial.recipe, suites, preferences, scores)
     return steps.came_out(trial, candidate, found, price_attempts(night, plan))
 
@@ -98,7 +98,7 @@ def _score_start(
     id_ = trial_id(start, preferences, base, suites, code)
     with billed_training(night, trial.recipe, START, id_) as apart:
         candidate = untrained(base, preferences, trial.recipe, steps.no_history())
-        scores = score(apart, trial.recipe, preferences, suites, candidate, baselines_at(base))
+        scores = score(apart, trial.recipe, preferences, suites, candidate, baselines_at(base), 1)
         return marks(trial.recipe, suites, preferences, scores)[0]
 
 

@@ -104,7 +104,7 @@ def _attempt(
                 return Attempt(told(one, spec, twins, f"{twins.n} training twins fill no step of the round"))
             made = align_again(tonight.night, spec, round_plan, pairs_of(preferences, twins), start.candidate.model)
             suites = fresh_suites(spec, tonight.night.core, failing(start.verdict), len(seen))
-        scores = score(tonight.night, spec, preferences, suites, made, tonight.baselines)
+        scores = score(tonight.night, spec, preferences, suites, made, tonight.baselines, 1)
         trained = Trained(candidates=(made,))
         verdict = judge(tonight.night, spec, preferences, suites, trained, tonight.baselines, (scores,))
     except Interrupted:
