@@ -120,7 +120,7 @@ def test_hours_of_one_seed_have_no_interval_and_are_not_shown() -> None:
     assert hours_words(hours) == "DPO used 0.20× of PPO's GPU-hours with one seed, which has no interval: not shown"
 
 
-def three_seeds(**changes: object) -> Figures:
+def three_seeds() -> Figures:
     def suites(right: float, seed: int, at: int) -> list[Marks]:
         return [marks("reasoning", answers(right, 200, seed + at)), marks("house", answers(0.5, 200, seed))]
 
@@ -129,7 +129,7 @@ def three_seeds(**changes: object) -> Figures:
         for method, right, hours, at in (("dpo", 0.5, 1.0, 10), ("ppo", 0.7, 5.0, 20))
         for seed in range(3)
     ]
-    return figures(runs, START, "reasoning", **changes)
+    return figures(runs, START, "reasoning")
 
 
 def test_a_whole_comparison_ends_with_hours_target_what_else_is_told_apart_and_what_it_rests_on() -> None:
