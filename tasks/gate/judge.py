@@ -166,7 +166,7 @@ def all_cards(
 ) -> dict[tuple[Role, str], Scorecard]:
     """Every card that can be read and is of the model that it should be of: for looking into, not for judging."""
     models = expected_models(candidate, baselines)
-    found = {
+    found: dict[tuple[Role, str], Scorecard | None] = {
         (ref.role, ref.suite): read_reference(ref, ref.role, ref.suite, store)[0]
         for ref in scores.cards
         if ref.suite in {spec.name for spec in recipe.gate.suites}

@@ -20,9 +20,10 @@ class OnlineDPOTrainer(OwnRollouts):
         prompts = [row["prompt"] for row in inputs]
         prompt_ids, answer_ids, _, answers, *_ = self._generate(prompts)
         scores = self._scores(inputs, prompts, answers, answer_ids)
-        found = ranked(scores.view(-1, self.num_generations))
-        self._tell("rewards/best", scores.view(-1, self.num_generations).amax(1).mean().item())
-        first = torch.arange(len(found.best), device=scores.device) * self.num_generations
+        group: int = self.args.num_generations
+        found = ranked(scores.view(-1, group))
+        self._tell("rewards/best", scores.view(-1, group).amax(1).mean().item())
+        first = torch.arange(len(found.best), device=scores.device) * group
         with self._timed("values"), torch.no_grad():
             drawn = self._padded(prompt_ids, answer_ids)
             best, worst = ({name: rows[first + at] for name, rows in drawn.items()} for at in (found.best, found.worst))

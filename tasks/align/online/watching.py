@@ -43,7 +43,7 @@ class Watching:
                 + ", ".join(name for name, one in VERIFIERS.items() if not one.truth),
             )
         self.rows = rows[:most]
-        given = dict(zip(phase.reward, phase.reward_weights, strict=False))
+        given: dict[str, float] = dict(zip(phase.reward, phase.reward_weights, strict=False))
         weights = [1.0 if phase.watch else given.get(name, 1.0) for name in names]
         worker = Worker()
         self.scorers: list[tuple[float, Scored]] = [
