@@ -10,8 +10,9 @@ from infra.digest import digest_of
 from infra.settings import ROOT
 from infra.store import Store, Tree
 from tasks.align.chain import Stage, train_chain
+from tasks.align.reward_model.report import RewardReport, report_of
 from tasks.contracts import Candidate, Model, PhasePlan, Plan, RewardModel
-from tasks.errors import Interrupted, NightshiftError, OverBudget, PhaseSpent, Unhealthy
+from tasks.errors import Interrupted, ModelError, NightshiftError, OverBudget, PhaseSpent, Unhealthy
 from tasks.parts import lines_of
 from tasks.phases import METHODS
 from tasks.recipe import Recipe, load_recipe
@@ -47,11 +48,18 @@ def plan(spec: Recipe, *idle: int) -> Plan:
     )  # fmt: skip
 
 
+def ranked(right: int, of: int) -> RewardReport:
+    """The report of a reward model that ranks so many of its held-out pairs right."""
+    gaps = [1.0 if number < right else -1.0 for number in range(of)]
+    return report_of(gaps, [0.0] * of, [{"prompt": str(number)} for number in range(of)], 100, floor=0.55)
+
+
 class Trainer:
     """Notes what each phase was given; ``fails``: number -> what it raises."""
 
     def __init__(self, store: Store, fails: dict[int, NightshiftError] | None = None) -> None:
         self.store, self.fails, self.stages = store, fails or {}, list[Stage]()
+        self.right = 40  # of 40 held-out pairs, by the reward model
 
     def __call__(self, stage: Stage) -> Candidate | RewardModel:
         self.stages.append(stage)
@@ -59,7 +67,8 @@ class Trainer:
             raise self.fails[stage.number]
         blob = self.store.put_bytes(f'{{"id": "pair-{stage.number}"}}\n'.encode(), "application/jsonl")
         if METHODS[stage.recipe.phase[0].method].makes == "reward":
-            return RewardModel(model=tree("reward"), found=blob, history=blob, pairs=blob, mlflow_run="r")
+            found = self.store.put_json(ranked(self.right, 40).model_dump(mode="json"))
+            return RewardModel(model=tree("reward"), found=found, history=blob, pairs=blob, mlflow_run="r")
         model = Model(base=BASE.base, adapter=tree(f"adapter {stage.number}"))
         return Candidate(
             model=model,
@@ -158,3 +167,26 @@ def test_a_reward_model_is_handed_on_and_is_no_candidate(
     assert [(one.phase, one.of) for one in trained.candidates] == [(1, 2), (3, 2)]
     assert len(ids(trained, 0, train.store)) == 1
     assert len(ids(trained, 1, train.store)) == 3  # with what its reward model learned from
+
+
+def test_a_reward_model_below_its_floor_leaves_out_what_asks_for_it_and_nothing_else(
+    trainer: Callable[..., Trainer],
+) -> None:
+    spec = recipe("dpo", "reward", "ppo", "dpo")
+    needing = spec.phase[2].model_copy(update={"reward": ("model",)})
+    spec = spec.model_copy(update={"phase": (*spec.phase[:2], needing, spec.phase[3])})
+    train = trainer()
+    train.right = 22
+    trained = train_chain(spec, plan(spec), BASE, train.store, train)
+    assert [stage.number for stage in train.stages] == [1, 2, 4]
+    assert [one.phase for one in trained.candidates] == [1, 4]
+    (ended,) = trained.ended
+    assert ended.number == 3
+    assert "left out: the reward model ranks 22 of 40 held-out pairs right" in ended.why
+    assert "phase.reward_floor" in ended.why
+    # with nothing else to train, that is what the night ends with
+    alone = spec.model_copy(update={"phase": (spec.phase[1], needing)})
+    with pytest.raises(ModelError, match="22 of 40 held-out pairs"):
+        train_chain(alone, plan(alone), BASE, train.store, train)
+    train.right = 40
+    assert len(train_chain(alone, plan(alone), BASE, train.store, train).candidates) == 1
