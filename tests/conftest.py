@@ -133,6 +133,19 @@ class Never:
         return False
 
 
+class AskAfter:
+    """Asks the training to end when it has been asked so many times."""
+
+    received: str | None = "SIGTERM"
+
+    def __init__(self, questions: int) -> None:
+        self.left = questions
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
 def training_spec(
     folder: Path, base: Path, pairs: Path, steps: int, phase: dict[str, Any], /, **changes: Any
 ) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from tasks.lm import packed, plain, shared_prefix
 from tasks.lm.generate import generate
 from tasks.lm.plain import Branched
 from tasks.phases import METHODS
-from tests.conftest import CHAT_TEMPLATE, WORDS, Never, training_spec, write_pairs
+from tests.conftest import CHAT_TEMPLATE, WORDS, AskAfter, Never, training_spec, write_pairs
 
 pytestmark = pytest.mark.gpu
 
@@ -169,17 +169,6 @@ def spec(tmp_path: Path, small: Path) -> Any:
         return training_spec(tmp_path / name, small, tmp_path / "pairs.jsonl", STEPS, settings, **changes)
 
     return make
-
-
-class AskAfter:
-    received: str | None = "SIGTERM"
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 def phase_of(method: str) -> dict[str, Any]:

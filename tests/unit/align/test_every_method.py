@@ -18,7 +18,7 @@ from tasks.align import program
 from tasks.align.outcome import EXIT
 from tasks.phases import METHODS
 from tasks.receipts import Machine
-from tests.conftest import Never, training_spec
+from tests.conftest import AskAfter, Never, training_spec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,19 +26,6 @@ STEPS, BATCH = 6, 4
 QUICK = ("dpo", "ppo")  # of every kind of program one; the others in `make test-slow`
 UNCOUNTED = ("orpo", "cpo", "simpo")  # TRL's trainers of these tell no tokens, so nobody knows what a step took
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
-
-
-class AskAfter:
-    """Asks the training to end when it has been asked so many times."""
-
-    received: str | None = "SIGTERM"
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError
 from tasks.lm.flops import forward_flops, model_sizes, step_flops, work_of
 from tasks.lm.layout import Document
-from tests.conftest import Never, training_spec, write_pairs
+from tests.conftest import AskAfter, Never, training_spec, write_pairs
 
 STEPS = 12
 
@@ -57,19 +57,6 @@ def spec(tmp_path: Path, tiny_model: Path, pairs: Path) -> Any:
 def slow(value: Any) -> Any:
     """A case that only `make test-slow` runs: as long as its likes, which `make test` has."""
     return pytest.param(value, marks=pytest.mark.slow)
-
-
-class AskAfter:
-    """Asks the training to end when it has been asked so many times (once a part, and once a step)."""
-
-    received: str | None = "SIGTERM"
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 class Bomb:

@@ -24,7 +24,7 @@ from tasks.align.trainer import Interrupted
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError, RewardError
 from tasks.phases import METHODS, MODEL, NEED_TRUTH, Phase, RewardName
-from tests.conftest import Never, training_spec
+from tests.conftest import AskAfter, Never, training_spec
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,17 +67,6 @@ def spec(tmp_path: Path, digits: Path, pairs: Path) -> Any:
         return training_spec(tmp_path / name, digits, pairs, changes.pop("steps", STEPS), small, **changes)
 
     return make
-
-
-class AskAfter:
-    received: str | None = "SIGTERM"
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 def adapter(made: dict[str, Any]) -> bytes:

@@ -26,22 +26,11 @@ from tasks.errors import ModelError
 from tasks.lm.loading import load_tokenizer
 from tasks.lm.reward import load_reward_model
 from tasks.phases import Phase
-from tests.conftest import Never, training_spec, write_pairs
+from tests.conftest import AskAfter, Never, training_spec, write_pairs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS, BATCH, COUNT = 20, 8, 260
-
-
-class AskAfter:
-    received: str | None = "SIGTERM"
-
-    def __init__(self, questions: int) -> None:
-        self.left = questions
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
 
 
 def told(text: str, event: str) -> list[dict[str, Any]]:
