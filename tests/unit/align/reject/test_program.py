@@ -17,8 +17,8 @@ from tasks.align.trainer import Interrupted
 from tasks.align.watch import Unhealthy
 from tasks.errors import ModelError, RewardError
 from tasks.phases import Phase
-from tests.conftest import Never, training_spec
-from tests.unit.align.online.test_program import AskAfter, adapter, start, told
+from tests.conftest import AskAfter, Never, training_spec
+from tests.unit.align.online.test_program import adapter, start, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

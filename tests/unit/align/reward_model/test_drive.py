@@ -22,8 +22,8 @@ from tasks.lm.generate import generate
 from tasks.lm.loading import load_model, load_tokenizer
 from tasks.lm.reward import load_reward_model
 from tasks.phases import METHODS, Phase
-from tests.conftest import Never, training_spec
-from tests.unit.align.online.test_program import AskAfter, adapter, told
+from tests.conftest import AskAfter, Never, training_spec
+from tests.unit.align.online.test_program import adapter, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
