@@ -50,6 +50,7 @@ SCORING_CODE = (
             "refusal_languages.py",
             "refusal_patterns.py",
             "refusal_weights.json",
+            "flex.py",
             "shared_prefix.py",
             "words.py",
         )
