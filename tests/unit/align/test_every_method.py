@@ -23,7 +23,7 @@ from tests.conftest import AskAfter, Never, training_spec
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS, BATCH = 6, 4
-QUICK = ("dpo", "ppo")  # of every kind of program one; the others in `make test-slow`
+QUICK = ("dpo",)  # the others in `make test-slow`
 UNCOUNTED = ("orpo", "cpo", "simpo")  # TRL's trainers of these tell no tokens, so nobody knows what a step took
 EVERY = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
 

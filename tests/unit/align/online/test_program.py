@@ -29,6 +29,8 @@ from tests.conftest import AskAfter, Never, training_spec
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ONLINE = [name for name, method in METHODS.items() if method.online]
+# of both losses that are ours one in `make test`, with TRL's in `make test-slow`
+SOME = [name if name in ("ppo", "online_dpo") else pytest.param(name, marks=pytest.mark.slow) for name in ONLINE]
 STEPS, BATCH = 7, 4
 
 
@@ -101,7 +103,8 @@ def test_every_method_trains_leaves_its_adapter_and_tells_what_its_seconds_went_
 
 @pytest.mark.parametrize(
     ("method", "step"),
-    [("ppo", 3), ("grpo", 3), ("rloo", 3), ("online_dpo", 3)]
+    [("ppo", 3), ("online_dpo", 3)]
+    + [pytest.param(method, 3, marks=pytest.mark.slow) for method in ("grpo", "rloo")]
     + [pytest.param(method, 4, marks=pytest.mark.slow) for method in ONLINE],
 )
 def test_a_training_ended_between_two_steps_goes_on_to_the_same_bytes(method: str, step: int, spec: Any) -> None:
@@ -152,7 +155,7 @@ def start(made: dict[str, Any], folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-@pytest.mark.parametrize("method", ONLINE)
+@pytest.mark.parametrize("method", SOME)
 def test_a_step_in_parts_is_the_step(method: str, spec: Any) -> None:
     phase = {"method": method, "reward": ["exact_number"]}
     whole = Run(spec("whole", phase, max_tokens=10_000), Never())
@@ -191,7 +194,7 @@ def test_a_prompt_longer_than_the_context_is_refused_by_its_id(method: str, spec
     Run(spec("other", {"method": method, "max_new_tokens": 12}), Never())
 
 
-@pytest.mark.parametrize("method", ONLINE)
+@pytest.mark.parametrize("method", SOME)
 def test_a_reward_that_cant_be_given_ends_the_training_at_its_last_whole_step(
     method: str, spec: Any, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:

@@ -86,7 +86,7 @@ def test_it_trains_as_the_phase_it_stands_for(spec: Any) -> None:
     assert (packed.phase.beta, packed.phase.max_tokens, packed.trainer.packed) == (0.7, 50, True)
 
 
-@pytest.mark.parametrize("train_as", ["sft", "dpo"])
+@pytest.mark.parametrize("train_as", ["sft", pytest.param("dpo", marks=pytest.mark.slow)])
 def test_ended_while_it_draws_or_trains_it_goes_on_to_the_same_bytes(train_as: str, spec: Any) -> None:
     phase = {"train_as": train_as}
     whole, early, late = (spec(name, phase) for name in ("whole", "early", "late"))

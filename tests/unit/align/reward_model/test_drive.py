@@ -28,6 +28,7 @@ from tests.unit.align.online.test_program import adapter, told
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ONLINE = [name for name, method in METHODS.items() if method.online]
+QUICK = "ppo"
 STEPS, BATCH = 6, 4
 
 
@@ -76,7 +77,9 @@ def share_of_good(base: Path) -> float:
 # ---- it drives -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ONLINE)
+@pytest.mark.parametrize(
+    "method", [QUICK, *(pytest.param(one, marks=pytest.mark.slow) for one in ONLINE if one != QUICK)]
+)
 def test_every_online_method_learns_from_a_reward_model_alone_or_beside_verifiable_rewards(
     method: str, spec: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +106,7 @@ def test_ppo_moves_the_policy_to_what_the_preferences_liked(spec: Any, digits: P
     assert after > 0.4
 
 
+@pytest.mark.slow
 def test_a_training_that_a_reward_model_drives_goes_on_to_the_same_bytes(spec: Any) -> None:
     whole, cut = spec("whole"), spec("cut")
     true = Run(whole, Never()).train()
