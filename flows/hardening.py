@@ -14,7 +14,7 @@ from tasks import place
 from tasks.align.steps import align_again
 from tasks.contracts import Candidate, Plan, Preferences, Round, Scores, Suites, Trained, TwinRows, Verdict
 from tasks.cost.steps import meter
-from tasks.data.twins import clean
+from tasks.data.twins import clean, mixed
 from tasks.errors import Interrupted, NightshiftError
 from tasks.gate.steps import fresh_items, fresh_suites, judge, score, weak_twins
 from tasks.harden.rounds import (
@@ -123,4 +123,5 @@ def _twins(tonight: Tonight, one: Try, start: Judged, preferences: Preferences) 
         start.recipe, start.suites, preferences, start.candidate, tonight.baselines, start.scores, start.verdict,
         one.number,
     )  # fmt: skip
-    return clean(found, start.suites, place.store())
+    twins = clean(found, start.suites, place.store())
+    return mixed(twins, preferences, start.recipe.harden.mix, start.recipe.seed, place.store())

@@ -16,6 +16,12 @@ class HardenSpec(Record):
     max_rounds: int = Field(default=1, ge=0, le=8, description="rounds of training on twins; 0: soups only")
     topics: int = Field(default=4, gt=0, description="weakest topics that a round trains on, at most")
     twins: int = Field(default=256, gt=0, description="training twins of a round, at most")
+    mix: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="share of a round's rows that are the night's own preferences: it keeps what these taught",
+    )
     max_hours: float = Field(default=1.0, gt=0, description="hours that all tries together may hold the pool")
     max_amount: float | None = Field(
         default=None, gt=0, description="money that all tries together may cost; unset: what the night's budget leaves"

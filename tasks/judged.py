@@ -121,12 +121,16 @@ class WeakTopic(Record):
 
 
 class TwinRows(Record):
-    """Training twins of weak topics, as lines of training data; ``left_out`` shared text with the gate's items."""
+    """Training twins of weak topics, as lines of training data; ``left_out`` shared text with the gate's items.
+
+    ``mixed``: of the night's own preferences, which lie in ``rows`` beside the ``n`` twins.
+    """
 
     topics: tuple[WeakTopic, ...]
     rows: Blob
     n: int
     left_out: int = 0
+    mixed: int = 0
 
 
 class RoundSuite(Record):

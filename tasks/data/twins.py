@@ -1,5 +1,6 @@
 """Training twins that share text with the gate's items are left out: as strict as for rows of the sources."""
 
+import heapq
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from infra.digest import digest_bytes
 from infra.jsonl import dump_lines, load_lines
 from infra.store import Store
-from tasks.contracts import Suites, TwinRows
+from tasks.contracts import Preferences, Suites, TwinRows
 from tasks.data.features import ngrams
 from tasks.data.leakage import find
 from tasks.data.words import TEXTS
-from tasks.parts import LINES
+from tasks.parts import LINES, joined, lines_of
 
 _ITEM = pa.schema(
     [
@@ -34,6 +36,21 @@ def clean(twins: TwinRows, suites: Suites, store: Store) -> TwinRows:
     kept = [row for number, row in enumerate(rows) if number not in leaking]
     blob = store.put_bytes(dump_lines(kept), LINES)
     return twins.model_copy(update={"rows": blob, "n": len(kept), "left_out": twins.left_out + len(leaking)})
+
+
+def mixed(twins: TwinRows, preferences: Preferences, share: float, seed: int, store: Store) -> TwinRows:
+    """The twins with so many of the night's preferences that these are ``share`` of all: trained on twins alone, a
+    candidate unlearns what it was made for (docs/design/harden.md).
+
+    Which ones depends on the seed and on each line alone.
+    """
+    wanted = round(twins.n * share / (1 - share))
+    lines = lines_of(preferences.train, store)
+    taken = heapq.nsmallest(wanted, lines, key=lambda line: digest_bytes(b"%d %s" % (seed, line)))
+    if not taken:
+        return twins
+    beside = store.put_bytes(b"".join(line + b"\n" for line in taken), LINES)
+    return twins.model_copy(update={"rows": joined((twins.rows, beside), store), "mixed": len(taken)})
 
 
 def leaking_rows(rows: Sequence[Mapping[str, Any]], guarded: Sequence[Mapping[str, Any]]) -> frozenset[int]:

@@ -63,15 +63,16 @@ def held_so_far(bill: Bill, steps: frozenset[str]) -> Held:
 
 def plan_of(recipe: Recipe, plan: Plan, twins: TwinRows) -> Plan | None:
     """What a round trains; None where its twins fill no step."""
-    steps = recipe.phase[0].steps_of(twins.n)
+    rows = twins.n + twins.mixed
+    steps = recipe.phase[0].steps_of(rows) if twins.n else 0
     if steps < 1:
         return None
-    return plan.model_copy(update={"pairs": twins.n, "new_pairs": twins.n, "steps": steps, "earlier": None})
+    return plan.model_copy(update={"pairs": rows, "new_pairs": rows, "steps": steps, "earlier": None})
 
 
 def pairs_of(preferences: Preferences, twins: TwinRows) -> Preferences:
-    """The night's preferences with the twins to train on; what is held out stays what it was."""
-    return preferences.model_copy(update={"train": twins.rows, "n_train": twins.n})
+    """The night's preferences with a round's rows to train on; what is held out stays what it was."""
+    return preferences.model_copy(update={"train": twins.rows, "n_train": twins.n + twins.mixed})
 
 
 def told(one: Try, recipe: Recipe, twins: TwinRows | None, why: str) -> Round:
