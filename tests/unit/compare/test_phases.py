@@ -157,7 +157,9 @@ def test_the_budget_is_whole_batches_of_all_and_each_method_takes_it_once() -> N
     ppo = Phase(method="ppo", reward=("not_refused",), max_steps=1, batch_size=6, epochs=3)
     assert preference_budget([dpo, ppo], 100, 71) == 60
     assert preference_budget([dpo, ppo], 50, 71) == 48
-    for phase, steps in ((within_budget(dpo, 48), 12), (within_budget(ppo, 48), 24)):
+    # 1.5 prompts are drawn for each row that rejection sampling trains on: prompts are what it is shown
+    reject = Phase(method="reject", reward=("not_refused",), max_steps=1, batch_size=4)
+    for phase, steps in ((within_budget(dpo, 48), 12), (within_budget(ppo, 48), 24), (within_budget(reject, 48), 8)):
         assert phase.max_steps == steps
         assert phase.pairs_of(steps) == 48
         assert phase.steps_of(48) == steps
