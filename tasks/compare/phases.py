@@ -166,6 +166,6 @@ def preference_budget(phases: Sequence[Phase], wanted: int, available: int) -> i
 
 
 def within_budget(phase: Phase, pairs: int) -> Phase:
-    """The phase with as many steps as the budget's pairs take, once each; of rejection sampling, as they are to give."""
+    """The phase with as many steps as the budget's pairs take, once each; to rejection sampling prompts are shown."""
     unbounded = phase.model_copy(update={"max_steps": pairs * phase.epochs})
     return phase.model_copy(update={"max_steps": unbounded.steps_of(pairs)})
