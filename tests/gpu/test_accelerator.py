@@ -222,7 +222,7 @@ def test_packed_and_trls_own_forward_train_alike(spec: Any) -> None:
 
 
 def test_greedy_answers_are_those_of_the_cpu(small: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(small, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(small, dtype=torch.float32).eval()
     rng = random.Random(3)
     prompts = [[rng.randrange(3, 60) for _ in range(rng.randint(2, 40))] for _ in range(12)]
     true = generate(model, None, prompts, 24)

@@ -50,10 +50,11 @@ def found(
     sizes: dict[str, int], ours: dict[str, int], theirs: dict[str, int], most: int = 9, able: Any = None, **changes: Any
 ) -> list[tuple[str, str]]:
     shown = bank_of("reasoning", sizes)
-    cards: dict[tuple[Role, str], Scorecard] = {
-        (role, "reasoning"): card(shown, {topic: share(count[topic], size) for topic, size in sizes.items()})
-        for role, count in (("candidate", ours), ("champion", theirs))
-    }
+    counts: dict[Role, dict[str, int]] = {"candidate": ours, "champion": theirs}
+    cards: dict[tuple[Role, str], Scorecard] = {}
+    for role, count in counts.items():
+        marks = {topic: share(count[topic], size) for topic, size in sizes.items()}
+        cards[role, "reasoning"] = card(shown, marks)
     judged = verdict("FAIL", suites=(suite("reasoning", **{"verdict": "FAIL", **changes}),))
     topics = weak_topics(judged, {"reasoning": shown}, cards, able or {"reasoning": set(sizes)}, most)
     return [(one.topic, one.why) for one in topics]

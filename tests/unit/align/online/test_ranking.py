@@ -42,10 +42,13 @@ def test_the_loss_is_the_equations_and_parts_add_up_to_the_step(
 ) -> None:
     true = sum(math.log1p(math.exp(-beta * (c - r - m))) for c, r, m, differ in rows if differ) / len(rows)
     columns = [torch.tensor([float(one) for one in column], dtype=torch.float64) for column in zip(*rows, strict=True)]
-    whole = pair_loss(*columns[:3], columns[3].bool(), beta, len(rows))
+    chosen, rejected, margins, marks = columns
+    whole = pair_loss(chosen, rejected, margins, marks.bool(), beta, len(rows))
     assert float(whole.value) == pytest.approx(true, abs=1e-9)
-    parts = [pair_loss(*(c[i : i + 1] for c in columns[:3]), columns[3][i : i + 1].bool(), beta, len(rows)) for i in
-             range(len(rows))]  # fmt: skip
+    parts = [
+        pair_loss(chosen[i : i + 1], rejected[i : i + 1], margins[i : i + 1], marks[i : i + 1].bool(), beta, len(rows))
+        for i in range(len(rows))
+    ]
     assert float(sum(part.value for part in parts)) == pytest.approx(true, abs=1e-9)
     right = [c - r - m > 0 for c, r, m, differ in rows if differ]
     assert float(whole.accuracy) == pytest.approx(sum(right) / max(len(right), 1))
