@@ -53,7 +53,7 @@ def found(
     counts: dict[Role, dict[str, int]] = {"candidate": ours, "champion": theirs}
     cards: dict[tuple[Role, str], Scorecard] = {}
     for role, count in counts.items():
-        marks = {topic: share(count[topic], size) for topic, size in sizes.items()}
+        marks: dict[str, Sequence[bool]] = {topic: share(count[topic], size) for topic, size in sizes.items()}
         cards[role, "reasoning"] = card(shown, marks)
     judged = verdict("FAIL", suites=(suite("reasoning", **{"verdict": "FAIL", **changes}),))
     topics = weak_topics(judged, {"reasoning": shown}, cards, able or {"reasoning": set(sizes)}, most)
