@@ -28,6 +28,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "fan_in_fan_out": (None, False),
     "lora_bias": (None, False),
     "layer_replication": (None,),
+    "trainable_token_indices": (None,),
 }
 _DO = "take models trained with plain LoRA or rsLoRA, or leave this out"
 

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from infra.events import die_with_parent
 from tasks.errors import ModelError
+from tasks.lm.adapter_files import read_adapter, write_adapter
 from tasks.lm.model_files import check_model_folder
 from tasks.lm.results import write_result
-from tasks.lm.soup import Adapter, averaged, joined
+from tasks.lm.soup import averaged, joined
 
 
 def main(spec_path: str, result_path: str) -> None:
@@ -40,13 +41,7 @@ def make(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _adapters(folders: list[Path], shares: list[float], folder: Path) -> None:
-    read = [
-        Adapter(json.loads((one / "adapter_config.json").read_text()), load_file(one / "adapter_model.safetensors"))
-        for one in folders
-    ]
-    found = joined(read, shares)
-    (folder / "adapter_config.json").write_text(json.dumps(found.config, sort_keys=True))
-    save_file(dict(found.weights), folder / "adapter_model.safetensors", {"format": "pt"})
+    write_adapter(folder, joined([read_adapter(one) for one in folders], shares))
 
 
 def _models(folders: list[Path], shares: list[float], folder: Path) -> None:

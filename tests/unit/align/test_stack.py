@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.align.stack import scale, stack
+from tasks.align.stack import stack
 from tasks.errors import ModelError
+from tasks.lm.soup import scale_of
 
 IDS = torch.tensor([[3, 7, 11, 9, 14, 8, 6, 20]])
 
@@ -69,7 +70,7 @@ def test_the_sum_answers_as_the_second_phase_did_on_the_first_merged(
     assert min((summed - logits(load(tiny_model, *one))).abs().max() for one in ((), (first,))) > 0.05
     config = json.loads((second / "adapter_config.json").read_text())
     assert config["r"] == config["lora_alpha"] == below.get("r", 4) + above.get("r", 4)
-    assert (config["use_rslora"], config["lora_dropout"], scale(config)) == (False, 0.0, 1.0)
+    assert (config["use_rslora"], config["lora_dropout"], scale_of(config)) == (False, 0.0, 1.0)
 
 
 def test_three_phases_add_up_as_two_do(tiny_model: Path, tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_the_sum_is_the_same_bytes_each_time(tiny_model: Path, tmp_path: Path) -
     [
         ({"use_dora": True}, "use_dora"),
         ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
-        ({"bias": "lora_only"}, "bias 'lora_only'"),
+        ({"bias": "lora_only"}, "bias = 'lora_only'"),
     ],
 )
 def test_an_adapter_that_is_more_than_a_sum_s_term_is_refused_by_name(
