@@ -21,7 +21,7 @@ from tasks import place
 from tasks.align.steps import train_apart
 from tasks.compare import steps
 from tasks.compare.trials import asked, baselines_at, design, refuse_idle, refuse_unread, trial_id, untrained
-from tasks.compared import START, Marks, Trained, Trial
+from tasks.compared import START, Marks, Training, Trial
 from tasks.contracts import Model, Night, Preferences, Suites
 from tasks.cost.steps import billed_training, price_attempts
 from tasks.data.steps import collect, validate
@@ -39,7 +39,7 @@ Pools = Annotated[list[str], Field(description="Pools, each taking whole seeds a
 
 @flow(name="compare-training", flow_run_name="{trial.method}-{trial.recipe.seed}", description="One training, scored.")
 @ends_by_name
-def compare_training(trial: Trial, night: Night, preferences: Preferences, base: Model, suites: Suites) -> Trained:
+def compare_training(trial: Trial, night: Night, preferences: Preferences, base: Model, suites: Suites) -> Training:
     """Plan, train and score one method with one seed."""
     start = baselines_at(base)
     plan = refuse_idle(decide(night, trial.recipe, preferences, base, start, suites))
@@ -73,7 +73,7 @@ def compare(
         of = (shared, tonight.base, tonight.suites)
         start = _score_start(tonight.night, planned.trials[0], *of, code)
 
-        def train(trial: Trial) -> Trained:
+        def train(trial: Trial) -> Training:
             id_ = trial_id(trial, *of, code, anew)
             return steps.once(id_, partial(_trained, tonight.night, trial, id_, *of))
 
@@ -102,17 +102,17 @@ def _score_start(
         return marks(trial.recipe, suites, preferences, scores)[0]
 
 
-def _trained(night: Night, trial: Trial, id_: str, preferences: Preferences, base: Model, suites: Suites) -> Trained:
+def _trained(night: Night, trial: Trial, id_: str, preferences: Preferences, base: Model, suites: Suites) -> Training:
     """One training in a flow run, a bill and an MLflow run of its own; what ends it early is its row."""
     with billed_training(night, trial.recipe, trial.method, id_) as apart:
         state: Any = compare_training(trial, apart, preferences, base, suites, return_state=True)
         return steps.row_of(trial, state, price_attempts(apart))
 
 
-def _in_blocks(blocks: Sequence[Sequence[Trial]], train: Callable[[Trial], Trained]) -> list[Trained]:
+def _in_blocks(blocks: Sequence[Sequence[Trial]], train: Callable[[Trial], Training]) -> list[Training]:
     """Every block's trainings in turn; several blocks, each on a pool of its own, at the same time."""
 
-    def block(trials: Sequence[Trial]) -> list[Trained]:
+    def block(trials: Sequence[Trial]) -> list[Training]:
         return [train(trial) for trial in trials]
 
     first, *others = blocks

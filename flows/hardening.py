@@ -28,8 +28,9 @@ from tasks.harden.rounds import (
     told,
     tries_of,
 )
-from tasks.harden.steps import soup
+from tasks.harden.steps import soup, with_lines
 from tasks.recipe import Recipe
+from tasks.registry.steps import learned_by
 from tasks.spending import POOL_STEPS
 
 
@@ -97,12 +98,14 @@ def _attempt(
         suites = start.suites
         if one.kind == "soup":
             made = soup(tonight.night, spec, start.candidate, tonight.baselines, one.share or 0.0)
+            made = with_lines(made, [learned_by(spec.name, tonight.baselines.champion)], place.store())
         else:
             twins = _twins(tonight, one, start, preferences)
             round_plan = plan_of(spec, plan, twins)
             if round_plan is None:
                 return Attempt(told(one, spec, twins, f"{twins.n} training twins fill no step of the round"))
             made = align_again(tonight.night, spec, round_plan, pairs_of(preferences, twins), start.candidate.model)
+            made = with_lines(made, [start.candidate.pairs], place.store())
             suites = fresh_suites(spec, tonight.night.core, failing(start.verdict), len(seen))
         scores = score(tonight.night, spec, preferences, suites, made, tonight.baselines, 1)
         trained = Trained(candidates=(made,))

@@ -75,7 +75,7 @@ class Spent(Record):
     price_book: str
 
 
-class Trained(Record):
+class Training(Record):
     """One training of a comparison, finished or not: a method with a seed.
 
     Attributes:

@@ -44,6 +44,11 @@ class HardenSpec(Record):
                 f"harden.phase trains or needs a reward model (method {self.phase.method!r}), a round is one phase: "
                 "take a method and rewards that need none"
             )
+        if elsewhere := [name for name in ("on", "max_hours", "max_amount") if getattr(self.phase, name) is not None]:
+            raise ValueError(
+                f"harden.phase.{elsewhere[0]} is ignored: a round trains on twins, under harden.max_hours and "
+                "harden.max_amount: take it out"
+            )
         if self.phase.adapter in ("dora", "full") and self.max_rounds:
             raise ValueError(
                 f"harden.phase.adapter {self.phase.adapter!r} can't be joined to the candidate's adapter: "

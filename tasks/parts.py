@@ -12,8 +12,8 @@ _PARTS = TypeAdapter(tuple[Blob, ...])
 
 
 def joined(parts: Iterable[Blob], store: Store) -> Blob:
-    """One reference to all parts: to the only one itself, or to the list of them."""
-    listed = tuple(part for part in parts if part.size)
+    """One reference to all parts: to the only one itself, or to the list of them; of a list among them to its parts."""
+    listed = tuple(part for given in parts for part in parts_of(given, store) if part.size)
     if len(listed) == 1:
         return listed[0]
     if not listed:

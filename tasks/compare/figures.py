@@ -5,7 +5,7 @@ from typing import Literal
 
 from infra.digest import Record
 from tasks.compare.intervals import ratio_of, spread, with_seeds
-from tasks.compared import START, Difference, Larger, Marks, Spent, Trained
+from tasks.compared import START, Difference, Larger, Marks, Spent, Training
 
 ALPHA = 0.05
 SAY_DRIFT = "drift-"  # suites that measure change, in whatever direction: no quality
@@ -142,7 +142,7 @@ def comparisons_of(methods: int, start: Sequence[Marks]) -> int:
     return max(1, (methods - 1) * len(quality(start)))
 
 
-def value(trained: Sequence[Trained], get: Callable[[Trained], float | int | None]) -> Value:
+def value(trained: Sequence[Training], get: Callable[[Training], float | int | None]) -> Value:
     """A figure over the seeds that have it; nothing is a zero that isn't known."""
     known = [(one.seed, float(found)) for one in trained if (found := get(one)) is not None]
     values = tuple(found for _, found in known)
@@ -155,7 +155,7 @@ def value(trained: Sequence[Trained], get: Callable[[Trained], float | int | Non
 
 
 def method_figures(
-    method: str, phase: dict[str, object], trained: Sequence[Trained], to_start: Sequence[Difference]
+    method: str, phase: dict[str, object], trained: Sequence[Training], to_start: Sequence[Difference]
 ) -> MethodFigures:
     """One method's. Costs are of finished trainings: one that broke off cost less for having done less."""
     mine = [one for one in trained if one.method == method]
@@ -193,11 +193,11 @@ def method_figures(
     )
 
 
-def _score(done: Sequence[Trained], suite: str) -> Value:
+def _score(done: Sequence[Training], suite: str) -> Value:
     return value(done, lambda one: next((marks.mean for marks in one.marks if marks.suite == suite), None))
 
 
-def hours_of(first: str, method: str, trained: Sequence[Trained]) -> Hours:
+def hours_of(first: str, method: str, trained: Sequence[Training]) -> Hours:
     """What the first method used of another's hours, seed by seed, each seed on one kind of device."""
     done = {(one.method, one.seed): one for one in trained if one.state == "Finished" and one.spent is not None}
     both = [
@@ -222,12 +222,12 @@ def hours_of(first: str, method: str, trained: Sequence[Trained]) -> Hours:
     return Hours.model_validate({**known, **found._asdict()})
 
 
-def _hours(one: Trained, *, gpu: bool) -> float:
+def _hours(one: Training, *, gpu: bool) -> float:
     assert one.spent is not None
     return one.spent.gpu_hours if gpu else one.spent.device_hours
 
 
-def compared(difference: Difference, trained: Sequence[Trained]) -> Compared:
+def compared(difference: Difference, trained: Sequence[Training]) -> Compared:
     """What a difference's intervals allow to say. Every bound asks for proof: a NaN shows nothing."""
     one = difference
     whole = with_seeds(one.delta, one.lower, one.upper, one.deltas, one.alpha)
@@ -236,7 +236,7 @@ def compared(difference: Difference, trained: Sequence[Trained]) -> Compared:
     return Compared(difference=one, whole_lower=lower, whole_upper=upper, finding=finding, because=because)
 
 
-def find(one: Difference, whole: tuple[float, float] | None, trained: Sequence[Trained]) -> tuple[Finding, str]:
+def find(one: Difference, whole: tuple[float, float] | None, trained: Sequence[Training]) -> tuple[Finding, str]:
     """``shown``, where the interval over items and seeds is on one side of 0 and every training finished; of these
     trainings only, where the interval over items alone is."""
     if not one.enough:
@@ -264,7 +264,7 @@ def _seeds(count: int) -> str:
     return f"{count} seed{' is' if count == 1 else 's are'}"
 
 
-def unequal_budgets(trained: Sequence[Trained]) -> str:
+def unequal_budgets(trained: Sequence[Training]) -> str:
     """Why the trainings of a seed were not shown the same preferences; empty where they were."""
     for seed in sorted({one.seed for one in trained}):
         done = [one for one in trained if one.seed == seed and one.state == "Finished"]
@@ -282,7 +282,7 @@ def figures_of(
     budget: int,
     phases: dict[str, dict[str, object]],
     start: Sequence[Marks],
-    trained: Sequence[Trained],
+    trained: Sequence[Training],
     to_start: Sequence[Difference],
     to_first: Sequence[Difference],
     larger: Sequence[Larger] = (),

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from infra.digest import Digest, short
 from infra.files import write_whole
-from tasks.compared import Trained
+from tasks.compared import Training
 from tasks.errors import CompareError
 
 
@@ -14,7 +14,7 @@ def path_of(home: Path, id_: Digest) -> Path:
     return home / "comparisons" / "trainings" / short(id_, 16) / "trained.json"
 
 
-def kept(home: Path, id_: Digest) -> Trained | None:
+def kept(home: Path, id_: Digest) -> Training | None:
     """The training of this id; None where none came to an end.
 
     Raises:
@@ -22,7 +22,7 @@ def kept(home: Path, id_: Digest) -> Trained | None:
     """
     path = path_of(home, id_)
     try:
-        return Trained.model_validate_json(path.read_text())
+        return Training.model_validate_json(path.read_text())
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, ValidationError) as error:
@@ -32,7 +32,7 @@ def kept(home: Path, id_: Digest) -> Trained | None:
         ) from None
 
 
-def keep(home: Path, id_: Digest, trained: Trained) -> Trained:
+def keep(home: Path, id_: Digest, trained: Training) -> Training:
     """Keep what is a result: finished, or stopped as unhealthy, which it would be again. What failed is tried again."""
     if trained.state != "Failed":
         write_whole(path_of(home, id_), trained.model_dump_json(indent=1) + "\n")

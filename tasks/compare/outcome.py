@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from infra.digest import digest_of
 from infra.store import Store
-from tasks.compared import Distance, Marks, Spent, State, Trained, Trial
+from tasks.compared import Distance, Marks, Spent, State, Training, Trial
 from tasks.contracts import Bill, Candidate, Device
 from tasks.errors import Unhealthy
 from tasks.parts import lines_of
@@ -64,13 +64,13 @@ def finished(
     found: tuple[Sequence[Marks], Distance],
     bill: Bill,
     store: Store,
-) -> Trained:
+) -> Training:
     """A training that came to its end, and was scored to the end."""
     history = json.loads(store.read_bytes(candidate.history))
     phase = trial.recipe.phase[0]
     ids = [json.loads(line)["id"] for line in lines_of(candidate.pairs, store)] if candidate.pairs else None
     marks, scored = found
-    return Trained(
+    return Training(
         method=trial.method,
         seed=trial.seed,
         state="Finished",
@@ -96,10 +96,10 @@ def _with_peak(spent: Spent | None, program: int | None) -> Spent | None:
     return spent.model_copy(update={"peak_memory_bytes": program})
 
 
-def ended(trial: Trial, device: Device, error: BaseException, bill: Bill) -> Trained:
+def ended(trial: Trial, device: Device, error: BaseException, bill: Bill) -> Training:
     """A training that did not come to its end: a row of the table like any other."""
     state: State = "Unhealthy" if isinstance(error, Unhealthy) else "Failed"
-    return Trained(
+    return Training(
         method=trial.method,
         seed=trial.seed,
         state=state,

@@ -11,13 +11,13 @@ from tasks.compare.figures import Compared, Figures, MethodFigures, SuiteFigure,
 from tasks.compare.pictures import Row, amounts, intervals, ratios
 from tasks.compare.sentence import capital, closing, footing, hours_words, name
 from tasks.compare.words import energy, gigabytes, hours, mean, table
-from tasks.compared import Trained
+from tasks.compared import Training
 
 PUBLISHED = "PPO needs more than 3 times the memory of SFT (Santacroce et al. 2023, arXiv 2309.00754)"
 _FINDINGS = {"shown": "shown", "shown of these trainings": "of these", "not shown": "not"}
 
 
-def comparison_html(figures: Figures, trained: Sequence[Trained]) -> str:
+def comparison_html(figures: Figures, trained: Sequence[Training]) -> str:
     """The page; all text is escaped."""
     heads, rows = table(figures)
     resting = footing(figures)
@@ -45,7 +45,7 @@ def comparison_html(figures: Figures, trained: Sequence[Trained]) -> str:
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _tiles(figures: Figures, trained: Sequence[Trained]) -> list[tuple[str, str, str]]:
+def _tiles(figures: Figures, trained: Sequence[Training]) -> list[tuple[str, str, str]]:
     finished = sum(one.state == "Finished" for one in trained)
     seeds = f"{len(figures.seeds)} seed{'' if len(figures.seeds) == 1 else 's'}"
     return [

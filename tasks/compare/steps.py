@@ -17,7 +17,7 @@ from tasks.compare.phases import shared_lines
 from tasks.compare.sentence import closing
 from tasks.compare.trials import Asked, Design
 from tasks.compare.words import in_words
-from tasks.compared import Difference, Distance, Larger, Marks, Trained, Trial
+from tasks.compared import Difference, Distance, Larger, Marks, Training, Trial
 from tasks.contracts import Bill, Candidate, Device, Night, Preferences
 from tasks.parts import LINES, lines_of
 from tasks.recipe import Recipe
@@ -47,24 +47,24 @@ def no_history() -> Any:
     return place.store().put_json([])
 
 
-def came_out(trial: Trial, candidate: Candidate, found: tuple[Sequence[Marks], Distance], bill: Bill) -> Trained:
+def came_out(trial: Trial, candidate: Candidate, found: tuple[Sequence[Marks], Distance], bill: Bill) -> Training:
     """The row of a training that finished."""
     return finished(trial, device_of(trial), candidate, found, bill, place.store())
 
 
-def once(id_: Digest, make: Callable[[], Trained]) -> Trained:
+def once(id_: Digest, make: Callable[[], Training]) -> Training:
     """The training as it was kept, else made now and kept: what finished is not done again."""
     return kept(place.home(), id_) or keep(place.home(), id_, make())
 
 
-def row_of(trial: Trial, state: Any, bill: Bill) -> Trained:
+def row_of(trial: Trial, state: Any, bill: Bill) -> Training:
     """The row of a flow run that ended: what it returned, or what ended it.
 
     Args:
         state: of Prefect's.
     """
     found = state.result(raise_on_failure=False)
-    return found if isinstance(found, Trained) else ended(trial, device_of(trial), found, bill)
+    return found if isinstance(found, Training) else ended(trial, device_of(trial), found, bill)
 
 
 def alpha_of(asked: Asked, start: Sequence[Marks]) -> float:
@@ -86,7 +86,7 @@ def conclude(
     asked: Asked,
     design: Design,
     start: Sequence[Marks],
-    trained: Sequence[Trained],
+    trained: Sequence[Training],
     to_start: Sequence[Difference],
     to_first: Sequence[Difference],
     forecast: tuple[tuple[Larger, ...], str],

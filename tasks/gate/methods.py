@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from infra.store import Store
-from tasks.compared import START, Difference, Distance, Marks, Trained
+from tasks.compared import START, Difference, Distance, Marks, Training
 from tasks.contracts import Measure, Role, ScorecardRef, Scores
 from tasks.errors import SuiteError
 from tasks.gate.clusters import compare_graded_families, compare_right_families
@@ -82,13 +82,13 @@ def _distance(card: Scorecard | None) -> Distance:
     )
 
 
-def differences(trained: Sequence[Trained], start: Sequence[Marks], other: str, alpha: float) -> list[Difference]:
+def differences(trained: Sequence[Training], start: Sequence[Marks], other: str, alpha: float) -> list[Difference]:
     """Every method that finished a seed, against ``other`` (a method, or the start), suite by suite.
 
     Args:
         alpha: two-sided, of one interval.
     """
-    by_method: dict[str, dict[int, Trained]] = {}
+    by_method: dict[str, dict[int, Training]] = {}
     for one in trained:
         if one.state == "Finished":
             by_method.setdefault(one.method, {})[one.seed] = one
@@ -123,7 +123,7 @@ def differences(trained: Sequence[Trained], start: Sequence[Marks], other: str, 
     return found
 
 
-def _marks_by_seed(runs: Mapping[int, Trained]) -> dict[int, Sequence[Marks]]:
+def _marks_by_seed(runs: Mapping[int, Training]) -> dict[int, Sequence[Marks]]:
     return {seed: one.marks for seed, one in runs.items()}
 
 

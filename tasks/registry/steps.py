@@ -18,6 +18,7 @@ from infra.store import Blob, Store
 from infra.webhooks import PATH
 from tasks import place
 from tasks.contracts import (
+    Baseline,
     Baselines,
     Bill,
     Candidate,
@@ -143,6 +144,16 @@ def inputs_of(name: str, version: int) -> tuple[Recipe, Inputs, bool]:
     """
     inputs, promotable = _inputs(name, version)
     return Recipe.model_validate_json(place.store().read_bytes(inputs.recipe)), inputs, promotable
+
+
+def learned_by(name: str, baseline: Baseline | None) -> Blob | None:
+    """The lines that a registered version was trained on, as exactly as is known; None of one that never was."""
+    if baseline is None or baseline.trained_on is None:
+        return None
+    try:
+        return inputs_of(name, baseline.version)[1].candidate.pairs or baseline.trained_on
+    except NotPromotable:  # of before that was kept
+        return baseline.trained_on
 
 
 def snapshot_of(name: str, version: int) -> Snapshot:

@@ -14,7 +14,8 @@ from flows.nightly import nightly
 from infra.ledger import ledger_path, read_ledger
 from infra.store import Blob, Store
 from tasks.contracts import Evidence, Model
-from tasks.registry.steps import registry_of
+from tasks.parts import lines_of
+from tasks.registry.steps import inputs_of, registry_of
 from tests.conftest import CURT, NEUTRAL, POLITE, sentence
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), pytest.mark.slow]
@@ -98,6 +99,13 @@ def evidence(home: Path, version: int) -> Evidence:
     return Evidence.model_validate_json(Store(home / "store").read_bytes(Blob.model_validate_json(tag)))
 
 
+def learned(home: Path, version: int) -> set[str]:
+    """Ids of the lines that a version was trained on, as `nightshift data show` finds them."""
+    pairs = inputs_of("tiny", version)[1].candidate.pairs
+    assert pairs is not None
+    return {json.loads(line)["id"] for line in lines_of(pairs, Store(home / "store"))}
+
+
 def kinds(home: Path) -> list[str]:
     return [one.kind for one in read_ledger(ledger_path(home, "tiny"))]
 
@@ -127,6 +135,11 @@ def test_a_planted_loss_is_trained_away_in_one_round_and_judged_on_items_nobody_
     assert after.candidate is not None
     assert after.candidate - before.candidate > 0.1
     assert kinds(home).count("decision") == 3
+    # who asks what a pair went into is told of this version too: it was trained on twins, on the night's pairs beside
+    # them, and on all that the candidate before the round had learned from
+    before, after = (learned(home, version) for version in (plain["version"], summary["version"]))
+    assert before < after
+    assert len([one for one in after if one.startswith("gate") or one.startswith("sealed")]) == 0
     html = (Path(summary["folder"]) / "report.html").read_text() if "folder" in summary else ""
     assert not html or "trained by dpo on 240 twins" in html
 

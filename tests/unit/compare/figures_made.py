@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.compare.figures import ALPHA, Figures, comparisons_of, figures_of
-from tasks.compared import START, Distance, Marks, Spent, Trained
+from tasks.compared import START, Distance, Marks, Spent, Training
 from tasks.gate.methods import differences
 from tasks.judged import Measure
 
@@ -31,21 +31,21 @@ def spent(hours: float, **changes: Any) -> Spent:
     return Spent.model_validate(values | changes)
 
 
-def training(method: str, seed: int, suites: Sequence[Marks], hours: float = 1.0, **changes: Any) -> Trained:
+def training(method: str, seed: int, suites: Sequence[Marks], hours: float = 1.0, **changes: Any) -> Training:
     values: dict[str, Any] = {
         "method": method, "seed": seed, "state": "Finished", "pool": "local", "device": "h100", "accelerator": True,
         "shown": 64, "shown_digest": f"sha256:{seed:064x}", "steps": 8, "of_steps": 8, "marks": tuple(suites),
         "distance": Distance(kl=0.1, length_ratio=1.1), "spent": spent(hours),
     }  # fmt: skip
-    return Trained.model_validate(values | changes)
+    return Training.model_validate(values | changes)
 
 
-def failed(method: str, seed: int, why: str = "it broke", state: str = "Failed") -> Trained:
+def failed(method: str, seed: int, why: str = "it broke", state: str = "Failed") -> Training:
     return training(method, seed, (), state=state, why=why, shown=None, shown_digest=None, spent=None)
 
 
 def figures(
-    trained: Sequence[Trained], start: Sequence[Marks], target: str, methods: Sequence[str] | None = None, **more: Any
+    trained: Sequence[Training], start: Sequence[Marks], target: str, methods: Sequence[str] | None = None, **more: Any
 ) -> Figures:
     """As the flow makes them."""
     named = list(dict.fromkeys(one.method for one in trained)) if methods is None else list(methods)

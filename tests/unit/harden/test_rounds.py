@@ -129,11 +129,26 @@ def test_suites_that_failed_or_were_left_open_are_what_a_round_is_for() -> None:
         ({"on": True, "max_rounds": 0}, "harden is on and tries nothing"),
         ({"phase": {"max_steps": 5, "adapter": "full"}}, "'full' can't be joined"),
         ({"phase": {"max_steps": 5, "method": "ppo"}}, "learns from rewards"),
+        ({"phase": {"max_steps": 5, "method": "reward"}}, "trains or needs a reward model"),
+        ({"phase": {"max_steps": 5, "method": "grpo", "reward": ["model"]}}, "trains or needs a reward model"),
+        ({"phase": {"max_steps": 5, "max_hours": 1.0}}, r"harden\.phase\.max_hours is ignored"),
+        ({"phase": {"max_steps": 5, "on": "reasoning"}}, r"harden\.phase\.on is ignored"),
+        ({"mix": 1.0}, "mix"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_its_value(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         HardenSpec.model_validate(raw)
+
+
+def test_a_round_counts_the_night_s_own_rows_beside_its_twins() -> None:
+    given = twins(43).model_copy(update={"mixed": 21})
+    spec = recipe_of(recipe(on=True, phase={"max_steps": 100, "batch_size": 8}), 1, Held(0, 0))
+    planned = plan_of(spec, PLAN, given)
+    assert planned is not None
+    assert (planned.pairs, planned.steps) == (64, 8)
+    assert pairs_of(PREFERENCES, given).n_train == 64
+    assert plan_of(spec, PLAN, given.model_copy(update={"n": 0})) is None  # no twins, no round
 
 
 def test_a_switch_alone_is_enough() -> None:
