@@ -21,7 +21,7 @@ from infra.settings import ROOT, load_settings
 
 SHARED = (
     "tasks/chained.py", "tasks/contracts.py", "tasks/data_spec.py", "tasks/judged.py", "tasks/parts.py",
-    "tasks/phased.py", "tasks/phases.py", "tasks/recipe.py", "tasks/trainable.py",
+    "tasks/method_table.py", "tasks/phased.py", "tasks/phases.py", "tasks/recipe.py", "tasks/trainable.py",
 )  # fmt: skip
 
 

@@ -1,143 +1,19 @@
-"""A phase: one alignment step of a recipe. A table says which method takes which fields; one it ignores is an error."""
+"""A phase: one alignment step of a recipe. A field that its method ignores is an error (``tasks.method_table``)."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from infra.digest import Record
 from tasks.data_spec import TOPIC
+from tasks.method_table import METHODS, MODEL, NEED_TRUTH, SPECIAL, Loss, Method, MethodName, RewardName
 
-MethodName = Literal[
-    "dpo", "kto", "sft", "orpo", "cpo", "simpo", "ppo", "grpo", "rloo", "online_dpo", "reject", "reward"
-]  # fmt: skip
-RewardName = Literal["exact_number", "json_schema", "unit_tests", "safety", "not_refused", "length_penalty", "model"]
-MODEL = "model"  # the reward that an earlier phase of method "reward" trained
-NEED_TRUTH = frozenset({"exact_number", "json_schema", "unit_tests", "safety"})  # they compare with a row's `truth`
-Loss = Literal[
-    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
-    "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
-    "kto", "apo_zero_unpaired",
-]  # fmt: skip
 Adapter = Literal["lora", "dora", "rslora", "qlora", "full"]
 
-_DPO = (
-    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
-    "apo_zero", "apo_down", "discopop", "sigmoid_norm", "sft",
-)  # fmt: skip
 _DPO_ONLY = frozenset({"beta", "max_tokens", "packing"})  # of what rejection sampling takes, none for SFT
 _ROUNDING = 1e-9
 _SMOOTHED = frozenset({"exo_pair", "robust", "aot", "aot_unpaired"})
-
-
-class Method(NamedTuple):
-    """A way to train: its losses, the fields it takes beside those all take, whether it holds to a reference."""
-
-    what: str
-    losses: tuple[str, ...]
-    fields: frozenset[str]
-    reference: bool
-    packed: bool = False
-    labels: Literal["all", "good", "none"] = "none"  # unpaired ones it learns from (tasks/trainable.py)
-    fused: bool = False  # its loss scores tokens in tiles and keeps no logits (TRL's fused head, or ours)
-    online: bool = False  # it draws answers to the pairs' prompts while it trains, and learns from their rewards
-    draws: bool = False  # it draws answers, while it trains or before
-    ranks: bool = False  # it trains on the best and the worst of a prompt's answers, as a pair
-    makes: Literal["candidate", "reward"] = "candidate"  # a reward model is no candidate: later phases learn from it
-
-
-_DRAWING = frozenset({"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "max_tokens"})
-_ONLINE = _DRAWING | {"clip", "epochs", "watch"}
-
-METHODS: dict[str, Method] = {
-    "dpo": Method(
-        "direct preference optimisation (arXiv 2305.18290) and its family, one loss or a weighted sum",
-        _DPO,
-        frozenset({"beta", "loss_weights", "label_smoothing", "discopop_tau", "max_tokens", "packing"}),
-        reference=True,
-        packed=True,
-        fused=True,
-    ),
-    "kto": Method(
-        "Kahneman-Tversky optimisation (arXiv 2402.01306) on unpaired labels; a pair is two",
-        ("kto", "apo_zero_unpaired"),
-        frozenset({"beta", "desirable_weight", "undesirable_weight"}),
-        reference=True,
-        labels="all",
-        fused=True,
-    ),
-    "sft": Method(
-        "supervised fine-tuning on the chosen answers, and on those of good labels",
-        (),
-        frozenset(),
-        reference=False,
-        labels="good",
-        fused=True,
-    ),
-    "orpo": Method("odds ratio preference optimisation (arXiv 2403.07691)", (), frozenset({"beta"}), reference=False),
-    "cpo": Method(
-        "contrastive preference optimisation (arXiv 2401.08417)",
-        ("sigmoid", "hinge", "ipo"),
-        frozenset({"beta", "cpo_alpha"}),
-        reference=False,
-    ),
-    "simpo": Method("SimPO (arXiv 2405.14734)", (), frozenset({"beta", "simpo_gamma"}), reference=False),
-    "ppo": Method(
-        "proximal policy optimisation (arXiv 1707.06347) on its own answers: value head, GAE, adaptive divergence",
-        (),
-        _ONLINE | {"kl_target", "gae_lambda"},
-        reference=True,
-        fused=True,
-        online=True,
-        draws=True,
-    ),
-    "grpo": Method(
-        "group relative policy optimisation (arXiv 2402.03300) on its own answers",
-        (),
-        _ONLINE,
-        reference=True,
-        fused=True,
-        online=True,
-        draws=True,
-    ),
-    "rloo": Method(
-        "REINFORCE leave-one-out (arXiv 2402.14740) on its own answers",
-        (),
-        _ONLINE,
-        reference=True,
-        fused=True,
-        online=True,
-        draws=True,
-    ),
-    "reject": Method(
-        "rejection sampling: the best of several drawn answers become SFT examples, or with the worst DPO pairs",
-        (),
-        _DRAWING | {"train_as", "max_kept", "min_gap", "draw_factor", "packing"},
-        reference=True,
-        fused=True,
-        draws=True,
-    ),
-    "reward": Method(
-        "a reward model (Bradley-Terry, arXiv 2203.02155), which later phases draw on; makes no candidate",
-        (),
-        frozenset({"reward_holdout", "reward_floor", "center_rewards"}),
-        reference=False,
-        fused=True,  # its head is one number wide
-        makes="reward",
-    ),
-    "online_dpo": Method(
-        "online direct preference optimisation (arXiv 2402.04792): the best of its own answers over the worst",
-        (),
-        _ONLINE - {"clip"},
-        reference=True,
-        fused=True,
-        online=True,
-        draws=True,
-        ranks=True,
-    ),
-}
-# what only some methods or losses take; every other field is for all
-_SPECIAL = frozenset().union(*(method.fields for method in METHODS.values()), {"loss"})
 
 
 class LoraSpec(Record):
@@ -307,7 +183,7 @@ class Phase(Record):
     def _nothing_ignored(self) -> "Phase":
         method = METHODS[self.method]
         given = self.model_fields_set
-        for name in sorted(given & _SPECIAL - method.fields - {"loss"}):
+        for name in sorted(given & SPECIAL - method.fields - {"loss"}):
             takers = [other for other, one in METHODS.items() if name in one.fields]
             raise ValueError(f"method {self.method!r} ignores {name}, which is for {', '.join(takers)}: take it out")
         self._check_losses(method)
@@ -350,7 +226,7 @@ class Phase(Record):
         if self.method != "reject":
             return self
         fields = METHODS[self.train_as].fields
-        same = {name: getattr(self, name) for name in self.model_fields_set - _SPECIAL | self.model_fields_set & fields}
+        same = {name: getattr(self, name) for name in self.model_fields_set - SPECIAL | self.model_fields_set & fields}
         return Phase.model_validate({**same, "method": self.train_as})
 
     def _check_drawing(self, method: Method) -> None:
@@ -432,3 +308,6 @@ class Phase(Record):
     def losses(self) -> tuple[str, ...]:
         """The losses that are trained; the method's first where none is named."""
         return self.loss or METHODS[self.method].losses[:1]
+
+
+__all__ = ["METHODS", "MODEL", "NEED_TRUTH", "HealthLimits", "LoraSpec", "Method", "Phase", "RewardName"]

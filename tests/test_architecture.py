@@ -24,7 +24,8 @@ ARROWS = {
 # what areas of tasks/ share; everything else of another area reaches an area as a contract
 SHARED = {
     "chained", "compared", "contracts", "data_spec",
-    "errors", "harden_spec", "recipe", "parts", "phases", "place", "portability", "probes", "lm", "receipts", "release",
+    "errors", "harden_spec", "method_table",
+    "recipe", "parts", "phases", "place", "portability", "probes", "lm", "receipts", "release",
     "spending", "trainable", "turns",
 }  # fmt: skip
 

@@ -44,7 +44,8 @@ def facts_of(trainer: Any, spec: dict[str, Any]) -> dict[str, Any]:
 @cache
 def training_code() -> Digest:
     """Revision of the checkout's code that trains, as the program's own files have it."""
-    return code_revision(ROOT / "tasks" / "align", ROOT / "tasks" / "lm", ROOT / "tasks" / "phases.py")
+    beside = [ROOT / "tasks" / name for name in ("method_table.py", "phases.py")]
+    return code_revision(ROOT / "tasks" / "align", ROOT / "tasks" / "lm", *beside)
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -7,7 +7,8 @@ from infra.digest import Record
 from infra.price_book import PriceBook
 from tasks.phases import Phase
 from tasks.plan.decide import nothing_to_learn
-from tasks.plan.forecast import Facts, Forecast, Way, cheapest, forecast, taken
+from tasks.plan.forecast import Forecast, cheapest, forecast
+from tasks.plan.held import Facts, Way, taken
 from tasks.plan.memory import Models
 from tasks.recipe import Recipe
 

@@ -7,19 +7,8 @@ from tasks.contracts import PhasePlan, Plan
 from tasks.errors import PlanError, PoolDown
 from tasks.phases import METHODS, Phase
 from tasks.plan.effort import money
-from tasks.plan.forecast import (
-    Facts,
-    Held,
-    amount_in_words,
-    cannot_draw,
-    cannot_run,
-    gigabytes,
-    memory_misfit,
-    on_devices,
-    over_budget,
-    parts_of,
-    steps_of,
-)
+from tasks.plan.forecast import amount_in_words, cannot_draw, cannot_run, gigabytes, memory_misfit, over_budget
+from tasks.plan.held import Facts, Held, on_devices, parts_of, steps_of
 from tasks.recipe import Recipe
 
 

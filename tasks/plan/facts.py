@@ -13,7 +13,7 @@ from tasks.lm.base import config, parameters
 from tasks.lm.speed import rate
 from tasks.parts import lines_of, parts_of
 from tasks.phases import METHODS, Phase
-from tasks.plan.forecast import Facts
+from tasks.plan.held import Facts
 from tasks.plan.memory import TEMPLATE_TOKENS, Shape
 from tasks.recipe import Recipe
 from tasks.trainable import about, count_unfit, count_units, fitting, has_truth

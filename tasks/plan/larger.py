@@ -16,7 +16,7 @@ from tasks.compared import Larger
 from tasks.lm.speed import formula
 from tasks.phases import METHODS, Phase
 from tasks.plan.effort import money
-from tasks.plan.forecast import Facts, Way, on_devices
+from tasks.plan.held import Facts, Way, on_devices
 from tasks.plan.memory import Models, Shape, models_of
 from tasks.recipe import Recipe
 

@@ -14,7 +14,8 @@ from tasks.contracts import Baselines, Model, Night, Plan, Preferences, Suites
 from tasks.plan.comparison import Comparison, compare
 from tasks.plan.decide import decide_plan
 from tasks.plan.facts import gather
-from tasks.plan.forecast import Facts, Forecast, cannot
+from tasks.plan.forecast import Forecast, cannot
+from tasks.plan.held import Facts
 from tasks.plan.larger import larger
 from tasks.recipe import Recipe
 from tasks.spending import month_left

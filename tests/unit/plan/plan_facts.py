@@ -7,7 +7,7 @@ from infra.attempts import Device
 from infra.hardware import hardware_book
 from infra.price_book import DevicePrice, PriceBook
 from tasks.lm.speed import Rate, formula
-from tasks.plan.forecast import Facts
+from tasks.plan.held import Facts
 from tasks.plan.memory import Shape
 
 PRICES = PriceBook(

@@ -10,7 +10,8 @@ from tasks.errors import PlanError
 from tasks.phases import METHODS
 from tasks.plan.comparison import compare
 from tasks.plan.decide import decide_plan
-from tasks.plan.forecast import Facts, counts, forecast, on_devices, taken
+from tasks.plan.forecast import counts, forecast
+from tasks.plan.held import Facts, on_devices, taken
 from tasks.recipe import Recipe, load_recipe
 from tests.unit.plan.plan_facts import PRICES, facts, on_gpus
 

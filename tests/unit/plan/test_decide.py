@@ -16,7 +16,7 @@ from tasks.errors import PlanError
 from tasks.phases import Phase
 from tasks.plan.decide import decide_plan
 from tasks.plan.facts import count_new
-from tasks.plan.forecast import on_devices
+from tasks.plan.held import on_devices
 from tasks.recipe import load_recipe
 from tests.unit.plan.plan_facts import PRICES, facts, on_gpus, speed
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from infra.hardware import hardware_book
 from infra.settings import ROOT
 from tasks.plan.effort import Lengths, pair_work, sampling_seconds
-from tasks.plan.forecast import Forecast, Way, cheapest, counts, forecast, on_devices, steps_of
+from tasks.plan.forecast import Forecast, cheapest, counts, forecast
+from tasks.plan.held import Way, on_devices, steps_of
 from tasks.plan.memory import Models
 from tasks.recipe import Recipe, load_recipe
 from tests.unit.plan.plan_facts import LLAMA_8B, PRICES, facts, on_gpus, speed

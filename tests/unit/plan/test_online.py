@@ -6,7 +6,8 @@ from infra.settings import ROOT
 from tasks.errors import PlanError
 from tasks.plan.decide import decide_plan
 from tasks.plan.effort import Lengths, drawing_effort, sampling_seconds
-from tasks.plan.forecast import Facts, cannot_draw, forecast, on_devices, tonight
+from tasks.plan.forecast import cannot_draw, forecast
+from tasks.plan.held import Facts, on_devices, tonight
 from tasks.plan.memory import Models
 from tasks.recipe import Recipe, load_recipe
 from tests.unit.plan.plan_facts import PRICES, SMOLLM2_135M, facts, on_gpus, speed

@@ -11,7 +11,8 @@ from tasks.lm.flops import Work, forward_flops
 from tasks.phases import Phase
 from tasks.plan.decide import decide_plan
 from tasks.plan.effort import Lengths, drawing_effort, offline_effort, rejection_effort, sampling_seconds
-from tasks.plan.forecast import Facts, cannot_draw, forecast, on_devices
+from tasks.plan.forecast import cannot_draw, forecast
+from tasks.plan.held import Facts, on_devices
 from tasks.plan.memory import Models, models_of
 from tasks.recipe import Recipe, load_recipe
 from tasks.recipe import _apply as apply_override
