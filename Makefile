@@ -7,13 +7,14 @@ TORCH_INDEX = https://download.pytorch.org/whl
 HASHES ?= on
 VENV = .venv
 BIN = $(VENV)/bin
+VLLM = .vllm
 PIP_INSTALL = $(BIN)/pip install -q --disable-pip-version-check
 LOCKED = $(PIP_INSTALL) --require-hashes --no-deps --no-build-isolation
 STAMP = $(VENV)/.installed-$(TORCH)
 
 export HF_HUB_OFFLINE = 1
 
-.PHONY: nightly compare-demo setup test test-slow test-slow-tiny test-model test-slurm test-gpu test-ui test-mutation lint check lock up clean-state help
+.PHONY: nightly compare-demo setup test test-slow test-slow-tiny test-model test-slurm test-vllm test-gpu test-ui test-mutation lint check lock up clean-state help
 
 help:                ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -55,7 +56,7 @@ endif
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 test: setup          ## the fast tests, at most 15 minutes on two cores
-	$(PYTEST) -m 'not slow and not ui and not slurm and not spark and not gpu'
+	$(PYTEST) -m 'not slow and not ui and not slurm and not spark and not vllm and not gpu'
 
 test-slow: test-slow-tiny test-model  ## both of the next two: half an hour to an hour
 
@@ -75,6 +76,12 @@ test-spark: setup    ## the data's checks on Spark in local mode beside DuckDB; 
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openjdk-17-jre-headless; }
 	@$(BIN)/python -c 'import pyspark' 2>/dev/null || $(PIP_INSTALL) --no-deps -c constraints.txt pyspark py4j
 	$(BIN)/python -m pytest -q -m 'spark'
+
+test-vllm: setup     ## a real vLLM on this machine's CPU (AVX2 or AVX-512), installed in a folder of its own
+	@cmp -s vllm.lock $(VLLM)/.installed || { rm -rf $(VLLM) && \
+		$(PIP_INSTALL) $(if $(filter off,$(HASHES)),,--require-hashes) --no-deps --target $(VLLM) -r vllm.lock && \
+		cp vllm.lock $(VLLM)/.installed; }
+	NIGHTSHIFT_VLLM=$(VLLM) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m 'vllm' tests/with_vllm
 
 test-gpu: setup      ## on a machine with an accelerator: kernels, bf16, every method trained and resumed
 	$(BIN)/python -m pytest -q -m 'gpu' tests/gpu

@@ -27,6 +27,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from infra.settings import child_environment, load_settings  # noqa: E402
+
 SEEDS = 2
 STEPS, BATCH, TAUGHT = 700, 64, 8000  # of the start's supervised training: its steps, their answers, all of them
 
@@ -246,13 +250,12 @@ def main(folder: Path, methods: str | None) -> None:
         write_data(folder)
         recipe.write_text(RECIPE.format(folder=folder))  # last: what is there is whole
         print(f"the start: {time.monotonic() - began:.0f} s of supervised training, loss {loss:.3f}", file=sys.stderr)
+    settings = load_settings().model_copy(update={"home": folder / "home"})
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "compare", str(recipe), "--seeds", str(SEEDS), "--json"]
         + (["--methods", methods] if methods else []),
         cwd=ROOT,
-        env={"NIGHTSHIFT_THREADS": "1"}
-        | os.environ
-        | {"NIGHTSHIFT_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        env=child_environment(settings) | {"NIGHTSHIFT_THREADS": str(settings.threads or 1)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -31,10 +31,10 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 
 from infra.settings import apply_environment, load_settings  # noqa: E402
+from tasks.gate.score import TOKENS  # noqa: E402
 from tasks.gate.suites import load_suite  # noqa: E402
 from tasks.lm import packed  # noqa: E402
 from tasks.lm.choices import ChoiceItem, batches, choice_logprobs, tokenize_item  # noqa: E402
-from tasks.lm.engines import CHOICE_TOKENS  # noqa: E402
 from tasks.lm.generate import generate, prompt_ids  # noqa: E402
 from tasks.lm.loading import find_source, import_model, load_model, load_tokenizer, use_threads  # noqa: E402
 
@@ -106,7 +106,7 @@ def _choices(model: Any, tokenizer: Any, count: int, rounds: int) -> dict[str, A
         "items_per_s_with_template": round(count / with_template, 3),
         "lm_eval_batch_size": best,
         "lm_eval_batch_sizes_tried": {size: round(max(4, count // 2) / seconds, 3) for size, seconds in tried.items()},
-        "batch_tokens": CHOICE_TOKENS,
+        "batch_tokens": TOKENS,
     }
 
 
@@ -139,7 +139,7 @@ def _ours(model: Any, items: Sequence[ChoiceItem]) -> Sums:
     packed.enable(model)
     return [
         [float(choice.sum()) for choice in choices]
-        for batch in batches(items, CHOICE_TOKENS)
+        for batch in batches(items, TOKENS)
         for choices in choice_logprobs(model, [items[place] for place in batch])
     ]
 

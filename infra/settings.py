@@ -60,6 +60,11 @@ class Settings(BaseSettings):
         5.0, gt=0, le=600, description="how often the Slurm worker asks where its jobs stand, all with one call"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of training and scoring; unset: all cores")
+    vllm: Path | None = Field(
+        None,
+        description="folder that vLLM was installed into by itself (`pip install --target`), where it isn't beside "
+        "Nightshift ([how](guides/vllm.md))",
+    )
     judge_url: str | None = Field(
         None, description="OpenAI-compatible endpoint of the judge model, e.g. `http://host/v1`; for suites it grades"
     )
@@ -91,10 +96,10 @@ class Settings(BaseSettings):
     )
     price_book: Path = Field(ROOT / "infra" / "prices" / "2026-11.toml", description="dated price book (TOML)")
 
-    @field_validator("home", "price_book")
+    @field_validator("home", "price_book", "vllm")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().resolve()
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and path.expanduser().resolve()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():

@@ -216,7 +216,8 @@ class Engine(Record):
     """How models are scored. Another engine's results are other results: they are never compared.
 
     Attributes:
-        name: ``packed`` (ours; models that can't be packed fall back to their own forward) or ``vllm``.
+        name: ``packed`` (ours; models that can't be packed fall back to their own forward), or ``vllm``, which answers
+            in its place: log-probabilities stay ours.
         device: ``cpu``, or the accelerator's kind.
         tokens: packed tokens a batch.
         form, quantise: of the artefact that serves (recipe's ``serve``).

@@ -26,7 +26,7 @@ class DataBreach(NightshiftError):
 
 
 class EngineError(NightshiftError):
-    """What the data's checks are to run on is missing, doesn't start or fails."""
+    """What is to compute (Spark for the data's checks, vLLM for answers) is missing, doesn't start or fails."""
 
 
 class MaskError(NightshiftError):

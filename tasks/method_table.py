@@ -36,7 +36,9 @@ class Method(NamedTuple):
     makes: Literal["candidate", "reward"] = "candidate"  # a reward model is no candidate: later phases learn from it
 
 
-_DRAWING = frozenset({"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "max_tokens"})
+_DRAWING = frozenset(
+    {"beta", "reward", "reward_weights", "group_size", "max_new_tokens", "temperature", "max_tokens", "rollouts"}
+)
 _ONLINE = _DRAWING | {"clip", "epochs", "watch"}
 
 METHODS: dict[str, Method] = {

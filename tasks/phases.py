@@ -108,6 +108,9 @@ class Phase(Record):
     group_size: int = Field(default=4, ge=2, description="answers drawn to a prompt")
     max_new_tokens: int = Field(default=64, gt=0, description="most tokens of an answer that is drawn")
     temperature: float = Field(default=1.0, gt=0, description="that answers are drawn with, and scored")
+    rollouts: Literal["own", "vllm"] = Field(
+        default="own", description="what draws the answers: ours, or vLLM where it is installed (docs/guides/vllm.md)"
+    )
     clip: float = Field(default=0.2, gt=0, lt=1, description="how far a ratio to the drawing policy counts")
     epochs: int = Field(default=1, gt=0, description="steps that the same answers serve")
     kl_target: float = Field(
@@ -172,6 +175,7 @@ class Phase(Record):
         # how the work is cut and kept changes no result beyond rounding; what it may cost ends it or doesn't
         how = {"max_tokens", "packing", "gradient_checkpointing", "compile", "checkpoint_every"}
         how |= {"max_hours", "max_amount", *(() if self.on else ("on",))}
+        how |= {"rollouts"} if self.rollouts == "own" else set()  # what draws decides which answers are drawn
         return {name: value for name, value in super().identity().items() if name not in how}
 
     @field_validator("loss", "reward", mode="before")
@@ -248,6 +252,11 @@ class Phase(Record):
         if self.method == "reward" and self.adapter == "qlora":
             raise ValueError(
                 'method "reward" leaves a whole model, which weights of four bits are none of: take adapter = "lora"'
+            )
+        if self.rollouts == "vllm" and self.adapter == "qlora":
+            raise ValueError(
+                'rollouts = "vllm" hands over weights as they are, and adapter "qlora" has them in four bits: '
+                "take one out"
             )
         if method.online and self.lora.dropout:
             raise ValueError(

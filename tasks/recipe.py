@@ -93,7 +93,10 @@ class GateSpec(Record):
     max_items: int = Field(
         default=1000, gt=0, description="families; of a larger suite, the same ones are taken every night"
     )
-    engine: Literal["packed", "vllm"] = Field(default="packed", description="what scores: ours, or vLLM")
+    engine: Literal["packed", "vllm"] = Field(
+        default="packed",
+        description="what answers: ours, or vLLM (docs/guides/vllm.md); log-probabilities are ours",
+    )
     early_stop: bool = Field(default=True, description="stop scoring once harm is proven")
     aa_items: int = Field(
         default=64, ge=0, description="items a suite that a new champion or engine is scored on twice (A/A); 0: none"

@@ -195,8 +195,9 @@ def _online(phase: Phase, setting: Setting) -> Any:
     judge = None
     if phase.needs_model:
         judge = load_driver(setting.reward_model, setting.tokenizer, longest, *best_device())
+    vllm = longest if phase.rollouts == "vllm" else None
     return online.make_trainer(
-        phase, rows, arguments, lambda config, rows: _common(phase, setting, config, rows), judge
+        phase, rows, arguments, lambda config, rows: _common(phase, setting, config, rows), judge, vllm
     )
 
 

@@ -41,6 +41,7 @@ from tasks.align.stack import stack
 from tasks.align.trainer import Interrupted, NightTrainer, NotFinite, asked_together
 from tasks.align.watch import Unhealthy, Watch, most_memory
 from tasks.errors import ModelError, NightshiftError, RewardError
+from tasks.lm.adapter_files import order_targets
 from tasks.lm.flops import Work, matmul_rate, model_sizes, training_flops, work_of
 from tasks.lm.layout import Document
 from tasks.lm.loading import best_device, load_tokenizer, use_threads
@@ -276,6 +277,7 @@ class Run:
         try:
             if self.phase.method == "reward":
                 return self._save_reward_model(out / reward_model.FOLDER)
+            order_targets(self.trainer.accelerator.unwrap_model(self.trainer.model))
             self.trainer.save_model(str(out))
             # the Trainer leaves its arguments as a pickle, which no reader of a model may open
             (out / "training_args.bin").unlink(missing_ok=True)

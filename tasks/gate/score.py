@@ -28,6 +28,7 @@ from tasks.contracts import (
     Scores,
     Suites,
 )
+from tasks.errors import EngineError
 from tasks.gate.card_index import CardIndex
 from tasks.gate.choice import shared
 from tasks.gate.items import tonight
@@ -96,10 +97,13 @@ def score_all(
                 spec = scoring_spec(work, folders, items, index, recipe, store) | {
                     "aa": aa._asdict() if aa else None,
                     "threads": place.settings().threads,
-                    "workers": device.count,
+                    "workers": 1 if engine.name == "vllm" else device.count,  # it takes the first device, and batches
                     "samples": {"suite": samples_suite(items), **SAMPLES},
                 }
                 result = run_program(place.pool(recipe.pool), "tasks.gate.scoring_program", spec, folder, on_event)
+            if "no_engine" in result:
+                what, do = result["no_engine"]
+                raise EngineError(what, do=do)
             keep(result, items, index, store, samples_suite(items), aa)
             problems += result["problems"]
             shutil.rmtree(folder)

@@ -52,6 +52,8 @@ SCORING_CODE = (
             "refusal_weights.json",
             "flex.py",
             "shared_prefix.py",
+            "vllm_decoder.py",
+            "weights.py",
             "words.py",
         )
     ),

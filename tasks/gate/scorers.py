@@ -19,7 +19,7 @@ from tasks.lm.refusal import is_refusal
 
 
 class ScoringEngine(Protocol):
-    """What a scorer needs of an engine (tasks/lm/engines.py has them)."""
+    """What a scorer needs of an engine (tasks/gate/scoring_engine.py has them)."""
 
     def choice_logprobs(self, items: Sequence[Item], scorer: Scorer) -> list[list[tuple[float, int]]]:
         """For each item, for each choice: its summed log-probability in nats, and its tokens."""

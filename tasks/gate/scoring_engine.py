@@ -18,6 +18,7 @@ from tasks.lm.loading import best_device, load_model, load_tokenizer
 from tasks.lm.packed import switch
 from tasks.lm.quantise import put_through
 from tasks.lm.raw import cut_at, longest_of, tokenize_prompt, tokenize_raw
+from tasks.lm.vllm_decoder import VllmDecoder
 
 PROBE_ITEMS = 16
 
@@ -61,14 +62,13 @@ class LocalScoring:
 
     def generate(self, items: Sequence[Item], scorer: Scorer) -> list[list[list[int]]]:
         prompts = [self._prompt(item, scorer) for item in items]
-        return generate(
-            self.model,
-            self.tokenizer,
-            prompts,
-            scorer.max_tokens,
-            samples=scorer.samples,
-            temperature=scorer.temperature,
-        )
+        return self._drawn(prompts, scorer.max_tokens, samples=scorer.samples, temperature=scorer.temperature)
+
+    def _drawn(self, prompts: list[list[int]], max_tokens: int, **how: Any) -> list[list[list[int]]]:
+        return generate(self.model, None, prompts, max_tokens, **how)
+
+    def close(self) -> None:
+        """Give back what isn't Python's to give back."""
 
     def _prompt(self, item: Item, scorer: Scorer) -> list[int]:
         if scorer.template == "chat":
@@ -102,17 +102,35 @@ class LocalScoring:
         ]
 
 
+class VllmScoring(LocalScoring):
+    """Answers by vLLM. Log-probabilities of given words stay ours: vLLM has those of a whole prompt only, and reads it
+    anew for every choice."""
+
+    def __init__(self, folder: Path, scoring: LocalScoring, longest: int) -> None:
+        super().__init__(scoring.model, scoring.tokenizer, scoring._limit)
+        self.parity = scoring.parity
+        self._vllm = VllmDecoder(folder, scoring.model, longest)
+
+    def _drawn(self, prompts: list[list[int]], max_tokens: int, **how: Any) -> list[list[list[int]]]:
+        return self._vllm.generate(prompts, max_tokens, **how)
+
+    def close(self) -> None:
+        self._vllm.close()
+
+
 def open_engine(
-    spec: dict[str, Any], settings: Engine, suites: dict[str, Suite], on_log: Callable[[str], None]
+    spec: dict[str, Any], settings: Engine, suites: dict[str, Suite], sampled: int, on_log: Callable[[str], None]
 ) -> LocalScoring:
     """Load a model as it serves: merged, the merge checked against base and adapter, and quantised where asked for.
 
     Args:
         spec: ``base`` and ``adapter``, folders.
+        sampled: most tokens of an answer that is drawn for people to read.
 
     Raises:
         ModelError: the model is damaged, its merged form is another model, or this machine computes otherwise than the
             night expects.
+        EngineError: vLLM is to answer, and can't.
     """
     device, dtype = best_device()
     if str(dtype).removeprefix("torch.") != settings.dtype:
@@ -135,7 +153,19 @@ def open_engine(
     if settings.quantise is not None:
         count = put_through(engine.model, settings.quantise)
         on_log(f"{count} matrices are judged as {settings.quantise} stores them")
+    if settings.name == "vllm":
+        engine = VllmScoring(Path(spec["base"]), engine, _longest_answered(engine, suites, sampled))
     return engine
+
+
+def _longest_answered(engine: LocalScoring, suites: dict[str, Suite], sampled: int) -> int:
+    """Tokens of the longest prompt with its answer, within what the model takes."""
+    lengths = [
+        len(engine._prompt(item, suite.scorer)) + max(suite.scorer.max_tokens, sampled)
+        for suite in suites.values()
+        for item in suite.items
+    ]
+    return min(max(lengths), engine._longest)
 
 
 def _probe(engine: LocalScoring, suites: dict[str, Suite]) -> parity.Probe:

@@ -15,6 +15,7 @@ from infra.errors import NightshiftError
 from infra.events import die_with_parent, emit
 from infra.settings import load_settings
 from tasks.contracts import Engine
+from tasks.errors import EngineError
 from tasks.gate.drift import Anchored
 from tasks.gate.drift_reference import make_reference, read_reference
 from tasks.gate.judging import graders
@@ -49,7 +50,10 @@ def main(spec_path: str, result_path: str, number: str = "0") -> None:
     more = spec["workers"] - 1 if number == "0" else 0
     with helpers("tasks.gate.scoring_program", spec_path, more) as others:
         process = Process(int(number), Claims(folder / "claims"), partial(any_alive, others))
-        result = _score(spec, folder, process)
+        try:
+            result = _score(spec, folder, process)
+        except EngineError as error:  # of the machine and no model's: the night ends, and scores once it is mended
+            result = {"no_engine": [error.what, error.do]}
     if process.leads:
         Path(result_path).write_text(json.dumps(result, allow_nan=False))
 
@@ -69,7 +73,10 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
     for model in spec["models"]:
         emit("log", text=f"scoring the {model['role']} ({model['digest'][7:15]})")
         try:
-            engine = open_engine(model, engine_settings, suites, on_log=lambda text: emit("log", text=text))
+            sampled: int = spec["samples"]["max_tokens"]
+            engine = open_engine(model, engine_settings, suites, sampled, on_log=lambda text: emit("log", text=text))
+        except EngineError:
+            raise
         except (NightshiftError, OSError, ValueError) as error:
             result["problems"].append(f"{model['role']}: the model can't be loaded: {str(error).splitlines()[0]}")
             continue
@@ -106,6 +113,7 @@ def _score(spec: dict[str, Any], folder: Path, process: Process) -> dict[str, An
         _write_cards(model, outcome, suites, engine_settings, spec["anchor"], folder, result)
         if model["samples"]:
             result["samples"][model["digest"]] = _samples(engine, spec["samples"], suites)
+        engine.close()
         del engine
     return result
 

@@ -13,9 +13,10 @@ from flows.nightly import nightly
 from flows.promotion import approve, reanchor, rotate
 from infra.ledger import Entry, ledger_path, read_ledger
 from infra.store import Store
-from tasks.errors import NotPromotable
+from tasks.errors import EngineError, NotPromotable
 from tasks.registry.steps import registry_of
 from tests.conftest import write_pairs
+from tests.flows.test_nightly import steps
 
 pytestmark = [pytest.mark.usefixtures("prefect_server")]
 
@@ -107,6 +108,20 @@ def test_a_champion_whose_files_are_gone_blocks_and_passes_once_they_are_back(st
     shutil.move(kept, lost)
     assert run(started)["verdict"] != "BLOCK"
     assert path.is_file()
+
+
+@pytest.mark.slow
+def test_a_gate_that_asks_for_vllm_ends_the_night_where_it_isnt_installed_and_nothing_of_it_stays(
+    started: Path,
+) -> None:
+    for _ in range(2):  # the second time nothing is replayed that was missing the first time
+        with pytest.raises(
+            EngineError, match=r"vLLM isn't installed where this runs(.|\n)*install it beside Nightshift"
+        ):
+            run(started, 'gate.engine="vllm"')
+    judged = run(started)
+    assert judged["verdict"] != "BLOCK", judged["reason"]
+    assert steps(judged)["align"]  # what was trained before was kept
 
 
 @pytest.mark.slow

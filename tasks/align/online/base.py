@@ -18,6 +18,8 @@ from tasks.align.online import kept
 from tasks.align.online.rollout import draw_answers
 from tasks.align.rewards.caller import finite
 from tasks.errors import ModelError, RewardError
+from tasks.lm.packed import causal_lm
+from tasks.lm.vllm_decoder import VllmDecoder
 
 PARTS = ("rollout", "reward", "values", "update")  # of a step, as its seconds are told
 
@@ -27,14 +29,19 @@ _Trainer = GRPOTrainer if TYPE_CHECKING else object
 class Online(_Trainer):
     """Before GRPOTrainer or RLOOTrainer.
 
+    Args:
+        vllm: tokens of the longest prompt with its answer, where vLLM is to draw; None: ours draws.
+
     Raises:
         ModelError: several processes, or steps that don't divide the rollout.
     """
 
     args: Any  # GRPOConfig or RLOOConfig
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, vllm: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._longest = vllm
+        self._vllm: VllmDecoder | None = None
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._random: torch.Tensor | None = None  # the random numbers as they were after the last step
         if self.accelerator.num_processes > 1:
@@ -52,14 +59,25 @@ class Online(_Trainer):
     # ---- a rollout ----------------------------------------------------------------------------------------------
 
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
-        """TRL's hook for answers: ours reads each prompt once, and an answer that ended makes room for another."""
+        """TRL's hook for answers: ours reads each prompt once, and an answer that ended makes room for another. vLLM is
+        asked by us and not by TRL, which has one seed for all answers: set, it makes a prompt's answers all equal."""
         number = self._step // (self.args.steps_per_generation * self.num_iterations)
         model = self.accelerator.unwrap_model(self.model)
         group, most = self.args.num_generations, self.args.max_completion_length
         seed = (self.args.seed << 32) + number
         with self._timed("rollout"):
-            drawn = draw_answers(model, prompt_ids, group, most, self.args.temperature, seed)
+            vllm = self._with_these_weights(model)
+            drawn = draw_answers(model, prompt_ids, group, most, self.args.temperature, seed, vllm)
         return (drawn, None) if isinstance(self, GRPOTrainer) else drawn
+
+    def _with_these_weights(self, model: Any) -> VllmDecoder | None:
+        if self._longest is None:
+            return None
+        if self._vllm is None:
+            self._vllm = VllmDecoder(Path(causal_lm(model).name_or_path), model, self._longest)
+        else:
+            self._vllm.take(model)
+        return self._vllm
 
     def _calculate_rewards(self, inputs: Any, prompts: list[Any], completions: Any, completion_ids_list: Any) -> Any:
         """TRL's, (answers, rewards).

@@ -81,13 +81,19 @@ def arguments_of(phase: Phase, given: dict[str, Any], longest: int, max_tokens: 
 
 
 def make_trainer(
-    phase: Phase, rows: list[dict[str, Any]], arguments: dict[str, Any], common: Any, model: RewardModel | None
+    phase: Phase,
+    rows: list[dict[str, Any]],
+    arguments: dict[str, Any],
+    common: Any,
+    model: RewardModel | None,
+    vllm: int | None = None,
 ) -> Any:
     """The trainer of a phase.
 
     Args:
         model: of the reward "model".
         common: makes the arguments that all of TRL's trainers take, of a config and rows.
+        vllm: tokens of the longest prompt with its answer, where vLLM draws.
     """
     from trl import GRPOConfig, RLOOConfig  # pyright: ignore[reportPrivateImportUsage]
 
@@ -95,16 +101,16 @@ def make_trainer(
     from tasks.align.online.dpo import OnlineDPOTrainer
     from tasks.align.online.ppo import PPO, PPOTrainer
 
-    rewards: list[Any] = scored_by(phase, model, Worker())
+    own: dict[str, Any] = {"reward_funcs": scored_by(phase, model, Worker()), "vllm": vllm}
     if phase.method == "rloo":
-        return NightRLOO(reward_funcs=rewards, **common(RLOOConfig(**arguments), rows))
+        return NightRLOO(**own, **common(RLOOConfig(**arguments), rows))
     config = common(GRPOConfig(**arguments, loss_type="grpo" if phase.method == "grpo" else "dapo"), rows)
     if phase.method == "grpo":
-        return NightGRPO(reward_funcs=rewards, **config)
+        return NightGRPO(**own, **config)
     if phase.method == "online_dpo":
-        return OnlineDPOTrainer(reward_funcs=rewards, **config)
+        return OnlineDPOTrainer(**own, **config)
     ppo = PPO(clip=phase.clip, lam=phase.gae_lambda, kl_start=phase.beta, kl_target=phase.kl_target)
-    return PPOTrainer(reward_funcs=rewards, ppo=ppo, **config)
+    return PPOTrainer(ppo=ppo, **own, **config)
 
 
 def longest_of(tokenizer: Any, rows: list[dict[str, Any]], phase: Phase) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.errors import ModelError
 from tasks.lm.generate import generate, prompt_ids
+from tasks.lm.vllm_decoder import VllmDecoder
 
 
 def draw_answers(
@@ -14,6 +15,7 @@ def draw_answers(
     most: int,
     temperature: float,
     seed: int,
+    vllm: VllmDecoder | None = None,
 ) -> list[list[int]]:
     """An answer to each prompt, as token ids, sampled from softmax(logits / temperature).
 
@@ -23,6 +25,7 @@ def draw_answers(
     Args:
         prompts: token ids; each prompt ``group`` times, one behind the other.
         most: tokens an answer may have.
+        vllm: draws in our decoder's place; it has the model's weights already.
     """
     groups = [tuple(prompts[place]) for place in range(0, len(prompts), group)]
     answers: list[list[list[int]]] = [[]] * len(groups)
@@ -30,15 +33,9 @@ def draw_answers(
     model.eval()
     try:
         for number, places in enumerate(_rounds(groups)):
-            found = generate(
-                model,
-                None,
-                [groups[place] for place in places],
-                most,
-                temperature=temperature,
-                seed=(seed << 16) + number,
-                samples=group,
-            )
+            asked = [groups[place] for place in places]
+            how: dict[str, Any] = {"temperature": temperature, "seed": (seed << 16) + number, "samples": group}
+            found = vllm.generate(asked, most, **how) if vllm else generate(model, None, asked, most, **how)
             for place, drawn in zip(places, found, strict=True):
                 answers[place] = drawn
     finally:

@@ -19,6 +19,7 @@ from tasks.errors import ModelError
 from tasks.lm.decode import ends_of
 from tasks.lm.generate import prompt_ids
 from tasks.lm.loading import best_device, load_model, load_tokenizer
+from tasks.lm.vllm_decoder import VllmDecoder
 from tasks.phases import Phase
 
 DRAWN = "drawn.jsonl"
@@ -45,18 +46,20 @@ def draw_for(
     model = load_model(base, None, dtype, device)
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     refuse_long_prompts(tokenizer, rows, phase.max_new_tokens, context)
-    judge = None
+    longest, judge = longest_of(tokenizer, rows, phase), None
     if phase.needs_model:
-        longest = longest_of(tokenizer, rows, phase)
         judge = load_driver(spec.get("reward_model"), tokenizer, longest, device, dtype)
     worker = Worker()
     rewards = list(zip(phase.reward, scored_by(phase, judge, worker), strict=True))
-    draw = functools.partial(_draw, model, tokenizer, phase, spec["seed"])
+    vllm = VllmDecoder(base, model, longest) if phase.rollouts == "vllm" else None
+    draw = functools.partial(_draw, model, vllm, tokenizer, phase, spec["seed"])
     where = Path(spec["checkpoints"]) / FILE, spec["context"]
     try:
         drawn = draw_rows(rows, phase.rows_of(spec["steps"]), phase, draw, rewards, where, asked_to_end)
     finally:
         worker.close()
+        if vllm is not None:
+            vllm.close()
         del model, judge, draw, rewards  # the training needs the room
         gc.collect()
         if torch.cuda.is_available():
@@ -66,11 +69,17 @@ def draw_for(
 
 
 def _draw(
-    model: Any, tokenizer: Any, phase: Phase, seed: int, number: int, rows: Sequence[Row]
+    model: Any,
+    vllm: VllmDecoder | None,
+    tokenizer: Any,
+    phase: Phase,
+    seed: int,
+    number: int,
+    rows: Sequence[Row],
 ) -> list[list[tuple[str, int, bool]]]:
     """A round's answers. They depend on seed, round and prompt, and but for rounding on nothing else."""
     group, ends = phase.group_size, ends_of(model)
     prompts = [prompt_ids(tokenizer, row["prompt"]) for row in rows for _ in range(group)]
-    found = draw_answers(model, prompts, group, phase.max_new_tokens, phase.temperature, (seed << 32) + number)
+    found = draw_answers(model, prompts, group, phase.max_new_tokens, phase.temperature, (seed << 32) + number, vllm)
     said = [(tokenizer.decode(ids, skip_special_tokens=True).strip(), len(ids), ids[-1] in ends) for ids in found]
     return [said[begin : begin + group] for begin in range(0, len(said), group)]
