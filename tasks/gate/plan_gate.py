@@ -33,18 +33,20 @@ class Known(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """``best``: the sizes the plan picks; ``stands``: the recipe as it is."""
+    """``best``: the sizes the plan picks; ``stands``: the recipe as it is; ``a_night``: decisions it spends at most."""
 
     best: Plan
     stands: Plan
     assumed: tuple[str, ...]
+    a_night: int = 1
 
 
-def plan_gate(gate: GateSpec, known: Mapping[str, Known], goal: float, candidates: int = 1) -> Planned:
+def plan_gate(gate: GateSpec, known: Mapping[str, Known], goal: float, candidates: int = 1, tries: int = 0) -> Planned:
     """The plan of a recipe's gate, and what its own sizes give.
 
     Args:
         candidates: that a night judges, each at its share of α.
+        tries: to harden a candidate that doesn't pass, each a decision of its own.
     """
     wanted = [
         Wanted(spec.name, known[spec.name].families, tuple(_options(spec, known[spec.name]))) for spec in gate.judged
@@ -55,6 +57,7 @@ def plan_gate(gate: GateSpec, known: Mapping[str, Known], goal: float, candidate
         plan_suites(wanted, gate.alpha, gate.planned_decisions, goal, candidates),
         at_sizes(wanted, sizes, gate.alpha, gate.planned_decisions, goal, candidates),
         assumed,
+        candidates + tries,
     )
 
 
@@ -119,6 +122,12 @@ def in_words(planned: Planned) -> str:
         f"  as the recipe is   {stands.joint.low:.1%} with "
         + ", ".join(f"{row.name} {row.n} ({row.measure})" for row in stands.suites),
     ]
+    if planned.a_night > 1:
+        lines += [
+            "",
+            f"  A night spends up to {planned.a_night} decisions: {best.decisions} are planned, which may be "
+            f"{best.decisions // planned.a_night} such nights.",
+        ]
     if planned.assumed:
         lines += [
             "",
@@ -154,6 +163,8 @@ def as_json(planned: Planned) -> dict[str, Any]:
     """The plan as one JSON object."""
     return {
         "goal": planned.best.goal,
+        "decisions": planned.best.decisions,
+        "decisions_a_night": planned.a_night,
         "reached": planned.best.reached,
         "joint": planned.best.joint._asdict(),
         "anchor_z": planned.best.anchor_z,

@@ -121,7 +121,8 @@ def plan_of(recipe_path: str, goal: float) -> Planned:
     recipe = load_recipe(place.ROOT / recipe_path)
     entries = read_ledger(ledger_path(place.home(), recipe.name))
     candidates = sum(makes_candidate(phase) for phase in recipe.phase)
-    return plan_gate(recipe.gate, known_of(recipe, place.ROOT, measured_spreads(entries)), goal, candidates)
+    known = known_of(recipe, place.ROOT, measured_spreads(entries))
+    return plan_gate(recipe.gate, known, goal, candidates, recipe.harden.tries)
 
 
 def rotate_items(recipe_path: str, names: tuple[str, ...], reason: str) -> str:
