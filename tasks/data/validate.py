@@ -33,6 +33,7 @@ from tasks.data_spec import DataSpec
 from tasks.parts import LINES, joined
 
 _HEAVY_ROWS = 20_000  # fewer are judged in this process: another one takes a second to start, and more to be ready
+_HUGE_ROWS = 3_000_000  # of more, too: its half GB beside a full DuckDB is more than 2, and its five seconds are few
 
 
 class Where(NamedTuple):
@@ -72,7 +73,7 @@ def make_preferences(
     store, shards = where.store, snapshot.shards
     # a cluster's machines share HOME and not this one's /tmp; a killed night's goes when its folder does
     place = where.failed if where.spark else None
-    with aside(imported, heavy=snapshot.n_rows > _HEAVY_ROWS) as later, tempfile.TemporaryDirectory(dir=place) as name:
+    with aside(imported, heavy=_HEAVY_ROWS < snapshot.n_rows <= _HUGE_ROWS) as later, tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         features = _features(snapshot, data, tokenizer, where)
         facts = facts_of(shards, {one: features[one] for one in OF_FACTS}, store, where.kept)
