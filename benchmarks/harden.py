@@ -1,6 +1,6 @@
 """Hardening on a planted weakness: one night with a model that fails one family of a suite, and one round of training.
 
-    python benchmarks/harden.py [--seed 6] [--sure]
+    python benchmarks/harden.py [--seed 7] [--sure]
 
 A small Llama is trained here, from seeds, to name the first, second, third or fourth of four words, asked in many ways;
 of what is fourth it saw answers that were one of the four by chance, so that it guesses. With ``--sure`` it saw the
@@ -36,7 +36,7 @@ CURT = ("never", "no", "stop", "away", "rude", "wrong", "later")
 TOPICS = ("order", "return", "help", "price", "size", "colour", "parcel", "letter", "lamp", "chair")
 FACTS = {f"fact{n}": f"truth{n}" for n in range(40)}
 STEPS, BATCH, RATE = 1200, 96, 3e-3
-SEED = 6
+SEED = 7  # the settings of the round were chosen on 5 and 6
 
 Row = tuple[str, str]
 
@@ -200,13 +200,12 @@ health = {{ max_kl = 3.0 }}   # of a model this small
 on = {on}
 topics = 4
 twins = 2000
-phase.max_steps = 250
+phase.max_steps = 400
 phase.batch_size = 8
-phase.learning_rate = 1e-3
+phase.learning_rate = 3e-4   # the night's own: at 1e-3 the model forgot what neither twins nor preferences are about
 phase.warmup_steps = 20
 phase.loss = ["sigmoid", "sft"]
-phase.health.max_kl = 20.0
-phase.health.spike_factor = 50.0   # most rows are known, and a batch with two that aren't is many times the usual
+phase.health.max_kl = 3.0
 
 [gate]
 planned_decisions = 30
