@@ -63,6 +63,7 @@ class VllmDecoder:
                     dtype=str(parameter.dtype).removeprefix("torch."),
                     max_model_len=longest,
                     max_num_seqs=SEQUENCES,
+                    gpu_memory_utilization=CACHE_SHARE,  # what must be free; a model is there already
                     kv_cache_memory_bytes=_cache_bytes(model, longest, parameter.device),
                     enforce_eager=parameter.device.type == "cpu",  # compiling pays on accelerators only
                     disable_log_stats=True,
