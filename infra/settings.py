@@ -234,6 +234,27 @@ def apply_environment(settings: Settings) -> None:
     os.environ.update(environment(settings))
 
 
+# read when vLLM is imported or started. One process: weights are handed over by reference, and our end is its end.
+# Its threads are PyTorch's here, which it is not to bind to cores; and it reports to nobody.
+_VLLM = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+}
+
+
+def make_room_for_vllm(settings: Settings) -> None:
+    """Before vLLM is imported: what it reads, unless somebody has set it, and its own folder, where it has one."""
+    for name, value in _VLLM.items():
+        os.environ.setdefault(name, value)
+    folder = settings.vllm and str(settings.vllm)
+    if folder and folder not in sys.path:
+        sys.path.append(folder)  # behind ours: what both have is ours
+        known = os.environ.get("PYTHONPATH")  # of processes that vLLM starts
+        os.environ["PYTHONPATH"] = f"{known}{os.pathsep}{folder}" if known else folder
+
+
 def given_login() -> tuple[str, str] | None:
     """The user and password that MLflow's own variables name."""
     user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")

@@ -73,7 +73,10 @@ def make_preferences(
     store, shards = where.store, snapshot.shards
     # a cluster's machines share HOME and not this one's /tmp; a killed night's goes when its folder does
     place = where.failed if where.spark else None
-    with aside(imported, heavy=_HEAVY_ROWS < snapshot.n_rows <= _HUGE_ROWS) as later, tempfile.TemporaryDirectory(dir=place) as name:
+    with (
+        aside(imported, heavy=_HEAVY_ROWS < snapshot.n_rows <= _HUGE_ROWS) as later,
+        tempfile.TemporaryDirectory(dir=place) as name,
+    ):
         folder = Path(name)
         features = _features(snapshot, data, tokenizer, where)
         facts = facts_of(shards, {one: features[one] for one in OF_FACTS}, store, where.kept)

@@ -6,9 +6,7 @@ paged cache are made for accelerators and many prompts, and take a second copy o
 """
 
 import importlib
-import os
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from infra.settings import load_settings
+from infra.settings import load_settings, make_room_for_vllm
 from tasks.errors import EngineError, ModelError
 from tasks.lm.decode import ends_of, numbers_of
 from tasks.lm.packed import causal_lm
@@ -26,14 +24,6 @@ from tasks.lm.weights import merged_weights
 SEQUENCES = 256  # answers decoded at a time, at most
 CACHE_SHARE = 0.3  # of an accelerator's memory, for keys and values; the weights come on top
 CPU_CACHE = 1 << 30  # bytes for keys and values on a CPU
-# read when vLLM is imported or started. One process: weights are handed over by reference, and our end is its end.
-# Its threads are PyTorch's here, which it is not to bind to cores; and it reports to nobody.
-ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-}
 
 
 class VllmDecoder:
@@ -135,13 +125,7 @@ class VllmDecoder:
 
 
 def _import_vllm() -> Any:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    folder = load_settings().vllm
-    if folder is not None and str(folder) not in sys.path:
-        sys.path.append(str(folder))  # behind ours: what both have is ours
-        known = os.environ.get("PYTHONPATH")  # of processes that vLLM starts
-        os.environ["PYTHONPATH"] = f"{known}{os.pathsep}{folder}" if known else str(folder)
+    make_room_for_vllm(load_settings())
     try:
         return importlib.import_module("vllm")
     except ImportError as error:
