@@ -216,8 +216,7 @@ class Engine(Record):
     """How models are scored. Another engine's results are other results: they are never compared.
 
     Attributes:
-        name: ``packed`` (ours; models that can't be packed fall back to their own forward), or ``vllm``, which answers
-            in its place: log-probabilities stay ours.
+        name: ``packed`` (ours, or the model's own forward where it can't be packed); ``vllm`` answers in its place.
         device: ``cpu``, or the accelerator's kind.
         tokens: packed tokens a batch.
         form, quantise: of the artefact that serves (recipe's ``serve``).

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tasks.contracts import Engine
 from tasks.errors import EngineError
+from tasks.gate.scoring_engine import open_engine
+from tasks.gate.suites import load_suite
 from tasks.lm.vllm_decoder import VllmDecoder
 from tasks.phases import Phase
 from tests.unit.lm.test_weights import model
@@ -16,6 +19,18 @@ def test_without_it_what_to_do_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(sys.modules, "vllm", None)  # what makes an import fail, installed or not
     with pytest.raises(EngineError, match=r"vLLM isn't installed where this runs.*\n.*install it beside Nightshift"):
         VllmDecoder(tmp_path, model(), 64)
+
+
+def test_a_gate_that_asks_for_it_is_not_answered_by_ours(
+    monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tiny_suites: Path
+) -> None:
+    suites = {"safety": load_suite("safety", tiny_suites / "safety")}
+    ours = Engine(name="packed", device="cpu", dtype="float32", tokens=2048, form="merged", quantise=None)
+    spec = {"base": str(tiny_model), "adapter": None}
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    assert open_engine(spec, ours, suites, 4, print)
+    with pytest.raises(EngineError, match="vLLM isn't installed"):
+        open_engine(spec, ours.model_copy(update={"name": "vllm"}), suites, 4, print)
 
 
 def phase(**changes: object) -> Phase:

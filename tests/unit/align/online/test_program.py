@@ -22,7 +22,7 @@ from tasks.align.program import Run, main
 from tasks.align.rewards.verifiers import VERIFIERS
 from tasks.align.trainer import Interrupted
 from tasks.align.watch import Unhealthy
-from tasks.errors import ModelError, RewardError
+from tasks.errors import EngineError, ModelError, RewardError
 from tasks.phases import METHODS, MODEL, NEED_TRUTH, Phase, RewardName
 from tests.conftest import AskAfter, Never, training_spec
 
@@ -117,6 +117,17 @@ def test_a_training_ended_between_two_steps_goes_on_to_the_same_bytes(method: st
     assert again.found.step == step
     assert again.train() == true
     assert adapter(cut) == adapter(whole)
+
+
+@pytest.mark.parametrize("method", [name for name, one in METHODS.items() if one.draws])
+def test_where_vllm_is_asked_for_nothing_else_draws(method: str, spec: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)  # what makes an import fail, installed or not
+    made = spec(phase={"method": method, "rollouts": "vllm"})
+    if method == "reject":
+        del made["phase"]["epochs"]
+    with pytest.raises(EngineError, match="vLLM isn't installed"):
+        Run(made, Never()).train()
+    assert not Path(made["out"]).exists()
 
 
 def test_full_training_goes_on_to_the_same_bytes_too(spec: Any) -> None:
