@@ -7,6 +7,8 @@
 Every variant trains on the same pairs in the same batches, in a process of its own (so that peak memory is its own),
 one after the other. The first steps are left out of the rates (warm-up, compilation); all steps' losses are compared.
 `mfu` is what the work needs (`tasks.lm.flops`) over the device's own rate in matrix products, measured in the same run.
+`start_s` is what came before: imports, loading, the trainer (the reference filled, where it is), the first step. With
+`--logs` each variant's own output stays in a folder.
 The last line is one JSON object.
 """
 
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-tokens", type=int, default=640, help="tokens at once, packed")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--without", nargs="*", default=[], choices=list(VARIANTS), help="variants to skip")
+    parser.add_argument("--logs", type=Path, help="a folder for what each variant says")
     parser.add_argument("--variant", choices=list(VARIANTS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser
@@ -138,22 +141,34 @@ def _child(variant: str, arguments: argparse.Namespace) -> dict[str, Any] | None
     for name in ("shape", "method", "batch", "steps", "warm", "max_tokens", "threads"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     began = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    full = done.returncode == -signal.SIGKILL or (done.returncode and "OutOfMemoryError" in done.stderr)
+    logs: Path = arguments.logs or Path(arguments.folder)
+    logs.mkdir(parents=True, exist_ok=True)
+    said = logs / f"{arguments.shape}-{arguments.method}-{variant}.log"
+    with said.open("w") as errors:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT, check=False)
+    full = done.returncode == -signal.SIGKILL or (done.returncode and "OutOfMemoryError" in said.read_text())
     if full and variant not in ("trl_default", "packed_cached"):
         print(f"{variant:22s} ended: it doesn't fit this machine's memory", flush=True)
         return None
     if done.returncode != 0:
-        print(f"{variant} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}", file=sys.stderr)
+        print(f"{variant} failed:\n{done.stdout[-2000:]}\n{said.read_text()[-4000:]}", file=sys.stderr)
         raise SystemExit(1)
     found = json.loads(done.stdout.splitlines()[-1])
     rate = f"{found['pairs_per_s']:.3f} pairs/s, peak {found['peak_gb']:.2f} GB, fill {found['fill_s']:.1f} s"
-    took = f"{time.perf_counter() - began:.0f} s with its start"
+    starts = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found["start_s"].items())
+    took = f"{time.perf_counter() - began:.0f} s with its start ({starts})"
     print(f"{variant:22s} {rate}, {took}, losses {[round(loss, 5) for loss in found['losses']]}", flush=True)
     return found
 
 
-def _train(arguments: argparse.Namespace) -> None:
+def _train(arguments: argparse.Namespace) -> None:  # noqa: PLR0915  one training, told from its first import to its figures
+    starts, since = dict[str, float](), time.perf_counter()
+
+    def begun(stage: str) -> None:
+        nonlocal since
+        starts[stage], since = time.perf_counter() - since, time.perf_counter()
+        print(f"{stage}: {starts[stage]:.1f} s", file=sys.stderr, flush=True)
+
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -166,6 +181,7 @@ def _train(arguments: argparse.Namespace) -> None:
     from tasks.lm.layout import Document
     from tasks.lm.reference_cache import ReferenceCache
 
+    begun("imports")
     torch.set_num_threads(arguments.threads)
     packed, known, checkpointing, compiled = VARIANTS[arguments.variant]
     cuda = torch.cuda.is_available()
@@ -182,6 +198,7 @@ def _train(arguments: argparse.Namespace) -> None:
             if cuda:
                 torch.cuda.synchronize()
             self.seconds.append(time.perf_counter() - self.begun)
+            print(f"a step: {self.seconds[-1]:.3f} s", file=sys.stderr, flush=True)
 
     class Plain(DPOTrainer):
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:  # pyright: ignore
@@ -224,16 +241,17 @@ def _train(arguments: argparse.Namespace) -> None:
     }
     if arguments.method == "lora":
         made["peft_config"] = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    began = time.perf_counter()
+    begun("model")
     if packed:
         cache = ReferenceCache(folder / "cache", digest_of("benchmark")) if known else None
         trainer: Any = Packed(cache=cache, max_tokens=arguments.max_tokens, **made)
         assert trainer.packed
     else:
         trainer = Plain(**made)
-    filled = time.perf_counter() - began  # with the trainer's own making, some hundredths
+    begun("trainer")
     rate = matmul_rate(trainer.accelerator.device.type, torch.bfloat16 if cuda else torch.float32)
     sizes = model_sizes(trainer.accelerator.unwrap_model(trainer.model))
+    begun("device's rate")
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     peak = torch.cuda.max_memory_allocated() / 1e9 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -249,7 +267,8 @@ def _train(arguments: argparse.Namespace) -> None:
         "seconds": times.seconds,
         "losses": [float(loss) for loss in losses],
         "grad_norms": [float(norm) for norm in norms],
-        "fill_s": filled if known else 0.0,
+        "fill_s": starts["trainer"] if known else 0.0,  # with the trainer's own making, some hundredths
+        "start_s": starts | {"first step": times.seconds[0]},
         "peak_gb": peak,
     }
     print(json.dumps(result))
@@ -295,6 +314,9 @@ def _summary(found: dict[str, dict[str, Any]], arguments: argparse.Namespace) ->
         "peak_share_of_trl_default": round(ours["peak_gb"] / found["trl_default"]["peak_gb"], 3),
         "step_seconds_median": {
             name: round(statistics.median(one["seconds"][arguments.warm :]), 3) for name, one in found.items()
+        },
+        "start_s": {
+            name: {part: round(seconds, 1) for part, seconds in one["start_s"].items()} for name, one in found.items()
         },
         "matmul_tflops": round(ours["matmul_tflops"], 3),
         "mfu": {name: round(one["mfu"], 3) for name, one in found.items()},

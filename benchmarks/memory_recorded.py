@@ -3,7 +3,8 @@
     python benchmarks/memory.py --recorded
 
 CPU runs are compared with the whole forecast. GPU figures are PyTorch's own, so the forecast's ``overhead`` is left
-out; their configuration is assumed in memory.toml, and forecasts for half and twice the assumed batch stand beside.
+out. The configuration of those handed down is assumed in memory.toml, and forecasts for half and twice the assumed
+batch stand beside; those measured by benchmarks/dpo.py are what they are.
 ``fit`` chooses PROGRAM and HOLES anew by least squares without the run that is held out, and forecasts that run.
 """
 
@@ -28,6 +29,7 @@ LARGE: dict[str, dict[str, Any]] = {
     "1b": SHAPES["1b"],
     "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
            "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256, "tie_word_embeddings": False},
+    "1b-untied": SHAPES["1b"] | {"tie_word_embeddings": False},  # benchmarks/dpo.py's
 }  # fmt: skip
 
 
@@ -56,15 +58,15 @@ def on_cpu(run: dict[str, Any]) -> Memory:
     return training_memory(shape(run["shape"]), phase(run), run["tokens"], Place(accelerator=False), cut=cut)
 
 
-def on_gpu(run: dict[str, Any], pairs: int = PAIRS) -> Memory:
+def on_gpu(run: dict[str, Any], pairs: int | None = None) -> Memory:
     models = Models(reference=run["reference"], bf16=run["bf16"])
-    tokens = largest_step(pairs, packed=run["packed"])
+    tokens = largest_step(pairs or run.get("pairs", PAIRS), run.get("steps", STEPS), packed=run["packed"])
     return training_memory(shape(run["shape"]), phase(run), tokens, Place(accelerator=True), models, cut=False)
 
 
-def largest_step(pairs: int, *, packed: bool) -> int:
-    """Tokens of the largest of five steps of benchmarks/dpo.py's pairs; unpacked, rows are padded to the longest."""
-    rows = _pairs(pairs * STEPS, 1000)
+def largest_step(pairs: int, count: int = STEPS, *, packed: bool) -> int:
+    """Tokens of the largest of so many steps of benchmarks/dpo.py's pairs; unpacked, rows are padded to the longest."""
+    rows = _pairs(pairs * count, 1000)
     lengths = [tuple(len(row[part]) for part in ("prompt_ids", "chosen_ids", "rejected_ids")) for row in rows]
     steps = [lengths[begin : begin + pairs] for begin in range(0, len(lengths), pairs)]
     if packed:
@@ -115,6 +117,12 @@ def show() -> None:
         line = {"name": run["name"], "gb": run["gb"], "forecast_gb_by_pairs": forecasts, "off": found}
         gpu.append(line | {"off_with_reference_held": round(off(held, run["gb"]), 3)})
         print(gpu[-1], {name: _gb(part) for name, part in on_gpu(run).parts().items()}, flush=True)
+    measured = []
+    for run in data["measured_gpu"]:
+        forecast = allocated(on_gpu(run))
+        line = {"name": run["name"], "gb": run["gb"], "forecast_gb": _gb(forecast)}
+        measured.append(line | {"off": round(off(forecast, run["gb"]), 3)})
+        print(measured[-1], {name: _gb(part) for name, part in on_gpu(run).parts().items()}, flush=True)
     known = data["known"]
     held_out = next(run for run in known if data["held_out"].items() <= run.items())
     program, holes, left = fitted(known, held_out)
@@ -122,6 +130,7 @@ def show() -> None:
         "cpu_worst": max(abs(run["off"]) for run in cpu),
         "new_worst": max((abs(run["off"]) for run in cpu if run["kind"] == "new"), default=None),
         "gpu": gpu,
+        "measured_gpu": measured,
         "fit": {"PROGRAM": round(program / 1e9, 3), "HOLES": round(holes, 3), "held_out_off": round(left, 3),
                 "used": {"PROGRAM": PROGRAM[False] / 1e9, "HOLES": HOLES[False]}},
     }  # fmt: skip

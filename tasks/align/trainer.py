@@ -93,10 +93,13 @@ class NightTrainer(DPOTrainer):
         if not self.packing or self.packed:
             return
         extras = ("entropy", "mean_logits", "is_top1") + (("log_sum_sq_probs",) if self.use_weighting else ())
-        self.packed = pack_forward(self.model, extras) is None
-        # TRL has sharded a reference model already under FSDP: there its own forward computes the few references
-        if self.packed and self.ref_model is not None and not self.is_fsdp_enabled:
-            pack_forward(self.ref_model, ())
+        # compared in the training's own number format: a kernel for another is a minute's work for the compiler (fp32
+        # FlexAttention on an H200), and no step would use it
+        with self.accelerator.autocast():
+            self.packed = pack_forward(self.model, extras) is None
+            # TRL has sharded a reference model already under FSDP: there its own forward computes the few references
+            if self.packed and self.ref_model is not None and not self.is_fsdp_enabled:
+                pack_forward(self.ref_model, ())
 
     def _whole_only(self) -> bool:
         return bool(COUPLED.intersection(self.loss_types))

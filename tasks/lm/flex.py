@@ -35,7 +35,14 @@ def attend(
     scaling: float | None,
     softcap: float | None,
 ) -> torch.Tensor:
-    """(1, heads, tokens, width) in, (1, tokens, heads, width) out; heads at least 16 wide."""
+    """(1, heads, tokens, width) in, (1, tokens, heads, width) out; heads at least 16 wide.
+
+    In a training's autocast rotary positions leave queries and keys of an fp32 model in fp32, and values are in bf16.
+    All three are made one format here: nothing else does so under compilation in every PyTorch.
+    """
     from transformers.integrations.flex_attention import flex_attention_forward
 
+    kind = query.device.type
+    computed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
+    query, key, value = (one.to(computed) for one in (query, key, value))
     return flex_attention_forward(module, query, key, value, mask, scaling=scaling, softcap=softcap)[0]

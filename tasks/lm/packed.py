@@ -1,6 +1,6 @@
 """The packed forward: a decoder's hidden states over a packed layout, and the check that a model allows it.
 
-``score`` and ``align`` share it; what TRL needs of it is in ``tasks/align/packed_trainer.py``.
+``score`` and ``align`` share it; what TRL needs of it is in ``tasks/align/packed_forward.py``.
 """
 
 from collections.abc import Sequence
@@ -135,7 +135,8 @@ def _predictions(layout: Layout) -> tuple[torch.Tensor, torch.Tensor, list[int]]
 def why_it_differs(model: Any) -> str | None:
     """Compare the packed forward with the model's own on a small made-up pair; None when they agree.
 
-    The last guard against a model that looks understood and isn't: run once, before training or scoring.
+    The last guard against a model that looks understood and isn't: run once, before training or scoring, in the
+    number format of both (the caller's autocast, where there is one, else the weights').
     """
     config = causal_lm(model).config.get_text_config()
     numbers = torch.Generator().manual_seed(0)
@@ -150,11 +151,17 @@ def why_it_differs(model: Any) -> str | None:
             branch_logprobs(model, [pair])[0], plain.branch_logprobs(model, [pair])[0], strict=True
         ):
             gap = float((ours - theirs).abs().mean())
-            if not gap <= PROBE_TOLERANCE.get(model.dtype, 1e-3):
+            if not gap <= PROBE_TOLERANCE.get(_number_format(model), 1e-3):
                 return f"packed and plain log-probabilities differ by {gap:.2g} nats a token"
     finally:
         model.train(was)
     return None
+
+
+def _number_format(model: Any) -> torch.dtype:
+    """What the model's matrix products are computed in, here and now."""
+    kind = model.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else model.dtype
 
 
 __all__ = [

@@ -30,13 +30,14 @@ class Assumed(NamedTuple):
 
 ASSUMED: dict[str, Assumed] = {
     "nvidia": Assumed(
-        0.19,
-        0.2,
-        "a prototype of the packed forward on one H100-class GPU: 56.7 pairs/s (1B, full) and 10.2 pairs/s (8B, LoRA), "
-        "0.21 and 0.16 of 989 TFLOP/s where its pairs were those of benchmarks/dpo.py. Pretraining of Llama 3.1 8B on "
-        "long sequences reaches 0.33 to 0.39 on H100s (torchtitan's report on them, December 2024)",
+        0.21,
+        0.3,
+        "1B, full, packed on one H200: 69.4 pairs/s, 0.26 of 989 TFLOP/s (benchmarks/results/dpo.md). A prototype on "
+        "one H100-class GPU: 56.7 pairs/s (1B, full) and 10.2 pairs/s (8B, LoRA), 0.21 and 0.16 where its pairs were "
+        "those of benchmarks/dpo.py. Pretraining of Llama 3.1 8B on long sequences reaches 0.33 to 0.39 on H100s "
+        "(torchtitan's report on them, December 2024)",
     ),
-    "amd": Assumed(0.19, 0.5, "NVIDIA's share, for want of a measurement: nothing of ours has trained on ROCm yet"),
+    "amd": Assumed(0.21, 0.5, "NVIDIA's share, for want of a measurement: nothing of ours has trained on ROCm yet"),
 }
 # operations a second of two server cores: 0.354 pairs/s of 555 tokens, 135M LoRA (benchmarks/results/dpo.md)
 CPU_FLOPS = 1.13e11

@@ -104,6 +104,18 @@ def test_packed_log_probabilities_are_the_models_own(kind: str, record_property:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
+def test_under_a_trainings_autocast_too(kind: str) -> None:
+    """fp32 weights, computed in bf16: rotary positions leave queries and keys in another format than values."""
+    model, given = build(kind).to(DEVICE), items(7, seed=1)
+    with torch.autocast(DEVICE, torch.bfloat16):
+        true = plain.branch_logprobs(model, given)
+        assert packed.switch(model) is None
+        found = packed.branch_logprobs(model, given)
+    ours, own = (torch.cat([*itertools.chain(*one)]) for one in (found, true))
+    assert float((ours - own).abs().mean()) < packed.PROBE_TOLERANCE[torch.bfloat16]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_gradients_through_the_packed_forward_are_the_models_own(kind: str) -> None:
     given = items(5, seed=2)
     adapter = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)

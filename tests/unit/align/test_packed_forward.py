@@ -21,6 +21,7 @@ from tasks.align import packed_forward
 from tasks.align.packed_forward import pack_forward
 from tasks.lm.attention import NAME
 from tasks.lm.head import EXTRAS
+from tasks.lm.packed import why_it_differs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -418,6 +419,33 @@ def test_a_model_that_is_not_understood_trains_by_trls_own_forward_and_says_so_o
         one.train()
     for mine, other in zip(ours.state.log_history, plain.state.log_history, strict=True):
         assert {key: mine[key] for key in mine.keys() - CLOCKS} == {key: other[key] for key in other.keys() - CLOCKS}
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_the_forwards_are_compared_in_the_trainings_own_number_format(
+    bf16: bool, folders: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What agrees in fp32 may differ in what is trained in, and its kernels are compiled for nothing."""
+    from tasks.align.trainer import NightTrainer
+
+    formats = []
+
+    def compared(model: Any) -> str | None:
+        formats.append(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else model.dtype)
+        return why_it_differs(model)
+
+    monkeypatch.setattr("tasks.lm.packed.why_it_differs", compared)
+    monkeypatch.setattr(NightTrainer, "_prepare_dataset", lambda self, dataset, *args: dataset)
+    made = NightTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folders("llama"), dtype=torch.float32),
+        args=DPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=bf16, report_to="none"),
+        train_dataset=Dataset.from_list(pairs()),
+        processing_class=tokenizer(),
+        cache=None,
+        max_tokens=500,
+    )
+    assert made.packed
+    assert set(formats) == {torch.bfloat16 if bf16 else torch.float32}
 
 
 def test_a_model_that_computes_otherwise_than_packed_is_left_as_it_was(

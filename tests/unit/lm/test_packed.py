@@ -339,6 +339,29 @@ def test_flex_attention_is_what_the_document_by_document_way_computes(
     torch.testing.assert_close(flexed, attended(sides, **options), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("autocast", [True, False])
+def test_the_attention_kernel_gets_queries_keys_and_values_in_one_format(
+    autocast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rotary positions leave an fp32 model's queries and keys in fp32 where autocast makes its values bf16."""
+    import transformers.integrations.flex_attention as integration
+
+    formats = []
+
+    def kernel(_module: Any, *sides: torch.Tensor, **_: Any) -> tuple[torch.Tensor, None]:
+        formats.append([one.dtype for one in sides[:3]])
+        return sides[2].transpose(1, 2), None
+
+    monkeypatch.setattr(integration, "flex_attention_forward", kernel)
+    query, key, value = heads(lay_out(DOCUMENTS))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        flex.attend(torch.nn.Module(), query, key, value.bfloat16(), None, None, None)
+        flex.attend(torch.nn.Module(), query, key, value, None, None, None)
+    mixed, same = formats
+    assert mixed == [torch.bfloat16] * 3
+    assert same == [torch.bfloat16 if autocast else torch.float32] * 3
+
+
 @pytest.mark.parametrize("window", [None, 5, 200])
 def test_the_block_mask_of_flex_attention_is_who_may_see_whom(window: int | None) -> None:
     layout = lay_out([Document(150, (40, 130)), Document(0, (3, 60)), Document(90, (0, 20))])
@@ -420,6 +443,18 @@ def test_attention_that_is_not_what_the_model_means_is_noticed(monkeypatch: pyte
         monkeypatch.setattr(attention, "_by_document", wrong)
         assert "nats a token" in str(why_it_differs(model))
     assert model.training
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma2"])
+def test_under_autocast_it_is_compared_by_autocasts_own_tolerance(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = switched(kind)
+    monkeypatch.setattr(packed, "PROBE_TOLERANCE", {torch.float32: 1e-5, torch.bfloat16: 0.15})
+    assert why_it_differs(model) is None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert why_it_differs(model) is None
+    monkeypatch.setattr(packed, "PROBE_TOLERANCE", {torch.float32: 0.15, torch.bfloat16: -1.0})
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "nats a token" in str(why_it_differs(model))
 
 
 def test_positions_that_do_not_start_again_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

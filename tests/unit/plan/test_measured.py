@@ -49,6 +49,11 @@ def test_the_figures_of_a_gpu_are_met_within_a_tenth_where_the_results_say_so(ru
         assert abs(off(allocated(on_gpu(run | {"reference": True})), run["gb"])) <= 0.1
 
 
+@pytest.mark.parametrize("run", RECORDED["measured_gpu"], ids=lambda run: run["name"])
+def test_every_peak_measured_on_a_gpu_is_forecast_within_a_tenth(run: dict[str, Any]) -> None:
+    assert abs(off(allocated(on_gpu(run)), run["gb"])) <= 0.1
+
+
 def test_the_shapes_have_as_many_parameters_as_their_models() -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
