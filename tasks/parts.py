@@ -8,6 +8,7 @@ from infra.store import Blob, Store
 
 MEDIA = "application/vnd.nightshift.parts+json"
 LINES = "application/jsonl"
+PARQUET = "application/vnd.apache.parquet"
 _PARTS = TypeAdapter(tuple[Blob, ...])
 
 

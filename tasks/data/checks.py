@@ -29,6 +29,8 @@ ROLES = {
 TEMPLATE = r"<\|[A-Za-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|<(start|end)_of_turn>|<[｜][^>]{1,40}[｜]>"
 CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 FUTURE = timedelta(days=1)
+# a time's distance from UTC behind the time: its sign, hours and minutes. DuckDB reads a timestamp and drops it
+ZONE = r"^(.*\d:\d{2}(?::\d{2}(?:\.\d+)?)?) ?([+-])(\d{2}):?(\d{2})?$"
 PERSONAL = ("email", "phone", "iban", "card", "ip")
 _NOTHING = answer_key("")  # of spaces alone, too
 
@@ -82,6 +84,14 @@ def _personal(kind: str) -> "SetCheck":
     return lambda t, limits: t[f"has_{kind}"] & ibis.literal(kind in limits.personal)
 
 
+def _at(t: Table) -> Column:
+    """When the row was made, in UTC; of a time without a zone it is UTC's; null where it is no time."""
+    hours, minutes = (t.timestamp.re_extract(ZONE, group).try_cast("int64").fill_null(0) for group in (3, 4))
+    east = (t.timestamp.re_extract(ZONE, 2) == "-").ifelse(-1, 1) * (hours * 60 + minutes)
+    local = t.timestamp.re_search(ZONE).ifelse(t.timestamp.re_extract(ZONE, 1), t.timestamp)
+    return local.try_cast("timestamp") - east.as_interval("m")
+
+
 # name -> expression over a row and its texts, true where it fails. All but `unreadable` count for readable rows only.
 ROW_CHECKS: dict[str, Check] = {
     "unreadable": lambda t: t.error.notnull(),
@@ -89,7 +99,7 @@ ROW_CHECKS: dict[str, Check] = {
     "empty_prompt": lambda t: ~t.prompt_text.re_search(r"\S"),
     "empty_answer": lambda t: _empty(t, "chosen") | _empty(t, "rejected"),
     "equal_answers": lambda t: _is(t, "pair") & (t.chosen_key == t.rejected_key) & (t.chosen_key != _NOTHING),
-    "timestamp_unreadable": lambda t: t.timestamp.notnull() & t.timestamp.try_cast("timestamp").isnull(),
+    "timestamp_unreadable": lambda t: t.timestamp.notnull() & _at(t).isnull(),
     "template_tokens": lambda t: _any_text(t, TEMPLATE),
     "control_characters": lambda t: _any_text(t, CONTROL),
 }
@@ -97,13 +107,13 @@ ROW_CHECKS: dict[str, Check] = {
 
 def row_flags(t: Table) -> Table:
     """One boolean column a row check, in the order of ``ROW_CHECKS``; beside them ``place``, ``at`` (when the row was
-    made) and the answers' lengths in characters."""
+    made, in UTC) and the answers' lengths in characters."""
     readable = t.error.isnull()
     columns = {
         name: check(t).fill_null(False) if name == "unreadable" else readable & check(t).fill_null(False)
         for name, check in ROW_CHECKS.items()
     }
-    at = ibis.ifelse(readable, t.timestamp.try_cast("timestamp"), ibis.null("timestamp"))
+    at = ibis.ifelse(readable, _at(t), ibis.null("timestamp"))
     lengths = {f"{side}_length": t[f"{side}_text"].length() for side in ("chosen", "rejected")}
     return t.select("place", at=at, **lengths, **columns)
 

@@ -22,7 +22,7 @@ from tasks.data.batches import (
 from tasks.data.forget import Forgotten
 from tasks.data.paired import with_pairs_of_labels
 from tasks.data.reading import Group, Read, read_group
-from tasks.data.shards import PARQUET, rows_of, stored
+from tasks.data.shards import rows_of, stored
 from tasks.data.sources.listing import list_objects
 from tasks.data.sources.objects import Caps, SourceObject
 from tasks.data.sources.opening import identity
@@ -31,6 +31,7 @@ from tasks.data.sources.reading import settled
 from tasks.data.workers import each
 from tasks.data_spec import SourceSpec
 from tasks.errors import SourceError
+from tasks.parts import PARQUET
 
 _UNPACKED = 5  # times its size that a compressed object of text may come to
 

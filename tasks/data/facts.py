@@ -13,7 +13,8 @@ from infra.digest import digest_of, short
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.noted import note, noted
-from tasks.data.shards import PARQUET, rows_of
+from tasks.data.shards import rows_of
+from tasks.parts import PARQUET
 
 FORM = 1  # of the files below: another one writes them anew
 _PLAIN = (

@@ -20,7 +20,7 @@ from tasks.data.agreement import Agreement
 from tasks.data.arrow import compute as pc
 from tasks.data.measure import feature_revision
 from tasks.data.session import Session
-from tasks.data.shards import PARQUET
+from tasks.parts import PARQUET
 
 _REVISION = 2  # of what makes two rows near: another one compares all with all
 MARKS = ("relabelled", "cycle", "near_duplicate", "near_contradiction", "leaked", "leaked_house")

@@ -2,58 +2,41 @@
 
 import os
 import tempfile
-from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra.digest import Digest, code_revision, digest_of, short
 from infra.settings import ROOT
 from infra.store import Blob, Store
 from tasks.contracts import Shard
-from tasks.data.features import ngrams, personal, signatures, tokens
-from tasks.data.features import rows as row_checks
 from tasks.data.noted import note, noted
-from tasks.data.shards import PARQUET
 from tasks.data.workers import each
+from tasks.parts import PARQUET
 
 _HEAVY = 4_000_000  # microseconds; less is measured here: processes take a second or two to start
 
-_TEXTS = ("prompt_text", "chosen_text", "rejected_text")
-
 
 class Feature(NamedTuple):
-    """Columns that are computed of each row once.
+    """A module of ``tasks.data.features``, which is imported where it is needed: some bring large libraries.
 
     Attributes:
-        compute: from rows, and what else it is given, to as many rows of other columns. Pure.
-        columns: of the rows that it reads.
         micros: what a row takes about, in microseconds (1 KB of texts, a core of a server CPU).
-        threads: whether several may be computed at once in one process: its work is outside of Python.
-        code: beside its own file what decides its result.
-        libraries: the same, of others.
+        database: a database computes it, from file to file: several at once in one process.
     """
 
-    compute: Callable[..., pa.Table]
-    columns: tuple[str, ...]
     micros: int
-    threads: bool = False
-    code: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
+    database: bool = False
 
 
 FEATURES = {
-    "rows": Feature(row_checks.compute, row_checks.COLUMNS, 10, True, ("tasks/data/checks.py",)),
-    "tokens": Feature(
-        tokens.compute, ("prompt", "chosen", "rejected", "error"), 220, False, tokens.CODE, tokens.LIBRARIES
-    ),
-    "personal": Feature(personal.compute, _TEXTS, 5, False, personal.CODE, personal.LIBRARIES),
-    "signatures": Feature(signatures.compute, (*_TEXTS, "error"), 25, False, ("tasks/data/words.py",), ("rensa",)),
-    "ngrams": Feature(ngrams.compute, (*_TEXTS, "error"), 10, False, ("tasks/data/words.py",)),
+    "rows": Feature(10, database=True),
+    "tokens": Feature(220),
+    "personal": Feature(5),
+    "signatures": Feature(25),
+    "ngrams": Feature(10),
 }
 
 
@@ -86,7 +69,7 @@ def measure(
         ]
         heavy = sum(shards[number].n_rows for number in missing) * FEATURES[name].micros > _HEAVY
         for number, path in zip(
-            missing, each(_compute, jobs, heavy=heavy, threads=FEATURES[name].threads), strict=True
+            missing, each(_compute, jobs, heavy=heavy, threads=FEATURES[name].database), strict=True
         ):
             blob = store.put_file(Path(path), PARQUET)
             note(index[number], blob)
@@ -98,14 +81,23 @@ def measure(
 @cache
 def feature_revision(name: str) -> Digest:
     """Of the code and the libraries that compute it."""
-    feature = FEATURES[name]
-    code = code_revision(*(ROOT / place for place in (f"tasks/data/features/{name}.py", *feature.code)))
-    return digest_of([code, [[library, version(library)] for library in feature.libraries]])
+    module = _module(name)
+    code = code_revision(*(ROOT / place for place in (f"tasks/data/features/{name}.py", *module.CODE)))
+    return digest_of([code, [[library, version(library)] for library in module.LIBRARIES]])
+
+
+def _module(name: str) -> Any:
+    return import_module(f"tasks.data.features.{name}")
 
 
 def _compute(job: Measured) -> str:
-    feature = FEATURES[job.feature]
-    found = feature.compute(pq.read_table(job.rows, columns=list(feature.columns)), *job.given)
+    module = _module(job.feature)
+    if FEATURES[job.feature].database:
+        module.write(Path(job.rows), Path(job.target), *job.given)
+        return job.target
+    import pyarrow.parquet as pq  # 50 MB, which no database asks for
+
+    found = module.compute(pq.read_table(job.rows, columns=list(module.COLUMNS)), *job.given)
     pq.write_table(found, job.target, compression="lz4")
     return job.target
 

@@ -28,7 +28,7 @@ PAIRS = pa.schema(
         pa.field("similarity", pa.float64()),
     ]
 )
-TABLES = ("near_words", "near_same", "near_copies", "near_rows", "near_band", "near_met", "near_candidates")
+TABLES = ("near_words", "near_same", "near_copies", "near_kin", "near_rows", "near_band", "near_met", "near_candidates")
 
 
 class Found(NamedTuple):
@@ -120,7 +120,11 @@ def leaving(pairs: pa.Table) -> list[Left]:
 
 
 def _collapse(connection: Connection, new: str, old: str | None) -> None:
-    """Rows of equal words are one: ``near_rows`` has the first of each, ``near_copies`` the others."""
+    """Rows of equal words are one: ``near_rows`` has the first of each, ``near_copies`` the others.
+
+    Of old rows ``near_rows`` has those alone that share a band with a new one, or with the first of a new copy: most
+    of a million old rows are kin of none of ten thousand.
+    """
     sources = f"SELECT *, true AS is_new FROM {new}" + (f" UNION ALL SELECT *, false FROM {old}" if old else "")
     connection.execute(
         f"CREATE TEMP TABLE near_words AS SELECT row, words, side, is_new FROM ({sources}) WHERE words IS NOT NULL"
@@ -135,12 +139,21 @@ def _collapse(connection: Connection, new: str, old: str | None) -> None:
         SELECT row, is_new, first, near_words.side = near_same.side AS straight
         FROM near_words JOIN near_same USING (words) WHERE row != first"""
     )
+    if old:
+        connection.execute(
+            f"""CREATE TEMP TABLE near_kin AS
+            WITH asked AS (
+                SELECT unnest(bands) AS band FROM {new} UNION
+                SELECT unnest(bands) FROM {old} WHERE row IN (SELECT first FROM near_copies))
+            SELECT DISTINCT row FROM (SELECT row, unnest(bands) AS band FROM {old}) SEMI JOIN asked USING (band)"""
+        )
+    kin = "AND (is_new OR row IN (SELECT row FROM near_kin))" if old else ""
     bands = ", ".join(f"bands[{band + 1}] AS band{band}" for band in range(BANDS))
     connection.execute(
         f"""CREATE TEMP TABLE near_rows AS
         SELECT row, is_new OR row IN (SELECT first FROM near_copies) AS is_new, prompt_size, answers_size,
             {bands} FROM ({sources})
-        WHERE words IS NOT NULL AND row NOT IN (SELECT row FROM near_copies)"""
+        WHERE words IS NOT NULL AND row NOT IN (SELECT row FROM near_copies) {kin}"""
     )
 
 

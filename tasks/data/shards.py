@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from infra.store import Store
 from tasks.contracts import Shard
 from tasks.data.rows import COLUMNS
+from tasks.parts import PARQUET
 
-PARQUET = "application/vnd.apache.parquet"
 Places = Sequence[int] | np.ndarray  # of rows in their shard
 
 

@@ -10,6 +10,9 @@ import pyarrow as pa
 
 from tasks.data.words import TEXTS, Words, hash_sequences, parts, pc, running, runs_of, spread, words_of
 
+COLUMNS = (*TEXTS, "error")
+CODE, LIBRARIES = ("tasks/data/words.py",), ()
+
 RUN = 13  # words: what counts as shared text (Brown et al. 2020, appendix C)
 GRAM = 8
 WINDOW = RUN - GRAM + 1

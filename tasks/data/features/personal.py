@@ -14,12 +14,11 @@ from tasks.data.personal.find import HINTS, find
 from tasks.data.personal.spans import KINDS
 from tasks.data_spec import PHONE_REGIONS
 
-# beside this file what decides the result: its revision is the digest of all of it
+COLUMNS = TEXTS = ("prompt_text", "chosen_text", "rejected_text")
 CODE, LIBRARIES = ("tasks/data/personal",), ("detect-secrets", "phonenumbers", "python-stdnum")
 
 # in one pass over the text: six cost six times as much
 ANY_HINT = "|".join(f"(?:{pattern})" for pattern in HINTS.values())
-TEXTS = ("prompt_text", "chosen_text", "rejected_text")
 
 
 def compute(rows: pa.Table, regions: tuple[str, ...] = PHONE_REGIONS) -> pa.Table:

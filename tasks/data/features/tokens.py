@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from tasks.data.features.words import Encoder
 from tasks.lm.template import ChatTemplate
 
+COLUMNS = ("prompt", "chosen", "rejected", "error")
 CODE = ("tasks/data/features/words.py", "tasks/lm/template.py")
 LIBRARIES = ("tokenizers", "jinja2", "regex")
 

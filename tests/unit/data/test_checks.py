@@ -2,16 +2,19 @@
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from infra.settings import ROOT, load_settings
+from infra.settings import ROOT, child_environment, load_settings
 from infra.store import Blob, Store
 from tasks.contracts import Shard
 from tasks.data.checks import CHECKS, PERSONAL, Limits
@@ -22,6 +25,7 @@ from tasks.data.findings import find
 from tasks.data.keys import prompt_key
 from tasks.data.kinds.build import build
 from tasks.data.records import Broken, Record
+from tasks.data.rows import COLUMNS as OF_A_ROW
 from tasks.data.rows import Rows
 from tasks.data.session import open_session
 from tasks.data.sources.listing import list_objects
@@ -77,8 +81,13 @@ def flagged(records: Sequence[Given], gate: Sequence[str] = GATE) -> tuple[list[
             return store.put_file(folder / "one.parquet")
 
         shards = [Shard(rows=put(table), n_rows=table.num_rows)]
+        row_checks.write(store.path(shards[0].rows.digest_), folder / "rows.parquet")
         of_texts = {"signatures": [put(signatures.compute(table))], "ngrams": [put(ngrams.compute(table))]}
-        of_facts = {"rows": row_checks.compute(table), "tokens": tokens, "personal": personal.compute(table)}
+        of_facts = {
+            "rows": pq.read_table(folder / "rows.parquet"),
+            "tokens": tokens,
+            "personal": personal.compute(table),
+        }
         facts = facts_of(shards, {name: [put(found)] for name, found in of_facts.items()}, store, folder / "kept")
         items = [{"suite": "safety", "item": f"i{n}", "text": one, "is_prompt": True} for n, one in enumerate(gate)]
         with open_session(facts, folder, shards, of_texts, LIMITS, store) as session:
@@ -222,3 +231,69 @@ def test_every_odd_row_of_the_demo_is_flagged_for_what_it_is_planted_for() -> No
     found = dict(zip(limits, names, strict=True))
     assert set(found) == {*planted, "odd-twice"}
     assert {name for name, check in planted.items() if check not in found[name]} == set()
+
+
+# ---- from file to file
+
+
+def test_what_the_row_checks_read_has_the_types_of_a_shards_columns() -> None:
+    types = {name: ibis.DataType.from_pyarrow(OF_A_ROW.field(name).type) for name in row_checks.COLUMNS}
+    assert {name: str(kind) for name, kind in types.items()} == row_checks.COLUMNS
+
+
+def test_many_rows_stay_in_their_order(tmp_path: Path) -> None:
+    """More than a row group and a vector of DuckDB's: nothing sorts them but ``place``."""
+    count = 130_000
+    table = pa.concat_tables([table_of([row(n) for n in range(100)])] * (count // 100))
+    numbers = pa.array([f"2026-01-01T00:00:00.{n:06d}" for n in range(count)])
+    table = table.set_column(table.column_names.index("timestamp"), "timestamp", numbers)
+    pq.write_table(table, tmp_path / "shard.parquet", row_group_size=7_000)
+    row_checks.write(tmp_path / "shard.parquet", tmp_path / "found.parquet")
+    found = pq.read_table(tmp_path / "found.parquet")
+    assert [at.microsecond for at in found["at"].to_pylist()] == list(range(count))
+
+
+TIMES = {
+    "2026-07-01T12:00:00": "2026-07-01 12:00:00",
+    "2026-07-01T12:00:00Z": "2026-07-01 12:00:00",
+    "2026-07-01T12:00:00+02:00": "2026-07-01 10:00:00",
+    "2026-07-01 12:00:00.5 +0200": "2026-07-01 10:00:00.500000",
+    "2026-07-01T12:00-05": "2026-07-01 17:00:00",
+    "2026-07-01T01:10:00+05:30": "2026-06-30 19:40:00",
+    "2026-07-01T23:50:00-03:30": "2026-07-02 03:20:00",
+    "2026-07-01T12:00:00.123456+00:00": "2026-07-01 12:00:00.123456",
+    "2026-07-01": "2026-07-01 00:00:00",
+    "2026-07-01T12:00:00+2": None,
+    "noon": None,
+}
+
+
+def test_a_time_is_utcs_wherever_the_night_runs(tmp_path: Path) -> None:
+    pq.write_table(table_of([row(n, timestamp=at) for n, at in enumerate(TIMES)]), tmp_path / "shard.parquet")
+    program = """import sys; from pathlib import Path; from tasks.data.features.rows import write
+write(*map(Path, sys.argv[1:]))"""
+    for zone in ("UTC", "Pacific/Auckland"):
+        paths = [str(tmp_path / name) for name in ("shard.parquet", "found.parquet")]
+        there = child_environment(load_settings()) | {"TZ": zone}
+        subprocess.run([sys.executable, "-c", program, *paths], check=True, cwd=ROOT, env=there)
+        found = pq.read_table(tmp_path / "found.parquet", columns=["at", "timestamp_unreadable"])
+        assert [at and str(at) for at in found["at"].to_pylist()] == list(TIMES.values())
+        assert found["timestamp_unreadable"].to_pylist() == [at is None for at in TIMES.values()]
+
+
+def test_who_judges_again_in_another_zone_is_believed_by_the_later_judgement() -> None:
+    """09:30 in New York is later than 12:00 in Paris."""
+    first = row(9, annotator="ann", timestamp="2026-11-20T12:00:00+01:00")
+    later = row(10, annotator="ann", timestamp="2026-11-20T09:30:00-05:00", prompt="what about thing 9",
+                chosen="go away, thing 9", rejected="it is fine, thing 9")  # fmt: skip
+    found, _ = flagged([later, first])
+    assert found == [set(), {"relabelled"}]
+
+
+def test_checking_rows_needs_no_arrow() -> None:
+    """A third of such a process's memory: a quarter of Great Expectations' over pandas is what it may have."""
+    program = """import sys, tasks.data.measure as m
+m._module("rows")._query()
+print(sorted({"pyarrow", "numpy", "pandas", "tokenizers", "phonenumbers"} & set(sys.modules)))"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "[]\n"

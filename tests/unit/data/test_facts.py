@@ -12,7 +12,8 @@ from tasks.data.facts import facts_of
 from tasks.data.kinds.build import build
 from tasks.data.records import Record
 from tasks.data.rows import Rows
-from tasks.data.shards import PARQUET, stored
+from tasks.data.shards import stored
+from tasks.parts import PARQUET
 
 
 class Two:

@@ -18,9 +18,10 @@ from tasks.data.kinds.fields import canonical
 from tasks.data.outputs import Masks, house_items, topics_of, train_part, trained
 from tasks.data.records import Record
 from tasks.data.rows import Rows
-from tasks.data.shards import PARQUET, rows_of, stored
+from tasks.data.shards import rows_of, stored
 from tasks.data_spec import PersonalSpec, SourceSpec
 from tasks.gate.suites import house_suite
+from tasks.parts import PARQUET
 from tasks.phases import Phase
 from tasks.trainable import about, fitting, has_truth
 
