@@ -6,9 +6,10 @@ TOKENIZER is a folder of a model's tokenizer and chat template. Rows are made fr
 1 KB each. Every part runs in a process of its own; memory is the resident size of it and all its children, looked at
 twenty times a second. `seconds` is collect and validate with every check, signatures, quarantine, snapshot, report and
 Data Docs, less the tokenizer pass and the personal-data detector, which are timed apart (`token_rows_per_s`,
-`detector_rows_per_s`). `increment_seconds` is what a night's new rows cost beyond reading them: detector, tokenizer
-pass and validation of all rows. `ratio` is of rows a second under the same row rules, ours over a plain Great
-Expectations suite over pandas, and `rss_ratio` ours of its memory, both in this run. The last line is one JSON object.
+`detector_rows_per_s`). `increment_seconds` is what a night's new rows cost beyond reading them: validation as nights do
+it, with detector and tokenizer pass of the new rows. `ratio` is of rows a second under the same row rules, ours over a
+plain Great Expectations suite over pandas, and `rss_ratio` ours of its memory, both in this run. The last line is one
+JSON object.
 """
 
 import argparse
@@ -70,8 +71,12 @@ def _watch(pid: int, peak: list[float], done: threading.Event) -> None:
         peak[0] = max(peak[0], total)
 
 
-def night(folder: str, tokenizer: str) -> Figures:
-    """Collect and validate FOLDER/source, as a night does; a second night finds what the first computed."""
+def night(folder: str, tokenizer: str, timed_apart: bool) -> Figures:
+    """Collect and validate FOLDER/source, as a night does; a second night finds what the first computed.
+
+    Args:
+        timed_apart: detector and tokenizer pass are run before the rest, else where nights run them.
+    """
     from infra.settings import load_settings
     from infra.store import Store
     from tasks.data.collect import Place, make_snapshot
@@ -88,10 +93,12 @@ def night(folder: str, tokenizer: str) -> Figures:
     snapshot = make_snapshot(sources, place, data.caps, read_forgotten(place.kept))
     collected = time.perf_counter()
     regions, bounds = data.personal.regions, [data.max_prompt_tokens, data.max_answer_tokens]
-    measure("personal", snapshot.shards, (regions,), regions, store, place.kept)
+    if timed_apart:
+        measure("personal", snapshot.shards, (regions,), regions, store, place.kept)
     detected = time.perf_counter()
-    identity = [tokenizer_digest(Path(tokenizer)), *bounds]
-    measure("tokens", snapshot.shards, (Path(tokenizer), *bounds), identity, store, place.kept)
+    if timed_apart:
+        identity = [tokenizer_digest(Path(tokenizer)), *bounds]
+        measure("tokens", snapshot.shards, (Path(tokenizer), *bounds), identity, store, place.kept)
     counted = time.perf_counter()
     where = Where(store, place.kept, root / "night", "benchmark", "benchmark")
     where.failed.mkdir(exist_ok=True)
@@ -207,10 +214,10 @@ def measured(folder: Path, options: argparse.Namespace) -> Figures:
     print("planted:", write_pairs(source / "day-0.jsonl", options.rows, seed=1))
     an_hour_ago = time.time() - 3600  # an export that nobody is writing any more: it may be read in parts
     os.utime(source / "day-0.jsonl", (an_hour_ago, an_hour_ago))
-    whole = apart(night, str(folder), tokenizer)
+    whole = apart(night, str(folder), tokenizer, True)
     print("first night:", whole)
     write_pairs(source / "day-1.jsonl", options.increment, seed=1, first=options.rows)
-    more = apart(night, str(folder), tokenizer)
+    more = apart(night, str(folder), tokenizer, False)
     print("next night:", more)
     same = folder / "same"
     (same / "source").mkdir(parents=True)
@@ -232,7 +239,7 @@ def measured(folder: Path, options: argparse.Namespace) -> Figures:
         "ratio": round(theirs["seconds"] / ours["seconds"], 2),
         "rss_ratio": round(ours["peak_rss_gb"] / theirs["peak_rss_gb"], 3),
         "increment_rows": options.increment,
-        "increment_seconds": round(sum(more[part] for part in ("detector", "tokens", "validate")), 1),
+        "increment_seconds": round(more["validate"], 1),
         "increment_reading_seconds": round(more["collect"], 1),
         "cores": parts,
     }
