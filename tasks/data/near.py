@@ -122,8 +122,8 @@ def leaving(pairs: pa.Table) -> list[Left]:
 def _collapse(connection: Connection, new: str, old: str | None) -> None:
     """Rows of equal words are one: ``near_rows`` has the first of each, ``near_copies`` the others.
 
-    Of old rows ``near_rows`` has those alone that share a band with a new one, or with the first of a new copy: most
-    of a million old rows are kin of none of ten thousand.
+    Of old rows ``near_rows`` has those alone that share a band with a new one: most of a million old rows are kin of
+    none of ten thousand. Rows of equal words have equal bands, so that the kin of what a new row copies is among them.
     """
     sources = f"SELECT *, true AS is_new FROM {new}" + (f" UNION ALL SELECT *, false FROM {old}" if old else "")
     connection.execute(
@@ -142,9 +142,7 @@ def _collapse(connection: Connection, new: str, old: str | None) -> None:
     if old:
         connection.execute(
             f"""CREATE TEMP TABLE near_kin AS
-            WITH asked AS (
-                SELECT unnest(bands) AS band FROM {new} UNION
-                SELECT unnest(bands) FROM {old} WHERE row IN (SELECT first FROM near_copies))
+            WITH asked AS (SELECT DISTINCT unnest(bands) AS band FROM {new})
             SELECT DISTINCT row FROM (SELECT row, unnest(bands) AS band FROM {old}) SEMI JOIN asked USING (band)"""
         )
     kin = "AND (is_new OR row IN (SELECT row FROM near_kin))" if old else ""

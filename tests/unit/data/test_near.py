@@ -159,6 +159,19 @@ def test_what_is_found_is_what_comparing_all_pairs_finds(seed: int, n_old: int) 
     assert len(single) > 5
 
 
+def test_a_new_copy_is_near_to_what_the_old_row_that_it_copies_is_near_to() -> None:
+    """Of old rows only the kin of new ones is looked at; rows of equal words have all bands in common."""
+    generator = random.Random(11)
+    prompt, one, other = (text(generator, 60) for _ in range(3))
+    near = (prompt, one.replace(one.split()[30], "else", 1), other)
+    marked = (" ?! ".join(prompt.split()), one.upper(), other)
+    swapped = (prompt, other, one)
+    bands = signatures.compute(table([(prompt, one, other), marked, swapped]))["bands"].to_pylist()
+    assert bands[0] == bands[1] == bands[2]
+    kin = {(0, 2, "duplicate"), (0, 3, "contradiction"), (1, 2, "duplicate"), (1, 3, "contradiction")}
+    assert found([(prompt, one, other), near, marked, swapped], n_old=2) == kin
+
+
 @pytest.mark.parametrize("seed", range(2, 4))
 def test_the_rows_that_leave_are_those_that_all_pairs_would_make_leave(seed: int) -> None:
     rows = related_rows(seed, 90)
