@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import ibis
@@ -28,7 +29,8 @@ def write(rows: Path, target: Path) -> None:
     with duckdb.connect(config={"threads": 1}) as connection:  # one shard a core
         read = connection.read_parquet(str(rows), file_row_number=True)
         read = read.project(f"{', '.join(COLUMNS)}, file_row_number AS place")
-        read.query("shard_rows", _query()).write_parquet(str(target), compression="lz4")
+        found: Any = read.query("shard_rows", _query())  # None where a statement has no result
+        found.write_parquet(str(target), compression="lz4")
 
 
 @cache
