@@ -28,6 +28,8 @@ def init(self, *args, fsdp_plugin=None, **kwargs):
     plain(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
     if fsdp_plugin is not None:
         self.distributed_type, self.fsdp_plugin = state.DistributedType.FSDP, fsdp_plugin
+        # as accelerate does it: every later AcceleratorState() reads it from here
+        state.PartialState._shared_state["distributed_type"] = self.distributed_type
 state.AcceleratorState.__init__ = init
 import torch
 from accelerate import Accelerator
