@@ -12,6 +12,7 @@ import pytest
 from expectations.data import pairs
 from infra.store import Store
 from tasks.contracts import Preferences
+from tasks.data import validate, workers
 from tasks.data.judge_profile import Finding, judge_profile, stop_on_breach
 from tasks.data_spec import DataSpec, SourceSpec
 from tasks.errors import DataBreach, SourceError
@@ -253,6 +254,25 @@ def test_what_a_process_beside_finds_is_what_is_found_here(
             found.append([error.what, error.do])
     assert found[0] == found[1]
     assert breach == isinstance(found[0][0], str)
+
+
+@pytest.mark.parametrize(
+    ("few", "many", "beside"), [(60, 1000, False), (59, 1000, True), (1, 60, True), (1, 59, False)]
+)
+def test_a_process_waits_beside_the_checks_of_neither_few_rows_nor_so_many_that_memory_is_short(
+    few: int, many: int, beside: bool, source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def aside(ready: Callable[[], object], *, heavy: bool) -> Any:
+        asked.append(heavy)
+        return workers.aside(ready, heavy=False)
+
+    monkeypatch.setattr(validate, "aside", aside)
+    monkeypatch.setattr(validate, "_HEAVY_ROWS", few)
+    monkeypatch.setattr(validate, "_HUGE_ROWS", many)
+    source.validate()
+    assert asked == [beside]
 
 
 def test_bias_is_that_of_the_rows_that_pass(source: Source) -> None:
