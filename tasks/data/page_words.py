@@ -5,7 +5,7 @@ from typing import NamedTuple
 from infra.number_words import NONE, count, number, signed
 from tasks.data.agreement import Agreement
 from tasks.data.judge_profile import Finding
-from tasks.data.page_records import DataReport, stops
+from tasks.data.page_records import DataReport, Source, stops
 from tasks.data.style import BiasFigure
 
 # beyond these a bound is no number anyone reads: of one pair alone the interval is as wide as numbers go
@@ -151,7 +151,22 @@ def warnings(report: DataReport) -> list[str]:
         found.append(f"{count(items)} item{'' if items == 1 else 's'} of the gate stood in rows that came in.")
     if report.skipped:
         found.append(f"{count(report.skipped)} comparisons of near-duplicates were left out: some may have stayed.")
-    return found
+    return found + silent(report.sources)
+
+
+def silent(sources: tuple[Source, ...]) -> list[str]:
+    """Sources that were read, had nothing to object to, and gave no row: nobody would miss them."""
+    return [
+        f"{one.name} gave no row: {_MADE_OF.get(one.kind, _OTHERS)}" for one in sources if one.objects and not one.rows
+    ]
+
+
+_MADE_OF = {
+    "documents": "none of its files holds a question that it answers. Lay NAME.questions.jsonl beside a file, or set "
+    'form = "titles" to ask for its sections by their names',
+    "conversations": "nobody edited, regenerated, took over or closed a talk in it. Check its form",
+}
+_OTHERS = "nothing in it was rated or compared. Check its kind and form, and that the export ran"
 
 
 def breach(one: Finding) -> str:

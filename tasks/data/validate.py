@@ -23,6 +23,7 @@ from tasks.data.measure import measure
 from tasks.data.outputs import Masks, Topics, held_prompts, house_items, quarantine_part, train_part
 from tasks.data.page import data_page
 from tasks.data.page_records import DataReport
+from tasks.data.page_words import silent
 from tasks.data.personal.policy import kinds_with, mask_key
 from tasks.data.served import read_served
 from tasks.data.session import Session, open_session
@@ -116,7 +117,7 @@ def make_preferences(
         n_house=n_house,
         n_held_out=n_held_out,
         n_quarantined=report.quarantined,
-        warnings=(*warnings, *_told(looked, found), *_not_asked(report)),
+        warnings=(*warnings, *_told(looked, found), *_not_asked(report), *silent(report.sources)),
     )
 
 

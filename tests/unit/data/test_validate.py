@@ -296,3 +296,22 @@ def test_documents_that_nobody_was_asked_about_are_not_counted_and_that_is_said(
     (said,) = [one for one in found.warnings if "documents" in one]
     assert re.match(r"\d question\(s\) of documents are not counted: a night asks the serving model first", said)
     assert not [one for one in source.validate().warnings if "documents" in one]
+
+
+def test_a_source_that_gives_no_row_is_named_with_what_to_do(source: Source) -> None:
+    """A company's rules, none of which is a question: all is read, and nothing comes of it."""
+    beside = source.folder.parent
+    (beside / "rules.md").write_text("# Return due to stain\n\nask for a photo of it and send a new one.\n")
+    (beside / "quiet.jsonl").write_text('{"id": "t", "turns": [{"role": "user", "content": "hello"}]}\n')
+    given = [
+        SourceSpec(path=str(beside / "rules.md"), kind="documents"),
+        SourceSpec(path=str(beside / "quiet.jsonl"), kind="conversations"),
+    ]
+    snapshot = snapshot_of((str(source.file), *given), source.folder, source.store)
+    found = preferences_of(snapshot, DATA, source.tokenizer, [], source.folder, source.store)
+    rules, quiet = [one for one in found.warnings if "gave no row" in one]
+    assert rules.startswith(f"{beside / 'rules.md'} gave no row: none of its files holds a question")
+    assert 'form = "titles"' in rules
+    assert quiet.startswith(f"{beside / 'quiet.jsonl'} gave no row: nobody edited")
+    assert "gave no row" in source.store.read_bytes(found.page).decode()
+    assert not [one for one in source.validate().warnings if "gave no row" in one]
