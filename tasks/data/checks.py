@@ -29,8 +29,14 @@ ROLES = {
 TEMPLATE = r"<\|[A-Za-z_]+\|>|\[/?INST\]|<</?SYS>>|</?s>|<(start|end)_of_turn>|<[｜][^>]{1,40}[｜]>"
 CONTROL = "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 FUTURE = timedelta(days=1)
-# a time's distance from UTC behind the time: its sign, hours and minutes. DuckDB reads a timestamp and drops it
-ZONE = r"^(.*\d:\d{2}(?::\d{2}(?:\.\d+)?)?) ?([+-])(\d{2}):?(\d{2})?$"
+# ISO times. A zone is read here: DuckDB drops whatever stands behind a time, Spark adds it up. Years that stay years
+# of four digits in any zone: beyond them neither DuckDB nor Python can count, and would end the night for one row
+_DATE = r"[12]\d{3}-\d{1,2}-\d{1,2}"
+DATED = rf"^\s*({_DATE})\s*$"
+TIMED = (
+    rf"^\s*({_DATE}[T ]\d{{1,2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?) ?"
+    r"(?:Z|UTC|([+-])([01]\d|2[0-3]):?([0-5]\d)?)?\s*$"
+)
 PERSONAL = ("email", "phone", "iban", "card", "ip")
 _NOTHING = answer_key("")  # of spaces alone, too
 
@@ -85,11 +91,11 @@ def _personal(kind: str) -> "SetCheck":
 
 
 def _at(t: Table) -> Column:
-    """When the row was made, in UTC; of a time without a zone it is UTC's; null where it is no time."""
-    hours, minutes = (t.timestamp.re_extract(ZONE, group).try_cast("int64").fill_null(0) for group in (3, 4))
-    east = (t.timestamp.re_extract(ZONE, 2) == "-").ifelse(-1, 1) * (hours * 60 + minutes)
-    local = t.timestamp.re_search(ZONE).ifelse(t.timestamp.re_extract(ZONE, 1), t.timestamp)
-    return local.try_cast("timestamp") - east.as_interval("m")
+    """When the row was made, in UTC; of a time without a zone it is UTC's; null where it is no ISO time."""
+    text = t.timestamp.re_search(TIMED).ifelse(t.timestamp.re_extract(TIMED, 1), t.timestamp.re_extract(DATED, 1))
+    hours, minutes = (t.timestamp.re_extract(TIMED, group).try_cast("int64").fill_null(0) for group in (3, 4))
+    east = (t.timestamp.re_extract(TIMED, 2) == "-").ifelse(-1, 1) * (hours * 60 + minutes)
+    return text.try_cast("timestamp") - east.as_interval("m")
 
 
 # name -> expression over a row and its texts, true where it fails. All but `unreadable` count for readable rows only.
